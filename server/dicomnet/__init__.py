@@ -1,0 +1,1 @@
+"""DicomNet: a DICOM network engine for both roles, on the standard library alone."""

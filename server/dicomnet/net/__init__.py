@@ -1,0 +1,1 @@
+"""The threaded shell: the only place in the engine with sockets, threads and clocks."""

@@ -1,0 +1,3 @@
+"""pacsd: a PACS storage and query server."""
+
+__version__ = "0.1.0"

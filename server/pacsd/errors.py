@@ -1,0 +1,82 @@
+"""What can go wrong, in the archive's words; `scp.statuses` alone turns these into DIMSE statuses.
+
+No message here holds patient data: UIDs of the DICOM object model and attribute keywords are the most they say.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigurationError",
+    "DatasetInvalid",
+    "DestinationUnreachable",
+    "DuplicateInstance",
+    "IdentifierInvalid",
+    "IndexUnavailable",
+    "MigrationNeeded",
+    "PacsdError",
+    "StorageFull",
+    "StorageUnavailable",
+    "TranscodingFailed",
+    "UnknownDestination",
+]
+
+
+class PacsdError(Exception):
+    """The root of the daemon's own errors."""
+
+
+class ConfigurationError(PacsdError):
+    """The configuration cannot be used; the message names the key and what to write instead."""
+
+
+class DatasetInvalid(PacsdError):
+    """A received data set cannot be archived: malformed, truncated, or an identifying attribute missing or wrong.
+
+    `keywords` are the attributes at fault, for the Offending Element of the response.
+    """
+
+    def __init__(self, message: str, *, keywords: tuple[str, ...] = (), mismatch: bool = False) -> None:
+        super().__init__(message)
+        self.keywords = keywords
+        self.mismatch = mismatch
+        """The data set contradicts the command (PS3.4 B.2.3: A9xx) rather than being unreadable (Cxxx)."""
+
+
+class DuplicateInstance(PacsdError):
+    """Another object with this SOP Instance UID is kept and the policy is to refuse."""
+
+
+class StorageFull(PacsdError):
+    """No room for another instance: the disk is full or below its watermark."""
+
+
+class StorageUnavailable(PacsdError):
+    """The file store cannot be written or read (permissions, read-only or failing disk)."""
+
+
+class IndexUnavailable(PacsdError):
+    """The database cannot be reached, is locked or refuses to work."""
+
+
+class MigrationNeeded(PacsdError):
+    """The database schema is not the one this version needs; the message says which command mends it."""
+
+
+class IdentifierInvalid(PacsdError):
+    """A query or retrieve identifier breaks PS3.4 C.4; `keywords` are the attributes at fault."""
+
+    def __init__(self, message: str, *, keywords: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.keywords = keywords
+
+
+class UnknownDestination(PacsdError):
+    """A C-MOVE names a destination that is no configured peer."""
+
+
+class DestinationUnreachable(PacsdError):
+    """A configured peer cannot be connected to, or refuses the association."""
+
+
+class TranscodingFailed(PacsdError):
+    """An instance cannot be converted to a transfer syntax that the peer accepts."""

@@ -1,0 +1,127 @@
+"""The archive's nouns: instances as received, kept, asked for and sent. Plain values, no behaviour of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+__all__ = [
+    "CommitOutcome",
+    "CommitResult",
+    "DuplicatePolicy",
+    "FindQuery",
+    "InstanceRecord",
+    "InstanceSelection",
+    "QueryLevel",
+    "QueryModel",
+    "StoredInstance",
+]
+
+
+class QueryLevel(Enum):
+    """Query/Retrieve Level (PS3.4 C.3), from the top; the value is what stands in (0008,0052)."""
+
+    PATIENT = "PATIENT"
+    STUDY = "STUDY"
+    SERIES = "SERIES"
+    IMAGE = "IMAGE"
+
+
+class QueryModel(Enum):
+    """Query/Retrieve information model (PS3.4 C.3)."""
+
+    PATIENT_ROOT = "Patient Root"
+    STUDY_ROOT = "Study Root"
+
+
+class DuplicatePolicy(Enum):
+    """What becomes of an instance whose SOP Instance UID is already kept with other content."""
+
+    KEEP_FIRST = "keep-first"
+    REPLACE = "replace"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceRecord:
+    """One received instance as the index keeps it; its file is already synced and in its final place."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    attributes: Mapping[str, str]
+    """Header attributes by DICOM keyword, decoded to Unicode, multiple values joined by a backslash.
+
+    Only top-level attributes that are not sequences or bulk data; an attribute sent empty is "", an absent one missing.
+    """
+    path: str
+    """Of the file, relative to the storage root, with forward slashes."""
+    size: int
+    """Of the whole file, bytes."""
+    dataset_offset: int
+    """Where the data set begins in the file (behind preamble and file meta information), bytes."""
+    checksum: str
+    """Of the data set as received, as `algorithm:hex`."""
+    received_at: datetime
+    """In UTC."""
+    calling_ae_title: str
+
+
+class CommitOutcome(Enum):
+    """What the index decided about one instance of a batch."""
+
+    STORED = "stored"
+    REPLACED = "replaced"
+    """An older object under this UID with other content gave way; its file is `obsolete_path`."""
+    IDENTICAL = "identical"
+    """The same content is already kept; the new file is not needed (`obsolete_path`)."""
+    KEPT_FIRST = "kept-first"
+    """Other content is already kept under this UID and stays; the new file is `obsolete_path`."""
+    REJECTED = "rejected"
+    """As `KEPT_FIRST`, and the policy is to tell the sender so."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """The outcome for one instance, and the file (relative path) that no row names any more, if any."""
+
+    outcome: CommitOutcome
+    obsolete_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindQuery:
+    """A C-FIND's question: keys by DICOM keyword, in Unicode, as they stood in the identifier."""
+
+    model: QueryModel
+    level: QueryLevel
+    keys: Mapping[str, str]
+    """Matching and return keys; an empty value matches everything and asks for the attribute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceSelection:
+    """A retrieve request's choice: the unique keys of `level` (one or several) and of the levels above (one each)."""
+
+    model: QueryModel
+    level: QueryLevel
+    patient_id: str | None = None
+    study_instance_uids: tuple[str, ...] = ()
+    series_instance_uids: tuple[str, ...] = ()
+    sop_instance_uids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInstance:
+    """One kept instance, as a retrieve needs it; fields as in `InstanceRecord`."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    path: str
+    size: int
+    dataset_offset: int

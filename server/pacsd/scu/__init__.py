@@ -1,0 +1,1 @@
+"""Service class user: associations that this server opens itself."""

@@ -1,0 +1,1 @@
+"""What the archive does, in terms of studies, instances and peers; neither sockets nor SQL."""

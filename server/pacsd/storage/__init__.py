@@ -1,0 +1,1 @@
+"""The file store: layout, Part 10 files, the header scan."""
