@@ -1,0 +1,298 @@
+"""The configuration as one typed, frozen tree; every default stands here, and `config/pacsd.toml` repeats it.
+
+What is wrong with a file is put in words by `configuration_errors`. Relative paths, in the database URL too,
+are relative to the directory in which the daemon is started.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from pacsd.configuration_errors import explain, misnamed_variables
+from pacsd.errors import ConfigurationError
+from pacsd.model import DuplicatePolicy
+
+__all__ = [
+    "AccessSettings",
+    "DicomSettings",
+    "HttpSettings",
+    "IndexSettings",
+    "LogSettings",
+    "PeerSettings",
+    "Permission",
+    "ServerSettings",
+    "Settings",
+    "StorageSettings",
+    "TimeoutSettings",
+    "TlsSettings",
+    "configuration_path",
+    "load_settings",
+]
+
+ENVIRONMENT_PREFIX = "PACSD_"
+ENVIRONMENT_DELIMITER = "__"
+MAX_WORKERS = 256
+CONFIGURATION_VARIABLE = "PACSD_CONFIG"
+DEFAULT_CONFIGURATION = Path("config/pacsd.toml")
+
+Permission = Literal["echo", "store", "find", "move", "get"]
+"""What a calling AE may ask of us; the DIMSE service that it names."""
+
+
+def _ae_title(value: str) -> str:
+    """An AE title without the spaces that carry no meaning (VR AE, PS3.5 §6.2)."""
+    title = value.strip(" ")
+    if not 1 <= len(title) <= 16:
+        raise ValueError("an AE title has 1 to 16 characters, not counting leading and trailing spaces")
+    if "\\" in title or not (title.isascii() and title.isprintable()):
+        raise ValueError("an AE title holds printable ASCII characters only, and no backslash")
+    return title
+
+
+def _max_pdu_length(value: int) -> int:
+    if value and not 4096 <= value <= 1 << 24:
+        raise ValueError("write 0 (offer no limit) or a number of bytes from 4096 to 16777216")
+    return value
+
+
+def _database_url(value: str) -> str:
+    if value.startswith("postgresql+psycopg://"):
+        return value
+    if not value.startswith("sqlite:///"):
+        raise ValueError("write sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE")
+    if value.removeprefix("sqlite:///").partition("?")[0] in {"", ":memory:"}:
+        raise ValueError("the index needs a file: several processes share it, and it must outlive them")
+    return value
+
+
+def _no_tls_yet(value: bool) -> bool:  # noqa: FBT001  pydantic's signature
+    if value:
+        raise ValueError("this version has no TLS yet; write false")
+    return value
+
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+Host = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+ListenPort = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+NoTlsYet = Annotated[bool, AfterValidator(_no_tls_yet)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TimeoutSettings(_Section):
+    """`[dicom.timeouts]`, all in seconds."""
+
+    artim: Seconds = 30.0
+    """ARTIM (PS3.8 §9.1.4): from connection to A-ASSOCIATE-RQ, from A-RELEASE-RP or A-ABORT to the close."""
+    association: Seconds = 30.0
+    """How long an association that we request may take to be answered."""
+    dimse: Seconds = 60.0
+    """How long a peer may take to answer a DIMSE request of ours, or to go on with a message it has begun."""
+    idle: Seconds = 600.0
+    """An association on which nothing happens for so long is aborted."""
+    write: Seconds = 60.0
+    """How long a peer may refuse to take bytes from us."""
+    connect: Seconds = 10.0
+    """How long the TCP connection to a peer may take."""
+
+
+class TlsSettings(_Section):
+    """`[dicom.tls]`: the contract; this version refuses `enabled = true`."""
+
+    enabled: NoTlsYet = False
+    port: ListenPort = 2762
+    certificate: Path | None = None
+    private_key: Path | None = None
+    ca: Path | None = None
+    require_client_certificate: bool = False
+
+
+class DicomSettings(_Section):
+    """`[dicom]`: what we are called, where we listen and what we offer."""
+
+    ae_title: AeTitle = "PACSD"
+    check_called_ae_title: bool = True
+    host: Host = "0.0.0.0"  # noqa: S104  a PACS that no modality reaches is of no use
+    port: ListenPort = 11112
+    max_pdu_length: Annotated[int, AfterValidator(_max_pdu_length)] = 262144
+    """Offered for receiving, bytes; 0 offers no limit."""
+    max_associations: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Open at once, over all worker processes."""
+    accept_unknown_sop_classes: bool = False
+    """Also store SOP classes that are not in the registry, as private ones are."""
+    timeouts: TimeoutSettings = TimeoutSettings()
+    tls: TlsSettings = TlsSettings()
+
+
+class StorageSettings(_Section):
+    """`[storage]`: the files."""
+
+    root: Path = Path("data/store")
+    duplicates: DuplicatePolicy = DuplicatePolicy.KEEP_FIRST
+    sync: Literal["full", "off"] = "full"
+    """`off` acknowledges before the disk has the instance: a power cut then loses acknowledged instances."""
+    checksum: Literal["xxh3_128", "sha256"] = "xxh3_128"
+    min_free_mb: Annotated[int, Field(ge=0)] = 1024
+    """C-STORE is refused (status 0xA700) while the file system has less free, in units of 10^6 bytes."""
+
+    @property
+    def min_free_bytes(self) -> int:
+        """`min_free_mb` in bytes."""
+        return self.min_free_mb * 1_000_000
+
+
+class IndexSettings(_Section):
+    """`[index]`: the database."""
+
+    url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///data/index.db"
+
+
+class HttpSettings(_Section):
+    """`[http]`: /metrics, /healthz and /readyz."""
+
+    enabled: bool = True
+    host: Host = "127.0.0.1"
+    port: ListenPort = 8080
+
+
+class ServerSettings(_Section):
+    """`[server]`: the processes."""
+
+    workers: Annotated[int, Field(ge=0, le=MAX_WORKERS)] = 0
+    """Processes; 0 is one per CPU that we may run on, see `worker_count`."""
+    shutdown_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+    """How long running operations may take to finish after SIGTERM before they are aborted, seconds."""
+
+    @property
+    def worker_count(self) -> int:
+        """`workers`, or where that is 0 the number of CPUs that this process may use."""
+        return self.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+
+
+class AccessSettings(_Section):
+    """`[access]`: who may do what without being a `[[peer]]`."""
+
+    unknown_peers: tuple[Permission, ...] = ("echo", "store")
+
+
+class LogSettings(_Section):
+    """`[log]`."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    patient_data: bool = False
+    """Whether a log line may name a patient."""
+
+
+class PeerSettings(_Section):
+    """One `[[peer]]`: an application entity that we know, to be called by and to call."""
+
+    ae_title: AeTitle
+    host: Host
+    port: Port
+    allow: tuple[Permission, ...] = ("echo", "store", "find", "move", "get")
+    check_host: bool = False
+    """Take associations under this AE title from this host's addresses only."""
+    tls: NoTlsYet = False
+
+
+class Settings(BaseSettings):
+    """The whole tree. The environment overrides what the caller gives: PACSD_DICOM__PORT is `dicom.port`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter=ENVIRONMENT_DELIMITER, extra="forbid", frozen=True
+    )
+
+    dicom: DicomSettings = DicomSettings()
+    storage: StorageSettings = StorageSettings()
+    index: IndexSettings = IndexSettings()
+    http: HttpSettings = HttpSettings()
+    server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
+    log: LogSettings = LogSettings()
+    peer: tuple[PeerSettings, ...] = ()
+
+    def find_peer(self, ae_title: str) -> PeerSettings | None:
+        """The configured peer of this AE title (without padding), if there is one."""
+        return next((peer for peer in self.peer if peer.ae_title == ae_title), None)
+
+    @model_validator(mode="after")
+    def _peers_differ(self) -> Self:
+        titles = [peer.ae_title for peer in self.peer]
+        twice = sorted({title for title in titles if titles.count(title) > 1})
+        if twice:
+            raise ValueError(
+                f"peer.ae_title: {', '.join(twice)} stands in several [[peer]] tables; keep one of each"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        **_: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then the file, which `load_settings` passes as arguments."""
+        return env_settings, init_settings
+
+
+def configuration_path(path: Path | None = None) -> Path | None:
+    """The file to read: `path`, else what PACSD_CONFIG names, else config/pacsd.toml if it is there."""
+    if path is not None:
+        return path
+    named = os.environ.get(CONFIGURATION_VARIABLE)
+    if named:
+        return Path(named)
+    return DEFAULT_CONFIGURATION if DEFAULT_CONFIGURATION.exists() else None
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """The settings from `configuration_path(path)` and the environment.
+
+    Raises ConfigurationError with all that is wrong, one problem a line.
+    """
+    file = configuration_path(path)
+    text = "" if file is None else _read(file)
+    problems = misnamed_variables(Settings, prefix=ENVIRONMENT_PREFIX, delimiter=ENVIRONMENT_DELIMITER)
+    try:
+        settings = Settings(**tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
+    except SettingsError as error:
+        raise ConfigurationError(
+            f"environment: {error}: {error.__cause__}; lists are written as JSON"
+        ) from error
+    except ValidationError as error:
+        source = None if file is None else (file, text)
+        problems += explain(
+            error, Settings, prefix=ENVIRONMENT_PREFIX, delimiter=ENVIRONMENT_DELIMITER, source=source
+        )
+        # Without the cause: a traceback would show pydantic's own text, which repeats all values.
+        raise ConfigurationError("\n".join(problems)) from None
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return settings
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the configuration file {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file} is not UTF-8: {error}") from error

@@ -1,0 +1,291 @@
+"""The configuration: defaults, the shipped file, the environment, and what a wrong one says."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from pacsd.configuration_errors import known_keys
+from pacsd.configuration_lines import key_lines
+from pacsd.errors import ConfigurationError
+from pacsd.model import DuplicatePolicy
+from pacsd.settings import AeTitle, ServerSettings, Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+SHIPPED = Path(__file__).parents[2] / "config" / "pacsd.toml"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.upper().startswith("PACSD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        file = tmp_path / "test.toml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def _refusal(path: Path | None = None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(path)
+    return str(caught.value)
+
+
+class TestShippedFile:
+    def test_its_values_are_the_defaults(self) -> None:
+        assert load_settings(SHIPPED).model_copy(update={"peer": ()}) == Settings()
+
+    def test_each_setting_stands_in_it_with_its_default(self) -> None:
+        """Also those that are commented out because their default is to be absent."""
+        text = SHIPPED.read_text(encoding="utf-8")
+        written = {".".join(str(key) for key in path if key != 0) for path in key_lines(text)}
+        commented = {
+            line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines() if line.startswith("# ")
+        }
+        absent = set(known_keys(Settings)) - written
+        assert absent == {"dicom.tls.certificate", "dicom.tls.private_key", "dicom.tls.ca"}
+        assert {key.rpartition(".")[2] for key in absent} <= commented
+
+    def test_it_knows_one_peer_with_all_permissions(self) -> None:
+        peer = load_settings(SHIPPED).find_peer("WORKSTATION")
+        assert peer is not None
+        assert (peer.host, peer.port) == ("127.0.0.1", 11113)
+        assert peer.allow == ("echo", "store", "find", "move", "get")
+
+
+class TestWhichFile:
+    def test_without_any_file_the_defaults_hold(self) -> None:
+        assert load_settings() == Settings()
+
+    def test_the_default_file_is_found_in_the_working_directory(self) -> None:
+        Path("config").mkdir()
+        Path("config/pacsd.toml").write_text("dicom.port = 104", encoding="utf-8")
+        assert load_settings().dicom.port == 104
+
+    def test_the_environment_names_it(
+        self, configuration: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PACSD_CONFIG", str(configuration("dicom.port = 104")))
+        assert load_settings().dicom.port == 104
+
+    def test_an_argument_beats_the_environment(
+        self, configuration: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PACSD_CONFIG", "nowhere.toml")
+        assert load_settings(configuration("dicom.port = 104")).dicom.port == 104
+
+    @pytest.mark.parametrize("how", ["argument", "environment"])
+    def test_a_named_file_that_is_missing_is_an_error(
+        self, how: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PACSD_CONFIG", "nowhere.toml")
+        assert "nowhere.toml" in _refusal(Path("nowhere.toml") if how == "argument" else None)
+
+    def test_a_file_that_is_not_utf8_is_an_error(self, tmp_path: Path) -> None:
+        file = tmp_path / "latin.toml"
+        file.write_bytes(b'dicom.ae_title = "\xe9"')
+        assert "not UTF-8" in _refusal(file)
+
+
+class TestEnvironment:
+    def test_it_overrides_the_file_value_by_value(
+        self, configuration: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PACSD_DICOM__PORT", "105")
+        monkeypatch.setenv("PACSD_DICOM__TIMEOUTS__IDLE", "5")
+        settings = load_settings(
+            configuration('[dicom]\nport = 104\nae_title = "ARCHIVE"\ntimeouts.artim = 7')
+        )
+        assert settings.dicom.port == 105
+        assert settings.dicom.ae_title == "ARCHIVE"
+        assert (settings.dicom.timeouts.artim, settings.dicom.timeouts.idle) == (7, 5)
+
+    def test_lists_are_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PACSD_ACCESS__UNKNOWN_PEERS", '["echo"]')
+        monkeypatch.setenv("PACSD_PEER", '[{"ae_title": "CT1", "host": "ct", "port": 104}]')
+        settings = load_settings()
+        assert settings.access.unknown_peers == ("echo",)
+        assert [peer.ae_title for peer in settings.peer] == ["CT1"]
+
+    def test_a_list_that_is_no_json_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PACSD_ACCESS__UNKNOWN_PEERS", "echo,store")
+        message = _refusal()
+        assert "access" in message
+        assert "JSON" in message
+
+    def test_a_bad_value_names_the_variable(
+        self, configuration: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PACSD_HTTP__PORT", "eighty")
+        message = _refusal(configuration("[http]\nport = 81"))
+        assert message.startswith("environment variable PACSD_HTTP__PORT: http.port: must be a valid integer")
+
+    @pytest.mark.parametrize(
+        ("name", "nearest"), [("PACSD_DICON__PORT", "dicom.port"), ("PACSD_DICOM__PROT", "dicom.port")]
+    )
+    def test_a_variable_without_effect_is_an_error(
+        self, name: str, nearest: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(name, "104")
+        message = _refusal()
+        assert name in message
+        assert f"did you mean {nearest}?" in message
+
+
+class TestProblems:
+    def test_all_are_listed_with_their_lines(self, configuration: Callable[[str], Path]) -> None:
+        file = configuration("""
+[dicom]
+port = 70000
+prot = 104
+
+[log]
+level = "loud"
+
+[[peer]]
+ae_title = "CT1"
+host = "ct1"
+port = 104
+
+[[peer]]
+ae_title = "CT2"
+port = 104
+allow = [
+    "echo",
+    "delete",
+]
+""")
+        assert _refusal(file).splitlines() == [
+            f"{file}:3: dicom.port: must be less than or equal to 65535 (not 70000)",
+            f"{file}:4: unknown key dicom.prot; did you mean dicom.port?",
+            f"{file}:7: log.level: must be 'debug', 'info', 'warning' or 'error' (not 'loud')",
+            f"{file}:14: peer[1].host is missing",
+            f"{file}:17: peer[1].allow[1]: must be 'echo', 'store', 'find', 'move' or 'get' (not 'delete')",
+        ]
+
+    def test_a_key_in_the_wrong_table_is_told_the_right_one(
+        self, configuration: Callable[[str], Path]
+    ) -> None:
+        message = _refusal(configuration("[server]\nmax_associations = 5"))
+        assert message.endswith("unknown key server.max_associations; did you mean dicom.max_associations?")
+
+    def test_an_unknown_table_is_told_the_nearest(self, configuration: Callable[[str], Path]) -> None:
+        assert _refusal(configuration("[storge]\nroot = 'x'")).endswith(
+            "unknown key storge; did you mean storage?"
+        )
+
+    def test_what_resembles_nothing_gets_no_suggestion(self, configuration: Callable[[str], Path]) -> None:
+        assert _refusal(configuration("qqqq = 1")).endswith("unknown key qqqq")
+
+    def test_a_syntax_error_names_the_line(self, configuration: Callable[[str], Path]) -> None:
+        assert "line 2" in _refusal(configuration("[dicom]\nport 104\n"))
+
+    @pytest.mark.parametrize(
+        "key", ["[dicom.tls]\nenabled", '[[peer]]\nae_title="A"\nhost="h"\nport=104\ntls']
+    )
+    def test_tls_is_refused_until_there_is_one(self, key: str, configuration: Callable[[str], Path]) -> None:
+        assert "this version has no TLS yet" in _refusal(configuration(f"{key} = true"))
+
+    def test_one_ae_title_may_not_mean_two_peers(self, configuration: Callable[[str], Path]) -> None:
+        table = '[[peer]]\nae_title = "CT1"\nhost = "ct"\nport = 104\n'
+        assert "CT1 stands in several [[peer]] tables" in _refusal(configuration(table + table))
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://user:secret@db/pacs",
+            "mysql://user:secret@db/pacs",
+            "sqlite://",
+            "sqlite:///:memory:",
+        ],
+    )
+    def test_a_database_that_cannot_serve_is_refused_without_its_password(
+        self, url: str, configuration: Callable[[str], Path]
+    ) -> None:
+        message = _refusal(configuration(f'[index]\nurl = "{url}"'))
+        assert "index.url: " in message
+        assert "secret" not in message
+
+    @pytest.mark.parametrize("length", [1, 4095, -1, (1 << 24) + 1])
+    def test_max_pdu_length_is_bounded(self, length: int, configuration: Callable[[str], Path]) -> None:
+        assert "dicom.max_pdu_length" in _refusal(configuration(f"dicom.max_pdu_length = {length}"))
+
+    @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+    def test_a_timeout_is_a_positive_number(self, seconds: str, configuration: Callable[[str], Path]) -> None:
+        assert "dicom.timeouts.idle" in _refusal(configuration(f"dicom.timeouts.idle = {seconds}"))
+
+
+class TestValues:
+    @pytest.mark.parametrize("title", ["", " ", "A" * 17, "A\\B", "A\nB", "É"])
+    def test_ae_titles_are_checked(self, title: str) -> None:
+        with pytest.raises(ValidationError):
+            TypeAdapter(AeTitle).validate_python(title)
+
+    def test_spaces_around_an_ae_title_mean_nothing(self) -> None:
+        assert TypeAdapter(AeTitle).validate_python("  CT 1            ") == "CT 1"
+
+    def test_policies_become_the_archives_own_words(self, configuration: Callable[[str], Path]) -> None:
+        assert (
+            load_settings(configuration('storage.duplicates = "replace"')).storage.duplicates
+            is DuplicatePolicy.REPLACE
+        )
+
+    def test_no_workers_means_one_per_cpu(self) -> None:
+        assert ServerSettings().worker_count == len(os.sched_getaffinity(0))
+        assert ServerSettings(workers=3).worker_count == 3
+
+    def test_settings_do_not_change(self) -> None:
+        with pytest.raises(ValidationError):
+            Settings().dicom.port = 104  # type: ignore[misc]
+
+
+_keys = st.sampled_from(["a", "b", "c-d", '"e f"'])
+_values = st.sampled_from(["1", '"x"', "[1,\n 2]", '"""\n[not.a.table]\na = 1\n"""', "{ g = 1 }", "true"])
+_statements = st.dictionaries(_keys, _values, max_size=3).map(
+    lambda pairs: "".join(f"{key} = {value}\n# a = 1\n" for key, value in pairs.items())
+)
+
+
+@given(
+    _statements, st.lists(st.tuples(st.sampled_from(["[t]\n", "[u.v]\n", "[[w]]\n", "[[w]]\n"]), _statements))
+)
+def test_key_lines_finds_each_key_where_it_begins(head: str, tables: list[tuple[str, str]]) -> None:
+    text = head + "".join(header + statements for header, statements in tables)
+    try:
+        parsed = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:  # the same table twice
+        return
+    found = key_lines(text)
+    lines = text.splitlines()
+    for path in _leaves(parsed):
+        name = next(str(key) for key in reversed(path) if isinstance(key, str))
+        assert name in lines[found[path] - 1]
+
+
+def _leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    children: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, dict):
+        children = value.items()
+    elif isinstance(value, list):
+        children = enumerate(value)
+    else:
+        yield path
+    for key, child in children:
+        yield from _leaves(child, (*path, key))
