@@ -1,0 +1,237 @@
+"""All of the daemon's metrics, declared once; whoever counts gets `Metrics`' methods as plain callables.
+
+The processes share their numbers through files, one set for each process slot (`share_between_processes`).
+Labels are bounded: a calling AE title is a label only where it is a configured peer's.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+import pacsd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["CONTENT_TYPE", "Metrics", "forget_process", "join_as", "share_between_processes", "status_label"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OTHER: Final = "other"
+OPERATION_SECONDS: Final = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+)
+COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+COMMIT_INSTANCES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+_DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_process: dict[str, str] = {"slot": "main"}
+
+
+def share_between_processes(directory: Path) -> None:
+    """Keep the numbers in files in `directory` (empty, of this server alone) instead of in memory.
+
+    To be called once, before any `Metrics` is made and before the first fork.
+    """
+    os.environ[_DIRECTORY_VARIABLE] = str(directory)
+    values.ValueClass = values.MultiProcessValue(lambda: _process["slot"])  # type: ignore[no-untyped-call]
+
+
+def join_as(slot: str) -> None:
+    """Count under `slot` from here on: the first call of a forked process.
+
+    No two living processes may have the same slot. One that takes over a dead one's goes on with its
+    counters, so that the files do not become more with each replacement.
+    """
+    _process["slot"] = slot
+
+
+def forget_process(slot: str) -> None:
+    """Take back what only a living process has, such as open associations; the one in `slot` is dead."""
+    if _DIRECTORY_VARIABLE in os.environ:
+        mark_process_dead(slot)  # type: ignore[no-untyped-call]
+
+
+def status_label(status: int) -> str:
+    """A DIMSE status as a label: four hex digits, the freely chosen ones of a class as `x` (PS3.7 Annex C).
+
+    So the peer, who sends what it likes, cannot make more than a few dozen of them.
+    """
+    if status in {0x0000, 0x0001, 0x0107, 0x0116, 0xFE00, 0xFF00, 0xFF01} or 0x0105 <= status <= 0x0124:
+        return f"{status:04X}"
+    if 0x0210 <= status <= 0x0213:
+        return f"{status:04X}"
+    if 0xA000 <= status <= 0xAFFF:
+        return f"{status >> 8:02X}xx"
+    if 0xB000 <= status <= 0xCFFF:
+        return f"{status >> 12:X}xxx"
+    return OTHER
+
+
+class Metrics:
+    """The counters. Every method is safe to call from any thread, and none of them raises."""
+
+    def __init__(self, peers: Iterable[str] = ()) -> None:
+        self.peers: frozenset[str] = frozenset(peers)
+        """AE titles that may be labels; all others count as `other`. Replaced when the configuration is."""
+        self._registry = registry = CollectorRegistry()
+        self._open = Gauge(
+            "pacsd_associations_open",
+            "Associations open now",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._accepted = Counter(
+            "pacsd_associations_accepted", "Associations accepted", ["peer"], registry=registry
+        )
+        self._rejected = Counter(
+            "pacsd_associations_rejected", "Associations rejected", ["peer", "reason"], registry=registry
+        )
+        self._released = Counter(
+            "pacsd_associations_released", "Associations ended by A-RELEASE", ["peer"], registry=registry
+        )
+        self._aborted = Counter(
+            "pacsd_associations_aborted",
+            "Associations ended otherwise; source says by whom or what",
+            ["peer", "source"],
+            registry=registry,
+        )
+        self._operations = Counter(
+            "pacsd_operations",
+            "DIMSE operations performed, by final status",
+            ["service", "status", "peer"],
+            registry=registry,
+        )
+        self._operation_seconds = Histogram(
+            "pacsd_operation_duration_seconds",
+            "From a DIMSE request to its final response",
+            ["service"],
+            registry=registry,
+            buckets=OPERATION_SECONDS,
+        )
+        self._received = Counter("pacsd_received_bytes", "Bytes received over DICOM", registry=registry)
+        self._sent = Counter("pacsd_sent_bytes", "Bytes sent over DICOM", registry=registry)
+        self._instances = Counter(
+            "pacsd_instances_received",
+            "Instances received, by what became of them",
+            ["outcome"],
+            registry=registry,
+        )
+        self._commit_instances = Histogram(
+            "pacsd_commit_instances",
+            "Instances in one group commit",
+            registry=registry,
+            buckets=COMMIT_INSTANCES,
+        )
+        self._commit_seconds = Histogram(
+            "pacsd_commit_duration_seconds",
+            "Time of one group commit",
+            registry=registry,
+            buckets=COMMIT_SECONDS,
+        )
+        self._database_wait = Histogram(
+            "pacsd_database_wait_seconds",
+            "Time waited for the database's turn or a connection",
+            registry=registry,
+            buckets=COMMIT_SECONDS,
+        )
+        self._free = Gauge(
+            "pacsd_storage_free_bytes",
+            "Free space of the store's file system",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._restarts = Counter(
+            "pacsd_worker_restarts", "Processes that died and were replaced", registry=registry
+        )
+        self._build = Gauge(
+            "pacsd_build_info",
+            "1, labelled with the version",
+            ["version"],
+            registry=registry,
+            multiprocess_mode="max",
+        )
+        self._build.labels(pacsd.__version__).set(1)
+
+    def association_accepted(self, peer: str) -> None:
+        """An association of `peer` (calling AE title) is established: open until released or aborted."""
+        self._accepted.labels(self._peer(peer)).inc()
+        self._open.inc()
+
+    def association_rejected(self, reason: str, peer: str = "") -> None:
+        """An association was refused; `reason` is one of the caller's few constant phrases."""
+        self._rejected.labels(self._peer(peer), reason).inc()
+
+    def association_released(self, peer: str) -> None:
+        """An open association ended in good order."""
+        self._released.labels(self._peer(peer)).inc()
+        self._open.dec()
+
+    def association_aborted(self, peer: str, source: str) -> None:
+        """An open association ended otherwise; `source` is one of the caller's few constant words."""
+        self._aborted.labels(self._peer(peer), source).inc()
+        self._open.dec()
+
+    def operation(self, service: str, status: int, seconds: float, peer: str) -> None:
+        """A DIMSE operation is over: `service` as "C-STORE", with its final status."""
+        self._operations.labels(service, status_label(status), self._peer(peer)).inc()
+        self._operation_seconds.labels(service).observe(seconds)
+
+    def bytes_received(self, count: int) -> None:
+        """Bytes came over DICOM; per read or summed up, as is cheaper."""
+        self._received.inc(count)
+
+    def bytes_sent(self, count: int) -> None:
+        """Bytes went over DICOM."""
+        self._sent.inc(count)
+
+    def commit_batch(self, size: int, seconds: float) -> None:
+        """One group commit of `size` instances is done."""
+        self._commit_instances.observe(size)
+        self._commit_seconds.observe(seconds)
+
+    def database_wait(self, seconds: float) -> None:
+        """Somebody had to wait for the database's turn or for a connection."""
+        self._database_wait.observe(seconds)
+
+    def instance_stored(self, outcome: str) -> None:
+        """An instance was received; `outcome` is a `CommitOutcome`'s value or another constant word."""
+        self._instances.labels(outcome).inc()
+
+    def storage_free(self, count: int) -> None:
+        """Bytes free for the store now."""
+        self._free.set(count)
+
+    def worker_restarted(self) -> None:
+        """The supervisor replaced a process that died."""
+        self._restarts.inc()
+
+    def render(self) -> bytes:
+        """The numbers of all processes in Prometheus' text format, `CONTENT_TYPE`."""
+        if _DIRECTORY_VARIABLE not in os.environ:
+            return generate_latest(self._registry)
+        gathered = CollectorRegistry()
+        MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]
+        return generate_latest(gathered)
+
+    def _peer(self, ae_title: str) -> str:
+        return ae_title if ae_title in self.peers else OTHER
