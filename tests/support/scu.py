@@ -1,0 +1,235 @@
+"""pynetdicom as a client: store, find, get, move, and the received bytes as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, build_context, build_role, evt
+
+from support.instance import Instance, read_dataset
+from support.server import AE_TITLE, PacsdServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pynetdicom.association import Association
+
+CALLING_AE_TITLE = "TESTSCU"
+PATIENT_ROOT = {
+    "find": "1.2.840.10008.5.1.4.1.2.1.1",
+    "move": "1.2.840.10008.5.1.4.1.2.1.2",
+    "get": "1.2.840.10008.5.1.4.1.2.1.3",
+}
+STUDY_ROOT = {
+    "find": "1.2.840.10008.5.1.4.1.2.2.1",
+    "move": "1.2.840.10008.5.1.4.1.2.2.2",
+    "get": "1.2.840.10008.5.1.4.1.2.2.3",
+}
+VERIFICATION = "1.2.840.10008.1.1"
+TIMEOUT = 30
+StoreHandler = Callable[[evt.Event], int]
+
+# A path given to send_c_store then goes out as the file's bytes, neither decoded nor encoded again.
+_config.STORE_SEND_CHUNKED_DATASET = True
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One instance as a C-STORE brought it to us."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    dataset: bytes
+    originator_ae_title: str | None
+    originator_message_id: int | None
+
+    def read(self) -> Dataset:
+        """The data set as pydicom reads it."""
+        return read_dataset(self.dataset, self.transfer_syntax_uid)
+
+
+@dataclass(slots=True)
+class Inbox:
+    """What a storage SCP of ours has received, by SOP Instance UID; a second copy of one is refused."""
+
+    received: dict[str, Received] = field(default_factory=dict)
+
+    def keep(self, event: evt.Event) -> int:
+        """Keep the event's instance and answer Success."""
+        request = event.request
+        uid = str(request.AffectedSOPInstanceUID)
+        if uid in self.received:
+            return 0x0111
+        self.received[uid] = Received(
+            sop_class_uid=str(request.AffectedSOPClassUID),
+            sop_instance_uid=uid,
+            transfer_syntax_uid=str(event.context.transfer_syntax),
+            dataset=request.DataSet.getvalue(),
+            originator_ae_title=request.MoveOriginatorApplicationEntityTitle,
+            originator_message_id=request.MoveOriginatorMessageID,
+        )
+        return 0x0000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All responses to one C-FIND, C-GET or C-MOVE request."""
+
+    pending: list[tuple[Dataset, Dataset | None]]
+    final: Dataset
+    identifier: Dataset | None
+
+    @property
+    def status(self) -> int:
+        """Of the final response; fails where there was none."""
+        assert "Status" in self.final, "the association ended without a final response"
+        return int(self.final.Status)
+
+    @property
+    def error_comment(self) -> str:
+        """Of the final response, "" if none."""
+        return str(self.final.get("ErrorComment", ""))
+
+    @property
+    def matches(self) -> list[Dataset]:
+        """The identifiers of a C-FIND's pending responses."""
+        found = [identifier for _, identifier in self.pending]
+        assert None not in found, "a pending C-FIND response without identifier"
+        return [identifier for identifier in found if identifier is not None]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """(completed, failed, warning) of a retrieve's final response."""
+        return (
+            int(self.final.NumberOfCompletedSuboperations),
+            int(self.final.NumberOfFailedSuboperations),
+            int(self.final.NumberOfWarningSuboperations),
+        )
+
+    @property
+    def failed_uids(self) -> set[str]:
+        """Failed SOP Instance UID List of the final response."""
+        if self.identifier is None or "FailedSOPInstanceUIDList" not in self.identifier:
+            return set()
+        value = self.identifier["FailedSOPInstanceUIDList"].value
+        return {str(uid) for uid in ([value] if isinstance(value, str) else value)}
+
+
+@contextmanager
+def association(
+    server: PacsdServer,
+    contexts: Iterable[tuple[str, Sequence[str]]],
+    *,
+    calling: str = CALLING_AE_TITLE,
+    called: str = AE_TITLE,
+    on_store: StoreHandler | None = None,
+) -> Iterator[Association]:
+    """Associate with one presentation context for each (abstract syntax, transfer syntaxes).
+
+    With `on_store`, the SCP role is asked for in every storage context, as C-GET needs it.
+    Fails unless the association is accepted.
+    """
+    entity = AE(ae_title=calling)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = TIMEOUT
+    requested = [build_context(abstract, list(transfers)) for abstract, transfers in contexts]
+    storage = {str(context.abstract_syntax) for context in requested} - _services()
+    roles = [build_role(uid, scu_role=True, scp_role=True) for uid in sorted(storage)] if on_store else []
+    handlers: list[Any] = [(evt.EVT_C_STORE, on_store)] if on_store else []
+    peer = entity.associate(
+        server.host, server.port, requested, ae_title=called, ext_neg=roles, evt_handlers=handlers
+    )
+    try:
+        assert peer.is_established, f"rejected={peer.is_rejected} aborted={peer.is_aborted}"
+        yield peer
+        if peer.is_established:
+            peer.release()
+    finally:
+        if peer.is_established:
+            peer.abort()
+        peer.join(TIMEOUT)
+
+
+def own_contexts(instances: Iterable[Instance]) -> list[tuple[str, list[str]]]:
+    """One context for each pair of SOP class and transfer syntax among the instances."""
+    pairs = {(instance.sop_class_uid, instance.transfer_syntax_uid) for instance in instances}
+    return [(abstract, [transfer]) for abstract, transfer in sorted(pairs)]
+
+
+def send_all(server: PacsdServer, instances: Sequence[Instance], folder: Path) -> dict[str, int]:
+    """C-STORE every instance in its own transfer syntax, as its bytes are; statuses by instance name."""
+    statuses: dict[str, int] = {}
+    with association(server, own_contexts(instances)) as peer:
+        for number, instance in enumerate(instances):
+            path = instance.write_file(folder / f"{number}.dcm")
+            statuses[instance.name] = int(peer.send_c_store(path, msg_id=number + 1).Status)
+    return statuses
+
+
+def find(
+    server: PacsdServer, identifier: Dataset, *, model: str = STUDY_ROOT["find"], **options: Any
+) -> Outcome:
+    """One C-FIND on an association of its own; `options` as for `association`."""
+    with association(server, [(model, _plain())], **options) as peer:
+        return collect(peer.send_c_find(identifier, model))
+
+
+def get(
+    server: PacsdServer,
+    identifier: Dataset,
+    storage_contexts: Iterable[tuple[str, Sequence[str]]],
+    *,
+    model: str = STUDY_ROOT["get"],
+) -> tuple[Outcome, Inbox]:
+    """One C-GET that receives through these storage contexts."""
+    inbox = Inbox()
+    contexts = [(model, _plain()), *storage_contexts]
+    with association(server, contexts, on_store=inbox.keep) as peer:
+        return collect(peer.send_c_get(identifier, model)), inbox
+
+
+def move(
+    server: PacsdServer,
+    identifier: Dataset,
+    destination: str,
+    *,
+    model: str = STUDY_ROOT["move"],
+    **options: Any,
+) -> Outcome:
+    """One C-MOVE to the AE title `destination`; `options` as for `association`."""
+    with association(server, [(model, _plain())], **options) as peer:
+        return collect(peer.send_c_move(identifier, destination, model, msg_id=77))
+
+
+def collect(responses: Iterator[tuple[Dataset, Dataset | None]]) -> Outcome:
+    """Read all responses; no response may follow a final one."""
+    pending: list[tuple[Dataset, Dataset | None]] = []
+    final, final_identifier = Dataset(), None
+    for status, identifier in responses:
+        assert "Status" not in final, "a response after the final one"
+        if "Status" in status and status.Status in (0xFF00, 0xFF01):
+            pending.append((status, identifier))
+        else:
+            final, final_identifier = status, identifier
+    return Outcome(pending, final, final_identifier)
+
+
+def keys(level: str, **values: str | list[str] | None) -> Dataset:
+    """A query or retrieve identifier; None asks for the attribute back."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    for keyword, value in values.items():
+        setattr(identifier, keyword, "" if value is None else value)
+    return identifier
+
+
+def _plain() -> list[str]:
+    return ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
+
+
+def _services() -> set[str]:
+    return {VERIFICATION, *PATIENT_ROOT.values(), *STUDY_ROOT.values()}

@@ -1,0 +1,226 @@
+"""A `pacsd serve` under test: its configuration, its process group, its log, its HTTP side."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from support.deadline import wait_until
+from support.peers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+AE_TITLE = "PACSD"
+START_DEADLINE = 30.0
+STOP_DEADLINE = 30.0
+EVERYTHING = ("echo", "store", "find", "move", "get")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One [[peer]] of the configuration."""
+
+    ae_title: str
+    port: int
+    allow: Sequence[str] = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the HTTP side said."""
+
+    status: int
+    text: str
+
+
+class PacsdServer:
+    """A server with its own data folder; it can be started again on what a former process left behind."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        peers: Sequence[Peer] = (),
+        launcher: Sequence[str] = (),
+        root: Path | None = None,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Write the configuration; `launcher` precedes the command, `settings` overrides its tables."""
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        self.http_port = free_port()
+        self.root = root or folder / "store"
+        self.log_path = folder / "server.log"
+        self.config_path = folder / "pacsd.toml"
+        self._launcher = tuple(launcher)
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config_path.write_text(self._configuration(folder, peers, settings or {}))
+
+    def _configuration(
+        self, folder: Path, peers: Sequence[Peer], settings: Mapping[str, Mapping[str, Any]]
+    ) -> str:
+        tables: dict[str, dict[str, Any]] = {
+            "dicom": {"ae_title": AE_TITLE, "host": self.host, "port": self.port},
+            "storage": {"root": str(self.root), "min_free_mb": 1},
+            "index": {"url": f"sqlite:///{folder / 'index.db'}"},
+            "http": {"host": self.host, "port": self.http_port},
+            "server": {"workers": 2},
+            "access": {"unknown_peers": ["echo", "store"]},
+            "log": {"format": "json", "level": "info"},
+        }
+        for name, table in settings.items():
+            tables.setdefault(name, {}).update(table)
+        lines = []
+        for name, table in tables.items():
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items()), ""]
+        for peer in peers:
+            lines += [
+                "[[peer]]",
+                f'ae_title = "{peer.ae_title}"',
+                'host = "127.0.0.1"',
+                f"port = {peer.port}",
+            ]
+            lines += [f"allow = {json.dumps(list(peer.allow))}", ""]
+        return "\n".join(lines)
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor, which also leads the process group."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def workers(self) -> list[int]:
+        """The supervisor's child processes, oldest first."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return sorted(int(pid) for pid in children.split())
+
+    def start(self) -> None:
+        """Start in a process group of its own and return when /readyz says so."""
+        assert self._process is None, "the server is running already"
+        command = [*self._launcher, sys.executable, "-m", "pacsd", "serve", "--config", str(self.config_path)]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PACSD_")}
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=environment,
+            )
+        try:
+            wait_until(self._is_ready, within=START_DEADLINE, what="the server becomes ready")
+        except AssertionError:
+            self.kill()
+            raise
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(
+                f"the server ended with {self._process.returncode}:\n{self.log_text()[-4000:]}"
+            )
+        try:
+            return self.get("/readyz").status == 200
+        except OSError:
+            return False
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the supervisor, and do not wait."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def wait(self) -> int:
+        """The exit status, once the process has ended by itself; the whole group must be gone then."""
+        assert self._process is not None
+        group = self.pid
+        status = self._process.wait(timeout=STOP_DEADLINE)
+        self._process = None
+        wait_until(lambda: not _group_exists(group), within=5.0, what="all processes of the server are gone")
+        return status
+
+    def stop(self) -> None:
+        """Stop with SIGTERM; the exit status must be 0 and the log free of tracebacks."""
+        self.terminate()
+        try:
+            status = self.wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the server did not stop:\n{self.log_text()[-4000:]}") from None
+        assert status == 0, f"exit status {status}:\n{self.log_text()[-4000:]}"
+        assert "Traceback" not in self.log_text(), self.log_text()
+
+    def kill(self) -> None:
+        """SIGKILL the supervisor and all workers at once."""
+        assert self._process is not None
+        group = self.pid
+        os.killpg(group, signal.SIGKILL)
+        self._process.wait(timeout=STOP_DEADLINE)
+        self._process = None
+        wait_until(lambda: not _group_exists(group), within=5.0, what="all killed processes are gone")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether `start` was called and neither `wait` nor `kill` since."""
+        return self._process is not None
+
+    def get(self, path: str) -> Answer:
+        """GET from the HTTP side; raises OSError where nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://{self.host}:{self.http_port}{path}", timeout=5) as response:
+                return Answer(response.status, response.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.read().decode())
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of all samples of a metric that carry these labels."""
+        total = 0.0
+        for line in self.get("/metrics").text.splitlines():
+            sample, _, value = line.rpartition(" ")
+            if sample.partition("{")[0] == name and all(f'{k}="{v}"' in sample for k, v in labels.items()):
+                total += float(value)
+        return total
+
+    def log_text(self) -> str:
+        """Everything that the server's processes have written so far."""
+        return self.log_path.read_text(errors="replace")
+
+    def log_events(self, *, after: int = 0) -> list[dict[str, Any]]:
+        """The log lines behind byte `after`; a line that is no JSON object fails."""
+        lines = self.log_path.read_bytes()[after:].decode().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def log_size(self) -> int:
+        """Length of the log so far, bytes; a mark for `log_events`."""
+        return self.log_path.stat().st_size
+
+    def kept_files(self) -> set[Path]:
+        """All files under the storage root and `incoming`, lock files apart."""
+        root = self.visible_root()
+        folders = [root, root.parent / "incoming"]
+        found = {
+            path for folder in folders if folder.is_dir() for path in folder.rglob("*") if path.is_file()
+        }
+        return {path for path in found if path.suffix != ".lock" and not path.name.startswith(".")}
+
+    def visible_root(self) -> Path:
+        """The storage root as seen from here, also where the server has mounts of its own."""
+        return Path(f"/proc/{self.pid}/root") / self.root.relative_to("/") if self._launcher else self.root
+
+
+def _group_exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
