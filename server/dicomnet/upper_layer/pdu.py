@@ -24,6 +24,7 @@ __all__ = [
     "ContextResult",
     "DataTransfer",
     "ExtendedNegotiation",
+    "ItemType",
     "Pdu",
     "PduType",
     "PresentationContextResult",
@@ -40,6 +41,11 @@ PDU_HEADER_LENGTH: Final = 6
 PDV_HEADER_LENGTH: Final = 6
 """Item length, presentation context ID and message control header; the item length counts the last two."""
 
+AE_TITLE_LENGTH: Final = 16
+"""Of an AE title's field; shorter titles are padded with spaces (PS3.8 §9.3.2)."""
+UID_MAXIMUM_LENGTH: Final = 64
+"""PS3.5 §9.1."""
+
 
 class PduType(IntEnum):
     """First byte of a PDU."""
@@ -51,6 +57,26 @@ class PduType(IntEnum):
     RELEASE_RQ = 0x05
     RELEASE_RP = 0x06
     ABORT = 0x07
+
+
+class ItemType(IntEnum):
+    """First byte of an item or sub-item in the A-ASSOCIATE PDUs (PS3.8 §9.3.2, PS3.7 Annex D.3.3)."""
+
+    APPLICATION_CONTEXT = 0x10
+    PROPOSED_PRESENTATION_CONTEXT = 0x20
+    PRESENTATION_CONTEXT_RESULT = 0x21
+    ABSTRACT_SYNTAX = 0x30
+    TRANSFER_SYNTAX = 0x40
+    USER_INFORMATION = 0x50
+    MAXIMUM_LENGTH = 0x51
+    IMPLEMENTATION_CLASS_UID = 0x52
+    ASYNCHRONOUS_OPERATIONS_WINDOW = 0x53
+    ROLE_SELECTION = 0x54
+    IMPLEMENTATION_VERSION_NAME = 0x55
+    EXTENDED_NEGOTIATION = 0x56
+    COMMON_EXTENDED_NEGOTIATION = 0x57
+    USER_IDENTITY = 0x58
+    USER_IDENTITY_RESPONSE = 0x59
 
 
 class ContextResult(IntEnum):
@@ -153,7 +179,10 @@ class UserInformation:
     """User information item (50H, PS3.8 §9.3.2.3)."""
 
     maximum_length: int | None = None
-    """Largest PDU-length value that the sender of this item will receive, bytes; 0 = no limit, None = not sent."""
+    """Largest PDU-length value that the sender of this item will receive, bytes.
+
+    0 = no limit, None = not sent.
+    """
     implementation_class_uid: str | None = None
     implementation_version_name: str | None = None
     asynchronous_operations_window: AsynchronousOperationsWindow | None = None
@@ -200,9 +229,13 @@ class AssociateReject:
     reason: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PresentationDataValue:
-    """One PDV item of a P-DATA-TF (PS3.8 §9.3.5.1 and Annex E.2)."""
+    """One PDV item of a P-DATA-TF (PS3.8 §9.3.5.1 and Annex E.2).
+
+    Not to be changed; it is not frozen only because that doubles the time to make one,
+    and every fragment of a data set is one.
+    """
 
     context_id: int
     is_command: bool
@@ -236,5 +269,11 @@ class Abort:
 
 
 Pdu = (
-    AssociateRequest | AssociateAccept | AssociateReject | DataTransfer | ReleaseRequest | ReleaseResponse | Abort
+    AssociateRequest
+    | AssociateAccept
+    | AssociateReject
+    | DataTransfer
+    | ReleaseRequest
+    | ReleaseResponse
+    | Abort
 )
