@@ -1,0 +1,258 @@
+"""The walk over a data set's elements (PS3.5 §7): headers read, values skipped, indexed values collected.
+
+Iterative throughout, so that neither stack nor memory grows with the depth of nested sequences, and each
+step moves forward, so that it ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pacsd.errors import DatasetInvalid
+from pacsd.storage.encodings import (
+    EXPLICIT_BIG_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    LONG_VRS,
+    SHORT_VRS,
+    Encoding,
+)
+
+if TYPE_CHECKING:
+    from pacsd.storage.sources import Source
+
+__all__ = ["MAXIMUM_VALUE_LENGTH", "RawValues", "Walk"]
+
+MAXIMUM_VALUE_LENGTH: Final = 1024
+"""Bytes of a value that is collected; a longer one is left out, as if the attribute were absent."""
+
+UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+ITEM_GROUP: Final = 0xFFFE
+ITEM: Final = 0xE000
+ITEM_DELIMITATION: Final = 0xE00D
+SEQUENCE_DELIMITATION: Final = 0xE0DD
+
+RawValues = dict[str, tuple[str, bytes]]
+"""Keyword → VR (of the element, else of the data dictionary) and value as received."""
+
+
+class Walk:
+    """One pass over one data set. Positions count from the beginning of `window`."""
+
+    __slots__ = ("base", "limit", "position", "source", "window")
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.base = 0
+        """Of the window in the data set, bytes."""
+        self.window = b""
+        self.position = 0
+        self.limit = -1
+        """The last position at which a header, whichever its layout, lies in the window as a whole."""
+
+    def collect(self, encoding: Encoding, values: RawValues, last_group: int) -> None:
+        """Read top-level elements up to `last_group` or a little further; the indexed ones go into `values`.
+
+        Raises `DatasetInvalid` if they are malformed, and what the source raises where they are cut off.
+        """
+        if self._advance(0) and self._skip_file_meta():
+            if encoding.explicit_vr:
+                self._collect_explicit(encoding, values, last_group)
+            else:
+                self._collect_implicit(encoding, values, last_group)
+
+    def _collect_explicit(self, encoding: Encoding, values: RawValues, last_group: int) -> None:
+        # Nearly all elements have a short VR: what is rarer, and the end, are looked for off that path.
+        unpack, shift, short_vr = encoding.unpack_explicit, encoding.group_shift, SHORT_VRS.get
+        indexed_attribute = encoding.indexed.get
+        window, position, limit = self.window, self.position, self.limit
+        tag = 0
+        while True:
+            if position > limit:
+                if tag >> shift & 0xFFFF > last_group or not self._advance(position):
+                    return
+                window, position, limit = self.window, 0, self.limit
+            tag, code, length = unpack(window, position)
+            vr = short_vr(code)
+            if vr is not None:
+                position += 8
+            else:
+                if tag >> shift & 0xFFFF > last_group:
+                    return
+                if tag == length == 0 and code == b"\0\0":
+                    self._check_padding(position)
+                    return
+                vr, length, header_length = self._long_header(position, encoding)
+                position += header_length
+                if length == UNDEFINED_LENGTH:
+                    self._skip_undefined_length(position, encoding, vr)
+                    window, position, limit = self.window, self.position, self.limit
+                    continue
+            indexed = indexed_attribute(tag)
+            if indexed is not None and length <= MAXIMUM_VALUE_LENGTH:
+                if position + length > len(window):
+                    self._move_to_value(position, length)
+                    window, position, limit = self.window, 0, self.limit
+                values[indexed[0]] = (indexed[1] if vr == "UN" else vr, window[position : position + length])
+            position += length
+
+    def _collect_implicit(self, encoding: Encoding, values: RawValues, last_group: int) -> None:
+        unpack, shift = encoding.unpack_implicit, encoding.group_shift
+        indexed_attribute = encoding.indexed.get
+        window, position, limit = self.window, self.position, self.limit
+        tag = 0
+        while True:
+            if position > limit:
+                if tag >> shift & 0xFFFF > last_group or not self._advance(position):
+                    return
+                window, position, limit = self.window, 0, self.limit
+            tag, length = unpack(window, position)
+            position += 8
+            indexed = indexed_attribute(tag)
+            if indexed is not None and length <= MAXIMUM_VALUE_LENGTH:
+                if position + length > len(window):
+                    self._move_to_value(position, length)
+                    window, position, limit = self.window, 0, self.limit
+                values[indexed[0]] = (indexed[1], window[position : position + length])
+            elif length == UNDEFINED_LENGTH:
+                if tag >> shift & 0xFFFF > last_group:
+                    return
+                self._skip_undefined_length(position, encoding, "")
+                window, position, limit = self.window, self.position, self.limit
+                continue
+            elif tag == length == 0:
+                self._check_padding(position)
+                return
+            position += length
+
+    def _advance(self, position: int) -> bool:
+        """Move the window so that it begins at `position`; False at the end of the data set.
+
+        Zeros that are too few for an element count as its end, other bytes raise.
+        """
+        self.base += position
+        self.window = self.source.window(self.base)
+        self.position = 0
+        self.limit = max(len(self.window) - 12, 0)
+        if len(self.window) >= 8:
+            return True
+        if any(self.window):
+            raise self.source.ended()
+        return False
+
+    def _move_to_value(self, position: int, length: int) -> None:
+        self.base += position
+        self.window = self.source.window(self.base)
+        self.limit = len(self.window) - 12
+        if len(self.window) < length:
+            raise self.source.ended()
+
+    def _header(self, position: int, encoding: Encoding) -> tuple[str, int, int]:
+        """Return VR, value length and header length."""
+        if not encoding.explicit_vr:
+            return "", encoding.unpack_implicit(self.window, position)[1], 8
+        _, code, length = encoding.unpack_explicit(self.window, position)
+        vr = SHORT_VRS.get(code)
+        return (vr, length, 8) if vr is not None else self._long_header(position, encoding)
+
+    def _long_header(self, position: int, encoding: Encoding) -> tuple[str, int, int]:
+        """As `_header`, where the VR is none of those with a 16-bit length."""
+        _, code, short_length = encoding.unpack_explicit(self.window, position)
+        vr = LONG_VRS.get(code)
+        if vr is None:
+            if not code.isalpha() or not code.isupper():
+                # Some writers fall back into implicit VR for single elements; pydicom reads them so, too.
+                return "UN", encoding.unpack_implicit(self.window, position)[1], 8
+            if short_length:
+                return "UN", short_length, 8
+            vr = "UN"  # a VR of the future, which has a 32-bit length (PS3.5 §7.1.2)
+        if position + 12 > len(self.window):
+            raise self.source.ended()
+        return vr, encoding.unpack_length(self.window, position + 8)[0], 12
+
+    def _skip_undefined_length(self, position: int, encoding: Encoding, vr: str) -> None:
+        """Go past the delimitation item of a sequence or of encapsulated pixel data (PS3.5 §7.5, §A.4).
+
+        `depth` counts what is open: odd in a sequence, where items follow, even in an item, where elements
+        do. Within UN (`unknown_depth`) the encoding may be another one.
+        """
+        depth, step, outer, unknown_depth = 0, 1, encoding, 0
+        while True:
+            depth += step
+            if step > 0 and vr == "UN" and not unknown_depth:
+                encoding, position = self._encoding_within_unknown(position, encoding)
+                unknown_depth = depth
+            elif depth < unknown_depth:
+                encoding, unknown_depth = outer, 0
+            if depth == 0:
+                break
+            if position > self.limit:
+                if not self._advance(position):
+                    raise self.source.ended()
+                position = 0
+            if depth % 2:
+                vr, (position, step) = "", self._item(position, encoding)
+            else:
+                vr, position, step = self._nested_element(position, encoding)
+        self.position = position
+
+    def _item(self, position: int, encoding: Encoding) -> tuple[int, int]:
+        """Return the position behind the item as far as its length says, and the change of depth."""
+        group, element, length = encoding.unpack_item(self.window, position)
+        if group == ITEM_GROUP and element == ITEM:
+            return (position + 8, 1) if length == UNDEFINED_LENGTH else (position + 8 + length, 0)
+        if group == ITEM_GROUP and element == SEQUENCE_DELIMITATION:
+            return position + 8, -1
+        raise DatasetInvalid("the data set is malformed: no item where a sequence's next is due")
+
+    def _nested_element(self, position: int, encoding: Encoding) -> tuple[str, int, int]:
+        """As `_item`, for an element of an item, with its VR."""
+        group, element, _ = encoding.unpack_item(self.window, position)
+        if group == ITEM_GROUP:
+            if element != ITEM_DELIMITATION:
+                raise DatasetInvalid("the data set is malformed: no element where an item's next is due")
+            return "", position + 8, -1
+        vr, length, header_length = self._header(position, encoding)
+        position += header_length
+        return (vr, position, 1) if length == UNDEFINED_LENGTH else (vr, position + length, 0)
+
+    def _encoding_within_unknown(self, position: int, encoding: Encoding) -> tuple[Encoding, int]:
+        """Return how the items of a UN element of undefined length are encoded, and the new position.
+
+        Implicit VR Little Endian (PS3.5 §6.2.2), but there are writers that leave the encoding as it was.
+        """
+        if not encoding.explicit_vr:
+            return encoding, position
+        if position + 14 > len(self.window):
+            self._advance(position)
+            position = 0
+        if self.window[position : position + 3] == b"\xff\xfe\xe0":
+            return EXPLICIT_BIG_ENDIAN, position
+        code = self.window[position + 12 : position + 14]
+        explicit_vr = code in SHORT_VRS or code in LONG_VRS
+        return EXPLICIT_LITTLE_ENDIAN if explicit_vr else IMPLICIT_LITTLE_ENDIAN, position
+
+    def _check_padding(self, position: int) -> None:
+        """Accept zeros up to the end of the data set; anything behind them is malformed."""
+        rest = self.window[position:]
+        end = self.base + len(self.window)
+        while rest:
+            if any(rest):
+                raise DatasetInvalid("the data set is malformed: elements behind zeros")
+            rest = self.source.window(end)
+            end += len(rest)
+
+    def _skip_file_meta(self) -> bool:
+        """Go past a preamble and file meta information, which are for files only, but get sent.
+
+        False if nothing follows. They are in Explicit VR Little Endian whatever the rest is (PS3.10 §7.1).
+        """
+        position = 132 if self.window[128:134] == b"DICM\x02\0" else 0
+        while position <= self.limit and self.window[position : position + 2] == b"\x02\0":
+            code = self.window[position + 4 : position + 6]
+            if code not in SHORT_VRS and code not in LONG_VRS:
+                break
+            _, length, header_length = self._header(position, EXPLICIT_LITTLE_ENDIAN)
+            position += header_length + length
+        self.position = position
+        return position <= self.limit or self._advance(position)

@@ -1,0 +1,65 @@
+"""How element headers are laid out: three encodings (PS3.5 §7.1, Annex A) and two kinds of VR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+
+from pacsd.storage.attributes import INDEXED_ATTRIBUTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "EXPLICIT_BIG_ENDIAN",
+    "EXPLICIT_LITTLE_ENDIAN",
+    "IMPLICIT_LITTLE_ENDIAN",
+    "LONG_VRS",
+    "SHORT_VRS",
+    "Encoding",
+]
+
+SHORT_VRS: Final = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_16}
+"""The VRs whose length has 16 bits (PS3.5 Table 7.1-2), by their code."""
+LONG_VRS: Final = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_32}
+"""The VRs whose length has 32 bits (PS3.5 Table 7.1-1), by their code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One layout of element headers, ready to be read with.
+
+    Tags are read as one number in the byte order of the data, which for little endian leaves the group in the
+    lower half: cheaper than putting every tag together only to find that it is not indexed.
+    """
+
+    explicit_vr: bool
+    unpack_explicit: Callable[..., tuple[Any, ...]]
+    """Tag, VR, 16-bit length."""
+    unpack_implicit: Callable[..., tuple[Any, ...]]
+    """Tag, 32-bit length."""
+    unpack_item: Callable[..., tuple[Any, ...]]
+    """Group, element and 32-bit length of items and delimitation items."""
+    unpack_length: Callable[..., tuple[Any, ...]]
+    group_shift: int
+    """`tag >> group_shift & 0xFFFF` is the group."""
+    indexed: dict[int, tuple[str, str]]
+    """`INDEXED_ATTRIBUTES` by tags as they are read here."""
+
+
+def _encoding(*, explicit_vr: bool, byte_order: str) -> Encoding:
+    explicit, implicit, item, length = (
+        Struct(byte_order + layout).unpack_from for layout in ("I2sH", "II", "HHI", "I")
+    )
+    indexed = INDEXED_ATTRIBUTES
+    if byte_order == "<":
+        indexed = {(tag & 0xFFFF) << 16 | tag >> 16: value for tag, value in INDEXED_ATTRIBUTES.items()}
+    return Encoding(explicit_vr, explicit, implicit, item, length, 16 if byte_order == ">" else 0, indexed)
+
+
+IMPLICIT_LITTLE_ENDIAN: Final = _encoding(explicit_vr=False, byte_order="<")
+EXPLICIT_LITTLE_ENDIAN: Final = _encoding(explicit_vr=True, byte_order="<")
+EXPLICIT_BIG_ENDIAN: Final = _encoding(explicit_vr=True, byte_order=">")

@@ -1,0 +1,92 @@
+"""The fast header scan: index attributes from a data set in any transfer syntax, and whether it is complete.
+
+`examine` does both in one pass and is what a received object goes through; `scan` and `verify_complete` are
+its halves. None of them decodes a value, touches pixel bytes, recurses or holds more than one window of the
+data; malformed input ends in `DatasetInvalid` (or `HeaderIncomplete` for a prefix) and nothing else.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from typing import Final
+
+from pacsd.storage.attributes import LAST_INDEXED_GROUP
+from pacsd.storage.elements import RawValues, Walk
+from pacsd.storage.encodings import (
+    EXPLICIT_BIG_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    Encoding,
+)
+from pacsd.storage.sources import DeflatedSource, HeaderIncomplete, PrefixSource, ReadAt, Source, StoredSource
+
+__all__ = ["HeaderIncomplete", "HeaderScan", "examine", "scan", "verify_complete"]
+
+Data = bytes | bytearray | memoryview | mmap.mmap
+
+DEFLATED: Final = frozenset({
+    "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+    "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
+    "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
+})  # fmt: skip
+ENCODINGS: Final[dict[str, Encoding]] = {
+    "1.2.840.10008.1.2": IMPLICIT_LITTLE_ENDIAN,
+    "1.2.840.10008.1.2.2": EXPLICIT_BIG_ENDIAN,
+    "1.2.840.113619.5.2": IMPLICIT_LITTLE_ENDIAN,  # GE's private one: only its pixel data are big endian
+}
+"""All others, private ones included, are Explicit VR Little Endian (PS3.5 §10, §A.4)."""
+EVERY_GROUP: Final = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderScan:
+    """The indexed top-level attributes of one data set, raw; `charsets.decode_attributes` decodes them.
+
+    An attribute sent empty has the value b"", an absent one (or one longer than 1 KiB) is missing.
+    """
+
+    values: RawValues
+    """Keyword → VR and raw value. The VR is the element's own, or the data dictionary's where it has none."""
+    big_endian: bool = False
+
+
+def examine(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str) -> HeaderScan:
+    """Collect the index attributes of a complete data set and make sure that it is complete, in one pass.
+
+    `prefix` are its first bytes (64 KiB will do, all of it is best, none is allowed), `size` is its length
+    and `read_at(position, length)` reads the rest, a few kilobytes at a time and only in ascending order.
+    Trailing zeros are accepted. Raises `DatasetInvalid` if the data set is malformed or ends in the middle of
+    an element.
+    """
+    return _walk(StoredSource(prefix, size, read_at), transfer_syntax_uid, EVERY_GROUP)
+
+
+def scan(data: Data, transfer_syntax_uid: str, *, complete: bool = False) -> HeaderScan:
+    """Collect the index attributes of `data`, stopping behind the last group that has one.
+
+    Where `data` end sooner, that is `HeaderIncomplete`, as they are taken for the beginning of a data set; if
+    they are `complete`, it is `DatasetInvalid` in the middle of an element, else simply the end. Raises
+    `DatasetInvalid` for malformed data.
+    """
+    source = _stored(data) if complete else PrefixSource(bytes(data))
+    return _walk(source, transfer_syntax_uid, LAST_INDEXED_GROUP)
+
+
+def verify_complete(data: Data, transfer_syntax_uid: str) -> None:
+    """Walk a whole data set; raises `DatasetInvalid` if it is malformed or ends within an element."""
+    _walk(_stored(data), transfer_syntax_uid, EVERY_GROUP)
+
+
+def _stored(data: Data) -> StoredSource:
+    prefix = data if isinstance(data, bytes) else b""
+    return StoredSource(prefix, len(data), lambda position, length: bytes(data[position : position + length]))
+
+
+def _walk(source: Source, transfer_syntax_uid: str, last_group: int) -> HeaderScan:
+    if transfer_syntax_uid in DEFLATED:
+        source = DeflatedSource(source)
+    encoding = ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE_ENDIAN)
+    values: RawValues = {}
+    Walk(source).collect(encoding, values, last_group)
+    return HeaderScan(values, encoding is EXPLICIT_BIG_ENDIAN)

@@ -1,0 +1,154 @@
+"""Where a walk over a data set takes its bytes from: memory, a file read piecewise, or a deflated stream.
+
+A source is asked for windows at ascending positions only, so that it never holds more than one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from pacsd.errors import DatasetInvalid
+
+__all__ = [
+    "MAXIMUM_INFLATED",
+    "DeflatedSource",
+    "HeaderIncomplete",
+    "PrefixSource",
+    "ReadAt",
+    "Source",
+    "StoredSource",
+]
+
+ReadAt = Callable[[int, int], bytes]
+"""Returns so many bytes from a position of the data set on, less only where it ends."""
+
+MINIMUM_WINDOW: Final = 4096
+"""Bytes; more than the header and the value of any element whose value is looked at."""
+READ_LENGTH: Final = 16384
+"""Bytes read at once behind the prefix: few, as the walk jumps over most of what follows."""
+MAXIMUM_INFLATED: Final = 1 << 33
+"""Bytes. Deflate reaches 1:1000, and a small object must not keep a worker inflating for hours."""
+
+
+class HeaderIncomplete(Exception):  # noqa: N818 -- a state to act on, not a fault of the data
+    """The bytes at hand end before the stop tag: scan again with more of the data set."""
+
+
+class Source(Protocol):
+    """The bytes of one data set, encoded as its transfer syntax says after any inflating."""
+
+    def window(self, position: int) -> bytes:
+        """Return the bytes from `position` on: at least `MINIMUM_WINDOW` unless the data set ends sooner.
+
+        Empty exactly at its end. Raises what `ended` returns when `position` lies behind the end.
+        """
+        ...
+
+    def ended(self) -> Exception:
+        """Return what to raise where an element goes on behind the last byte."""
+        ...
+
+
+def _truncated(size: int) -> DatasetInvalid:
+    return DatasetInvalid(
+        f"the data set is truncated or malformed: an element goes on behind its last byte ({size})"
+    )
+
+
+class PrefixSource:
+    """The first bytes of a data set whose rest is not at hand; running out of them is `HeaderIncomplete`."""
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+
+    def window(self, position: int) -> bytes:
+        """See `Source`; shorter than promised where the prefix ends."""
+        if position >= len(self._prefix):
+            raise self.ended()
+        return self._prefix[position:] if position else self._prefix
+
+    def ended(self) -> Exception:
+        """See `Source`."""
+        return HeaderIncomplete(f"the header goes on behind the first {len(self._prefix)} bytes")
+
+
+class StoredSource:
+    """A complete data set: a prefix in memory (perhaps all of it) and a function that reads the rest."""
+
+    def __init__(self, prefix: bytes, size: int, read_at: ReadAt) -> None:
+        self._prefix = prefix
+        self._size = size
+        self._read_at = read_at
+
+    def window(self, position: int) -> bytes:
+        """See `Source`."""
+        if position == 0 and self._prefix:
+            return self._prefix
+        if position > self._size:
+            raise self.ended()
+        if position == self._size:
+            return b""
+        wanted = min(READ_LENGTH, self._size - position)
+        data = self._prefix[position : position + wanted]
+        if len(data) < wanted:
+            data = self._read_at(position, wanted)
+            if len(data) < wanted:
+                raise _truncated(position + len(data))
+        return data
+
+    def ended(self) -> Exception:
+        """See `Source`."""
+        return _truncated(self._size)
+
+
+class DeflatedSource:
+    """The inflated bytes of another source (PS3.5 §A.5: raw deflate, perhaps one byte of padding behind it).
+
+    Holds one window, whatever the stream inflates to; more than `maximum` bytes are `DatasetInvalid`.
+    """
+
+    def __init__(self, compressed: Source, *, maximum: int = MAXIMUM_INFLATED) -> None:
+        self._compressed = compressed
+        self._maximum = maximum
+        self._consumed = 0
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._chunk = b""
+        self._base = 0
+
+    def window(self, position: int) -> bytes:
+        """See `Source`."""
+        while True:
+            if position >= self._base + len(self._chunk):
+                self._base += len(self._chunk)
+                self._chunk = b""
+            else:
+                self._chunk = self._chunk[position - self._base :]
+                self._base = position
+                if len(self._chunk) >= MINIMUM_WINDOW:
+                    return self._chunk
+            if self._inflater.eof:
+                if position > self._base:
+                    raise self.ended()
+                return self._chunk
+            self._chunk += self._inflate()
+
+    def _inflate(self) -> bytes:
+        pending = self._inflater.unconsumed_tail
+        if not pending:
+            pending = self._compressed.window(self._consumed)
+            if not pending:
+                raise self._compressed.ended()
+            self._consumed += len(pending)
+        try:
+            inflated = self._inflater.decompress(pending, READ_LENGTH)
+        except zlib.error as error:
+            raise DatasetInvalid("the data set is no valid deflate stream (PS3.5 A.5)") from error
+        if self._base + len(self._chunk) + len(inflated) > self._maximum:
+            raise DatasetInvalid(f"the deflated data set grows beyond {self._maximum} bytes")
+        return inflated
+
+    def ended(self) -> Exception:
+        """See `Source`."""
+        return _truncated(self._base + len(self._chunk))
