@@ -1,0 +1,225 @@
+"""The file store: a root directory of dated directories, with `incoming/` beside them.
+
+Several threads and several processes may use one root at once. Nothing here overwrites a file or removes a
+directory: a directory that one process removed could take with it what another has just made durable.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import threading
+import time
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from pacsd.errors import StorageFull, StorageUnavailable
+from pacsd.storage.checksums import new_checksum
+from pacsd.storage.disk import storage_errors, sync_directory
+from pacsd.storage.incoming import IncomingFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["FileStore", "IncomingFile"]
+
+INCOMING: Final = "incoming"
+FREE_SPACE_INTERVAL: Final = 1.0
+"""Seconds for which a look at the free space holds."""
+KNOWN_DIRECTORIES: Final = 100_000
+"""Directories remembered as durable; when there are more, the memory starts anew, which costs some syncs."""
+NAME_ATTEMPTS: Final = 10_000
+
+
+class FileStore:
+    """The files below `root`. Call `open` once before anything else; `FileStore` itself touches nothing.
+
+    `min_free_bytes` is the watermark below which nothing new is begun; `sync=False` gives up durability for
+    speed. Raises `ValueError` for an unknown checksum algorithm.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        sync: bool = True,
+        min_free_bytes: int = 0,
+        checksum_algorithm: str = "xxh3_128",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        new_checksum(checksum_algorithm)
+        self.root = root
+        self.sync = sync
+        self._incoming = root / INCOMING
+        self._min_free_bytes = min_free_bytes
+        self._checksum_algorithm = checksum_algorithm
+        self._clock = clock
+        self._free = 0
+        self._free_until = float("-inf")
+        self._durable: set[str] = set()
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Create the directories and try out what the store needs: writing, syncing and hard links.
+
+        Raises `StorageUnavailable` (or `StorageFull`), saying what to do.
+        """
+        with storage_errors(f"use the storage root {self.root}"):
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            probe = self._incoming / f"probe-{os.getpid()}-{secrets.token_hex(8)}"
+            linked = probe.with_suffix(".link")
+            try:
+                probe.write_bytes(b"pacsd")
+                self._try_hard_link(probe, linked)
+            finally:
+                probe.unlink(missing_ok=True)
+                linked.unlink(missing_ok=True)
+            if self.sync:
+                sync_directory(self.root)
+
+    def _try_hard_link(self, probe: Path, linked: Path) -> None:
+        try:
+            linked.hardlink_to(probe)
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV):
+                raise StorageUnavailable(
+                    f"the file system of the storage root {self.root} has no hard links, which keep files "
+                    "from being overwritten: choose another one, such as ext4 or XFS"
+                ) from error
+            raise
+
+    def free_bytes(self) -> int:
+        """Return the bytes that the server's user can still write, as of now."""
+        with storage_errors("look at the free space of the storage root"):
+            status = os.statvfs(self.root)
+        return status.f_bavail * status.f_frsize
+
+    def begin(self, header: bytes) -> IncomingFile:
+        """Return a new file under `incoming/` that begins with `header` (preamble and file meta information).
+
+        Raises `StorageFull` below the watermark of free space, which is looked at once a second at most.
+        """
+        now = self._clock()
+        if now >= self._free_until:
+            self._free = self.free_bytes()
+            self._free_until = now + FREE_SPACE_INTERVAL
+        if self._free < self._min_free_bytes:
+            raise StorageFull(
+                f"{self._free} bytes are free below the storage root, less than the {self._min_free_bytes} "
+                "to be kept free"
+            )
+        name = f"{os.getpid()}-{secrets.token_hex(8)}.part"
+        return IncomingFile(self, self._incoming / name, header, self._checksum_algorithm)
+
+    def link(self, source: Path, relative_path: str) -> str:
+        """Give `source` a second name, `relative_path` or the next free one beside it; returns which.
+
+        For `IncomingFile.publish`, which see.
+        """
+        target = self._resolve(relative_path)
+        parent, stem, suffix = PurePosixPath(relative_path).parent, target.stem, target.suffix
+        with storage_errors("publish an object"):
+            for attempt in range(NAME_ATTEMPTS):
+                name = f"{stem}-{attempt}{suffix}" if attempt else target.name
+                try:
+                    self._link_once(source, target.with_name(name))
+                except FileExistsError:
+                    continue
+                return str(parent / name)
+        raise StorageUnavailable(f"cannot publish an object: {NAME_ATTEMPTS} files have its name already")
+
+    def _link_once(self, source: Path, target: Path) -> None:
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            # Only now, as most directories are there. Whatever was known of these no longer holds.
+            self._forget(target.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(source, target)
+
+    def sync_directories(self, relative_paths: Iterable[str]) -> None:
+        """Make the directory entries of these published files durable, each directory once.
+
+        So with the directories above them, unless this process has synced their entries before: another one
+        may have made them and not have come to it yet. Raises `StorageUnavailable`, upon which none of the
+        files may be acknowledged.
+        """
+        if not self.sync:
+            return
+        parents = {self._resolve(path).parent for path in relative_paths}
+        named = {directory for parent in parents for directory in self._ancestors(parent)}
+        with self._lock:
+            fresh = {directory for directory in named if str(directory) not in self._durable}
+        with storage_errors("make directory entries durable"):
+            # Any order does: all of them are durable before this returns.
+            for directory in parents | {directory.parent for directory in fresh}:
+                sync_directory(directory)
+        with self._lock:
+            if len(self._durable) > KNOWN_DIRECTORIES:
+                self._durable.clear()
+            self._durable.update(map(str, fresh))
+
+    def _ancestors(self, directory: Path) -> Iterator[Path]:
+        """Yield a directory and those above it, the root excluded."""
+        while directory != self.root:
+            yield directory
+            directory = directory.parent
+
+    def _forget(self, directory: Path) -> None:
+        with self._lock:
+            self._durable.difference_update(map(str, self._ancestors(directory)))
+
+    def open_dataset(self, relative_path: str) -> io.FileIO:
+        """Open a stored file for reading, unbuffered, at its beginning; the caller closes it.
+
+        Raises `StorageUnavailable` if it is missing or cannot be read.
+        """
+        path = self._resolve(relative_path)
+        with storage_errors("open a stored object"):
+            return io.FileIO(path, "r")
+
+    def remove(self, relative_path: str) -> bool:
+        """Remove a file, published or under `incoming/`, and return whether it was there."""
+        path = self._resolve(relative_path)
+        with storage_errors("remove a stored object"):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return False
+            return True
+
+    def leftovers(self) -> Iterator[str]:
+        """Yield the files under `incoming/`, relative to the root.
+
+        For the time before workers start: afterwards these are objects on their way in.
+        """
+        with storage_errors("list incoming/"):
+            names = sorted(entry.name for entry in os.scandir(self._incoming) if not entry.is_dir())
+        for name in names:
+            yield f"{INCOMING}/{name}"
+
+    def published(self) -> Iterator[str]:
+        """Yield every published file, relative to the root and ordered by date; holds one directory."""
+        pending = [""]
+        while pending:
+            directory = pending.pop()
+            with storage_errors("list stored objects"):
+                entries = sorted(os.scandir(self.root / directory), key=lambda entry: entry.name)
+            prefix = f"{directory}/" if directory else ""
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False) and directory:
+                    yield prefix + entry.name
+            pending += [
+                prefix + entry.name
+                for entry in reversed(entries)
+                if entry.is_dir(follow_symlinks=False) and (directory or entry.name.isdigit())
+            ]
+
+    def _resolve(self, relative_path: str) -> Path:
+        """Return the path below the root; raises `ValueError` for one that could lead out of it."""
+        parts = relative_path.split("/")
+        if any(part in ("", ".", "..") or "\0" in part for part in parts):
+            raise ValueError("not a path of a file relative to the storage root")
+        return self.root.joinpath(*parts)

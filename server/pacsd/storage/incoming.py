@@ -1,0 +1,156 @@
+"""One object on its way in: a file under `incoming/` that is published whole or leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Self
+
+from pacsd.errors import PacsdError, StorageUnavailable
+from pacsd.storage.checksums import new_checksum
+from pacsd.storage.disk import storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from pacsd.storage.filesystem import FileStore
+
+__all__ = ["PREFIX_LENGTH", "Fragment", "IncomingFile"]
+
+PREFIX_LENGTH: Final = 65536
+"""Bytes of the data set kept in memory for the header scan."""
+GATHERED_LENGTH: Final = 65536
+"""Bytes of small fragments that are put together before they are written."""
+LARGE_FRAGMENT: Final = 32768
+"""Bytes from which on a fragment is written from where it is instead of copied."""
+
+Fragment = bytes | bytearray | memoryview
+
+
+class IncomingFile:
+    """A context manager: leaving it without `publish` removes the file. For one thread at a time.
+
+    All methods raise `StorageFull` or `StorageUnavailable` where the disk fails, and the file is removed then,
+    as after a failed write or sync nobody knows what it holds. Using it further raises `ValueError`.
+    """
+
+    def __init__(self, store: FileStore, path: Path, header: bytes, algorithm: str) -> None:
+        self._store = store
+        self._path = path
+        self._header_length = len(header)
+        self._algorithm = algorithm
+        self._checksum = new_checksum(algorithm)
+        self._prefix = bytearray()
+        self._gathered = bytearray(header)
+        self._size = 0
+        self._finished = False
+        with storage_errors("create a file for an incoming object"):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        self._exists = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data set so far; the whole file has those of the header more."""
+        return self._size
+
+    @property
+    def prefix(self) -> bytes:
+        """The first 64 KiB of the data set, or all of it if it is smaller."""
+        return bytes(self._prefix)
+
+    @property
+    def checksum(self) -> str:
+        """Of the data set so far, as `algorithm:hex`."""
+        return f"{self._algorithm}:{self._checksum.hexdigest()}"
+
+    def write(self, fragment: Fragment) -> None:
+        """Append a fragment of the data set; its memory may be reused when this returns."""
+        if self._finished or not self._exists:
+            raise ValueError("the file is finished")
+        self._checksum.update(fragment)
+        length = len(fragment)
+        self._size += length
+        missing = PREFIX_LENGTH - len(self._prefix)
+        if missing > 0:
+            self._prefix += fragment if length <= missing else memoryview(fragment)[:missing]
+        if length >= LARGE_FRAGMENT:
+            self._write_out(fragment)
+        else:
+            self._gathered += fragment
+            if len(self._gathered) >= GATHERED_LENGTH:
+                self._write_out()
+
+    def read_at(self, position: int, length: int) -> bytes:
+        """Return `length` bytes of the data set from `position` on, less only at its end."""
+        self._write_out()
+        with self._giving_up("read an incoming object"):
+            return os.pread(self._descriptor, length, self._header_length + position)
+
+    def finish(self) -> None:
+        """Make the content durable (unless the store doesn't sync); nothing may be written after it."""
+        self._write_out()
+        if self._store.sync and not self._finished:
+            with self._giving_up("make an incoming object durable"):
+                os.fdatasync(self._descriptor)
+        self._finished = True
+
+    def publish(self, relative_path: str) -> str:
+        """Put the finished file into its final place and return that, relative to the root.
+
+        Never overwrites: if a file is there, the name gets `-1`, `-2`, ... before its suffix. The new
+        directory entry is durable only after `FileStore.sync_directories`. Raises `ValueError` before
+        `finish`, and for a path that is none below the root.
+        """
+        if not self._finished or not self._exists:
+            raise ValueError("only a finished file can be published, and only once")
+        published = self._store.link(self._path, relative_path)
+        self.close()
+        return published
+
+    def close(self) -> None:
+        """Remove the file from `incoming/`; the published one, if any, stays. May be called again."""
+        if not self._exists:
+            return
+        self._exists = False
+        with storage_errors("remove a file from incoming/"):
+            try:
+                os.close(self._descriptor)
+            finally:
+                self._path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _giving_up(self, action: str) -> Iterator[None]:
+        if not self._exists:
+            raise ValueError("the file has been removed from incoming/")
+        try:
+            with storage_errors(action):
+                yield
+        except PacsdError:
+            self.close()
+            raise
+
+    def _write_out(self, fragment: Fragment = b"") -> None:
+        """Write what was gathered and then `fragment`, all of it however little the system takes at once."""
+        buffers = [memoryview(buffer).cast("B") for buffer in (self._gathered, fragment) if len(buffer)]
+        if not buffers:
+            return
+        with self._giving_up("write an incoming object"):
+            while buffers:
+                written = os.writev(self._descriptor, buffers)
+                if written <= 0:
+                    raise StorageUnavailable("cannot write an incoming object: no bytes were taken")
+                while buffers and written >= len(buffers[0]):
+                    written -= len(buffers.pop(0))
+                if written:
+                    buffers[0] = buffers[0][written:]
+        self._gathered = bytearray()
