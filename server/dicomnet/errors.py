@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = [
     "AssociationAborted",
     "AssociationEnded",
@@ -14,6 +16,19 @@ __all__ = [
     "LocalProtocolError",
     "RemoteProtocolError",
 ]
+
+
+_REJECT_CAUSES: Final = {
+    (1, 1): "no reason given",
+    (1, 2): "application context name not supported",
+    (1, 3): "calling AE title not recognized",
+    (1, 7): "called AE title not recognized",
+    (2, 1): "no reason given by its service provider",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "local limit exceeded",
+}
+"""By source and reason (PS3.8 Table 9-21)."""
 
 
 class DicomNetError(Exception):
@@ -41,18 +56,31 @@ class AssociationRejected(DicomNetError):
         self.source = source
         self.reason = reason
 
+    @classmethod
+    def by(cls, result: int, source: int, reason: int) -> AssociationRejected:
+        """Return the exception for the three numbers of an A-ASSOCIATE-RJ, told in words."""
+        lasting = "permanently" if result == 1 else "for now"
+        cause = _REJECT_CAUSES.get((source, reason), f"source {source}, reason {reason}")
+        return cls(
+            f"the peer rejected the association {lasting}: {cause}",
+            result=result,
+            source=source,
+            reason=reason,
+        )
+
 
 class AssociationEnded(DicomNetError):
     """The association is over before the operation was; the subclasses say how."""
 
 
 class AssociationAborted(AssociationEnded):
-    """One side sent A-ABORT (PS3.8 §9.3.8): `source` 0 is the service user, 2 the provider."""
+    """One side, the peer or we, sent A-ABORT (PS3.8 §9.3.8): `source` 0 is its service user, 2 its provider."""
 
-    def __init__(self, message: str, *, source: int, reason: int) -> None:
+    def __init__(self, message: str, *, source: int, reason: int, by_peer: bool = False) -> None:
         super().__init__(message)
         self.source = source
         self.reason = reason
+        self.by_peer = by_peer
 
 
 class AssociationReleased(AssociationEnded):

@@ -1,0 +1,114 @@
+"""What a DicomNet calls when something arrives; override what you serve.
+
+Every default is a whole answer: Verification works, other services are refused as the Standard has it.
+All are called on the connection's own thread, one at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from dicomnet import uids
+from dicomnet.dimse.messages import (
+    CCancelRequest,
+    CEchoRequest,
+    CFindRequest,
+    CGetRequest,
+    CMoveRequest,
+    CStoreRequest,
+    UnrecognizedRequest,
+)
+from dicomnet.dimse.status import Status
+from dicomnet.net.messaging import Messaging
+from dicomnet.upper_layer.negotiation import (
+    NegotiatedAssociation,
+    PresentationContext,
+    SupportedAbstractSyntax,
+)
+from dicomnet.upper_layer.pdu import AssociateRequest, ContextResult
+
+if TYPE_CHECKING:
+    from dicomnet.net.received_dataset import ReceivedDataset
+
+__all__ = ["Callbacks"]
+
+_LOG = logging.getLogger("dicomnet")
+
+_VERIFICATION = SupportedAbstractSyntax(
+    transfer_syntaxes=(
+        uids.EXPLICIT_VR_LITTLE_ENDIAN,
+        uids.IMPLICIT_VR_LITTLE_ENDIAN,
+        uids.EXPLICIT_VR_BIG_ENDIAN,
+    )
+)
+
+
+class Callbacks(Messaging):
+    """The `on_*` half of a DicomNet."""
+
+    # Life cycle and association.
+
+    def on_connect(self, error: Exception | None) -> None:
+        """Take note that our own `connect` succeeded, or why it failed."""
+
+    def on_close(self, error: Exception | None) -> None:
+        """Take note that the connection is closed; called exactly once. `error` is None after a release."""
+
+    def on_receive_associate_request(self, request: AssociateRequest) -> None:
+        """Answer with `send_associate_accept` or `send_associate_reject`; the default asks `supports`."""
+        self.accept_association(request, self.supports)
+
+    def supports(self, abstract_syntax: str) -> SupportedAbstractSyntax | ContextResult:
+        """Say how a SOP class is supported; the default knows Verification alone."""
+        if abstract_syntax == uids.VERIFICATION_SOP_CLASS:
+            return _VERIFICATION
+        return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
+
+    def on_associated(self, association: NegotiatedAssociation) -> None:
+        """Take note that the association stands, on either side."""
+
+    def on_receive_release_request(self) -> None:
+        """Answer a release; called when no operation is under way any more."""
+        self.send_release_response()
+
+    def on_receive_abort(self, source: int, reason: int) -> None:
+        """Take note that the peer aborted (PS3.8 Table 9-26); `on_close` follows."""
+
+    # Requests; `dataset` must be read before the answer goes out, or is dropped then.
+
+    def on_receive_c_echo_request(self, context: PresentationContext, request: CEchoRequest) -> None:
+        """Answer a C-ECHO (PS3.7 §9.3.5); the default says Success."""
+        self.send_c_echo_response(context, request, status=Status.SUCCESS)
+
+    def on_receive_c_store_request(
+        self, context: PresentationContext, request: CStoreRequest, dataset: ReceivedDataset
+    ) -> None:
+        """Answer a C-STORE (PS3.7 §9.3.1)."""
+        self.send_c_store_response(context, request, status=Status.SOP_CLASS_NOT_SUPPORTED)
+
+    def on_receive_c_find_request(
+        self, context: PresentationContext, request: CFindRequest, dataset: ReceivedDataset
+    ) -> None:
+        """Answer a C-FIND (PS3.7 §9.3.2): pending responses, then a final one."""
+        self.send_c_find_response(context, request, status=Status.SOP_CLASS_NOT_SUPPORTED)
+
+    def on_receive_c_get_request(
+        self, context: PresentationContext, request: CGetRequest, dataset: ReceivedDataset
+    ) -> None:
+        """Answer a C-GET (PS3.7 §9.3.3)."""
+        self.send_c_get_response(context, request, status=Status.SOP_CLASS_NOT_SUPPORTED)
+
+    def on_receive_c_move_request(
+        self, context: PresentationContext, request: CMoveRequest, dataset: ReceivedDataset
+    ) -> None:
+        """Answer a C-MOVE (PS3.7 §9.3.4)."""
+        self.send_c_move_response(context, request, status=Status.SOP_CLASS_NOT_SUPPORTED)
+
+    def on_receive_c_cancel_request(self, context: PresentationContext, request: CCancelRequest) -> None:
+        """Take note of a C-CANCEL; who serves the operation asks `is_cancelled`."""
+
+    def on_receive_unknown(self, context: PresentationContext, request: UnrecognizedRequest) -> None:
+        """Answer a request of a kind that we do not know; the default says Unrecognized Operation (0211H)."""
+        _LOG.info("unrecognized operation %04XH", request.unrecognized_command_field)
+        self.send_unrecognized_operation(context, request)

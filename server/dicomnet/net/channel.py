@@ -1,0 +1,186 @@
+"""One connection's two ways: the gate that every write goes through, and the pump that every event comes from."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from dicomnet.connection import Connection, ConnectionEvent
+from dicomnet.dimse.command_set import CommandSet
+from dicomnet.dimse.fragments import Dataset
+from dicomnet.dimse.messages import Message
+from dicomnet.errors import (
+    AssociationAborted,
+    AssociationEnded,
+    AssociationReleased,
+    AssociationTimedOut,
+    ConnectionLost,
+    LocalProtocolError,
+)
+from dicomnet.net.configuration import NetConfiguration
+from dicomnet.net.transport import Transport, Wait
+from dicomnet.upper_layer import events as ul
+from dicomnet.upper_layer.pdu import AbortReason, AbortSource
+from dicomnet.upper_layer.states import State
+
+__all__ = ["Channel"]
+
+_LOG: Final = logging.getLogger("dicomnet")
+
+
+class Channel:
+    """A protocol connection bound to its transport, with deadlines; owned by one thread."""
+
+    def __init__(self, connection: Connection, transport: Transport, configuration: NetConfiguration) -> None:
+        self.connection = connection
+        self.transport = transport
+        self._configuration = configuration
+        self._timeouts = configuration.timeouts
+        self._next: ConnectionEvent | None = None
+        """An event that was looked at and put back."""
+        self.wake_fd: int | None = None
+        """Readable when an idle association shall end."""
+
+    # The gate for writing.
+
+    def send(self, context_id: int, message: Message | CommandSet, dataset: Dataset | None) -> None:
+        """Write one message. An exception out of `dataset` leaves half of it on the wire, so it aborts."""
+        writes = self.connection.send_message(context_id, message, dataset)
+        try:
+            for buffers in writes:
+                self.transport.send(buffers, self._timeouts.write)
+        except AssociationEnded:
+            raise
+        except Exception:
+            self.abort()
+            raise
+
+    def flush(self) -> None:
+        """Write what the protocol has to say by itself."""
+        outgoing = self.connection.data_to_send()
+        if outgoing:
+            self.transport.send(outgoing, self._timeouts.write)
+
+    def abort(
+        self, *, source: int = AbortSource.SERVICE_PROVIDER, reason: int = AbortReason.NOT_SPECIFIED
+    ) -> None:
+        """Send A-ABORT if there is an association, and anybody who could hear it."""
+        try:
+            self.connection.abort(source=source, reason=reason)
+            self.flush()
+        except (LocalProtocolError, AssociationEnded) as error:
+            _LOG.debug("nothing to abort: %s", error)
+
+    def violation(self, message: str, reason: int = AbortReason.UNEXPECTED_PDU) -> AssociationAborted:
+        """Abort because of what the peer did, and return the exception to raise."""
+        self.abort(reason=reason)
+        return AssociationAborted(message, source=AbortSource.SERVICE_PROVIDER, reason=reason)
+
+    # The pump for reading.
+
+    def next_event(self, *, idle: bool = False, deadline: float | None = None) -> ConnectionEvent:
+        """Return the next event, reading as needed; raise the AssociationEnded that an ending event means.
+
+        Each read waits as long as an idle association, or an operation under way, may take; with a `deadline`
+        (of `time.monotonic`) all of them together until then.
+        """
+        if self._next is not None:
+            event, self._next = self._next, None
+            return event
+        while (taken := self._take()) is None:
+            if self.connection.should_close:
+                raise AssociationReleased("the association is over")
+            self._read(idle=idle, deadline=deadline)
+        return taken
+
+    def poll_event(self) -> ConnectionEvent | None:
+        """Return the next event if it has come already; never waits. Nothing is read past an event put back."""
+        while self._next is None:
+            event = self._take()
+            if event is not None:
+                return event
+            data = self.transport.receive_nowait()
+            if data is None:
+                break
+            self._feed(data)
+        return None
+
+    def put_back(self, event: ConnectionEvent) -> None:
+        """Leave an event for the next `next_event`; until then nothing more is read, and the peer waits."""
+        self._next = event
+
+    def _take(self) -> ConnectionEvent | None:
+        event = self.connection.next_event()
+        match event:
+            case ul.AbortReceived(source, reason):
+                raise AssociationAborted(
+                    f"the peer aborted (source {source}, reason {reason})",
+                    source=source,
+                    reason=reason,
+                    by_peer=True,
+                )
+            case ul.ProtocolViolated(error):
+                raise AssociationAborted(
+                    f"the peer broke the protocol: {error}",
+                    source=AbortSource.SERVICE_PROVIDER,
+                    reason=error.reason,
+                ) from error
+            case ul.TransportLost():
+                raise ConnectionLost("the peer closed the connection without release or abort")
+        return event
+
+    def _read(self, *, idle: bool, deadline: float | None) -> None:
+        timeout = self._timeouts.idle if idle else self._timeouts.dimse
+        if deadline is not None:
+            timeout = deadline - time.monotonic()
+        try:
+            if idle or deadline is not None:
+                self._wait(timeout, self.wake_fd if idle else None)
+            data = self.transport.receive(timeout)
+        except AssociationTimedOut:
+            self.abort()
+            raise
+        except ConnectionLost:
+            self.connection.transport_closed()
+            raise
+        self._feed(data)
+
+    def _wait(self, timeout: float, wake_fd: int | None) -> None:
+        self.transport.release_buffer()
+        match self.transport.wait(timeout, wake_fd):
+            case Wait.TIMED_OUT:
+                raise AssociationTimedOut(f"the peer sent nothing for {timeout:.0f} s")
+            case Wait.WOKEN:
+                raise self.violation("the server is shutting down", AbortReason.NOT_SPECIFIED)
+
+    def _feed(self, data: memoryview) -> None:
+        if data:
+            self.connection.receive_data(data)
+        else:
+            self.connection.transport_closed()
+        self.flush()
+
+    # The end.
+
+    def close(self) -> None:
+        """Say the protocol's last word, let the peer hear it, and close the socket."""
+        if self.connection.is_associated:
+            self.abort()
+        if self.connection.state is State.AWAITING_TRANSPORT_CLOSE:
+            self._linger()
+        self.connection.transport_closed()
+        self.transport.close()
+
+    def _linger(self) -> None:
+        """Let the peer read our last PDU and close first, but not for longer than ARTIM (PS3.8 §9.1.5)."""
+        self.transport.finish_writing()
+        deadline = time.monotonic() + self._timeouts.artim
+        try:
+            while (remaining := deadline - time.monotonic()) > 0:
+                if not self.transport.receive(remaining):
+                    return
+        except AssociationTimedOut:
+            self.connection.artim_expired()
+        except ConnectionLost as error:
+            _LOG.debug("the connection ended: %s", error)

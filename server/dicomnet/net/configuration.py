@@ -1,0 +1,38 @@
+"""What a DicomNet is told when it is made: deadlines and limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dicomnet.limits import Limits
+
+__all__ = ["NetConfiguration", "Timeouts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait for a peer, in seconds; at the end the association is aborted."""
+
+    connect: float = 10.0
+    """For the transport connection."""
+    artim: float = 30.0
+    """For the A-ASSOCIATE-RQ of a new connection, and for the peer to close a finished one (PS3.8 §9.1.5)."""
+    association: float = 30.0
+    """For the answer to our own A-ASSOCIATE-RQ or A-RELEASE-RQ."""
+    dimse: float = 60.0
+    """For the next bytes of a message under way, and for the next answer to our own request."""
+    idle: float = 600.0
+    """For the next request on a standing association."""
+    write: float = 60.0
+    """For the peer to take any of the bytes that we send."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetConfiguration:
+    """Settings of one connection, or of all that a listener accepts."""
+
+    maximum_length: int = 262144
+    """Largest P-DATA-TF PDU-length that we ask the peer to send, bytes; 0 = no limit. Larger ones are taken too:
+    they are streamed and cost no memory."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,126 @@
+"""Accepting connections: a thread that listens, one DicomNet and one thread for each connection."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from dicomnet.net.dicom_net import DicomNet
+
+__all__ = ["Listener"]
+
+_LOG: Final = logging.getLogger("dicomnet")
+_PAUSE_AFTER_FAILURE: Final = 0.5
+"""Seconds without accepting when the process has run out of file descriptors or threads."""
+
+
+class Listener:
+    """The listening half of a DicomNet.
+
+    Several processes may listen on the same sockets: each accept is non-blocking, and who comes too late waits
+    on.
+    """
+
+    def __init__(self, net: DicomNet, sockets: list[socket.socket]) -> None:
+        self._net = net
+        self._sockets = {listening.fileno(): listening for listening in sockets}
+        for listening in sockets:
+            listening.setblocking(False)
+        self.closing_fd: int = os.eventfd(0)
+        """Readable from the moment that closing begins, for all who wait."""
+        self._thread = threading.Thread(
+            target=self._accept_connections, name="dicomnet-listener", daemon=True
+        )
+        self._changed = threading.Condition()
+        self._workers: dict[threading.Thread, DicomNet] = {}
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._thread.start()
+
+    @property
+    def clients(self) -> list[DicomNet]:
+        """The DicomNet of each open connection."""
+        with self._changed:
+            return list(self._workers.values())
+
+    def _accept_connections(self) -> None:
+        poll = select.poll()
+        for fd in (*self._sockets, self.closing_fd):
+            poll.register(fd, select.POLLIN)
+        while True:
+            ready = [fd for fd, _ in poll.poll()]
+            if self.closing_fd in ready:
+                break
+            for fd in ready:
+                self._accept_one(self._sockets[fd])
+        for listening in self._sockets.values():
+            listening.close()
+
+    def _accept_one(self, listening: socket.socket) -> None:
+        try:
+            connected, address = listening.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # another process took it, or the peer is gone again
+        except OSError as error:
+            _LOG.error("cannot accept a connection: %s", error.strerror)
+            self._pause()
+            return
+        peer_address = (str(address[0]), int(address[1])) if address else ("local", 0)
+        client = self._net.on_accept(peer_address)
+        if client is None:
+            connected.close()
+            return
+        try:
+            self._start_worker(client, connected, peer_address)
+        except RuntimeError as error:
+            _LOG.error("cannot serve a connection: %s", error)
+            connected.close()
+            self._pause()
+
+    def _start_worker(
+        self, client: DicomNet, connected: socket.socket, peer_address: tuple[str, int]
+    ) -> None:
+        def serve() -> None:
+            try:
+                client.serve(connected, peer_address, self._net)
+            finally:
+                with self._changed:
+                    del self._workers[worker]
+                    self._changed.notify_all()
+
+        worker = threading.Thread(
+            target=serve, name=f"dicomnet-{peer_address[0]}:{peer_address[1]}", daemon=True
+        )
+        with self._changed:
+            self._workers[worker] = client
+        try:
+            worker.start()
+        except RuntimeError:
+            with self._changed:
+                del self._workers[worker]
+            raise
+
+    def _pause(self) -> None:
+        select.select([self.closing_fd], [], [], _PAUSE_AFTER_FAILURE)
+
+    def close(self, timeout: float) -> None:
+        """Stop accepting, let running operations end until `timeout` seconds, then break what is left."""
+        os.eventfd_write(self.closing_fd, 1)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            self._changed.wait_for(lambda: not self._workers, max(0.0, deadline - time.monotonic()))
+            left = dict(self._workers)
+        for client in left.values():
+            client.interrupt()
+        for worker in left:
+            worker.join()
+        os.close(self.closing_fd)

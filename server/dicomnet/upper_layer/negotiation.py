@@ -1,0 +1,237 @@
+"""What two sides agree on when an association begins (PS3.8 §7.1.1, PS3.7 Annex D.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dicomnet import uids
+from dicomnet.upper_layer.pdu import (
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    AsynchronousOperationsWindow,
+    ContextResult,
+    PresentationContextResult,
+    ProposedPresentationContext,
+    RoleSelection,
+    UserInformation,
+)
+
+__all__ = [
+    "NegotiatedAssociation",
+    "PresentationContext",
+    "SupportedAbstractSyntax",
+    "answer_request",
+    "negotiated",
+    "own_user_information",
+    "provider_rejection",
+]
+
+_NATIVE_TRANSFER_SYNTAXES: Final = (
+    uids.EXPLICIT_VR_LITTLE_ENDIAN,
+    uids.IMPLICIT_VR_LITTLE_ENDIAN,
+    uids.EXPLICIT_VR_BIG_ENDIAN,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentationContext:
+    """One accepted presentation context, seen from our side."""
+
+    context_id: int
+    abstract_syntax: str
+    transfer_syntax: str
+    as_scu: bool
+    """We may send requests of this SOP class."""
+    as_scp: bool
+    """The peer may send us requests of this SOP class."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NegotiatedAssociation:
+    """What stands after A-ASSOCIATE-AC, seen from our side."""
+
+    is_requestor: bool
+    called_ae_title: str
+    calling_ae_title: str
+    presentation_contexts: Mapping[int, PresentationContext]
+    """The accepted ones, by context ID."""
+    maximum_length_to_send: int
+    """Largest PDU-length value that the peer receives, bytes; 0 = no limit."""
+    peer: UserInformation
+
+    def contexts_of(self, abstract_syntax: str, *, as_scu: bool = True) -> list[PresentationContext]:
+        """The accepted contexts of a SOP class in which we may be SCU (or SCP), in order of their IDs."""
+        return [
+            context
+            for context in self.presentation_contexts.values()
+            if context.abstract_syntax == abstract_syntax and (context.as_scu if as_scu else context.as_scp)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportedAbstractSyntax:
+    """How an acceptor supports one SOP class."""
+
+    transfer_syntaxes: Collection[str]
+    requestor_as_scu: bool = True
+    requestor_as_scp: bool = False
+
+
+def provider_rejection(request: AssociateRequest) -> AssociateReject | None:
+    """Return the rejection that the provider owes by itself (AE-6), or None if the user shall decide.
+
+    Only the protocol version is the provider's (PS3.8 Table 9-21); only its bit 0 is tested (§9.3.2).
+    """
+    if request.protocol_version & 1:
+        return None
+    return AssociateReject(result=1, source=2, reason=2)
+
+
+def own_user_information(
+    *, maximum_length: int, roles: tuple[RoleSelection, ...] = (), window: bool = False
+) -> UserInformation:
+    """Return the user information that this implementation sends; `window` answers 53H with 1/1."""
+    return UserInformation(
+        maximum_length=maximum_length,
+        implementation_class_uid=uids.IMPLEMENTATION_CLASS_UID,
+        implementation_version_name=uids.IMPLEMENTATION_VERSION_NAME,
+        roles=roles,
+        asynchronous_operations_window=(
+            AsynchronousOperationsWindow(maximum_invoked=1, maximum_performed=1) if window else None
+        ),
+    )
+
+
+def answer_request(
+    request: AssociateRequest,
+    support: Callable[[str], SupportedAbstractSyntax | ContextResult],
+    *,
+    maximum_length: int,
+) -> AssociateAccept:
+    """Return the A-ASSOCIATE-AC for a request.
+
+    `support` says for an abstract syntax how it is supported, or why its contexts are refused. User identity is
+    taken note of by nobody here; a positive response is only owed by who checks it (PS3.7 §D.3.3.7).
+    """
+    decisions = {
+        context.abstract_syntax: support(context.abstract_syntax) for context in request.presentation_contexts
+    }
+    return AssociateAccept(
+        called_ae_title=request.called_ae_title,
+        calling_ae_title=request.calling_ae_title,
+        application_context_name=request.application_context_name,
+        presentation_contexts=tuple(
+            _answer_context(context, decisions[context.abstract_syntax])
+            for context in request.presentation_contexts
+        ),
+        user_information=own_user_information(
+            maximum_length=maximum_length,
+            roles=tuple(_answer_roles(request.user_information.roles, decisions)),
+            window=request.user_information.asynchronous_operations_window is not None,
+        ),
+    )
+
+
+def _answer_context(
+    context: ProposedPresentationContext, decision: SupportedAbstractSyntax | ContextResult
+) -> PresentationContextResult:
+    transfer_syntax = None
+    if isinstance(decision, ContextResult):
+        result = decision
+    else:
+        transfer_syntax = _choose_transfer_syntax(context.transfer_syntaxes, decision.transfer_syntaxes)
+        result = (
+            ContextResult.ACCEPTANCE if transfer_syntax else ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
+        )
+    return PresentationContextResult(
+        context_id=context.context_id,
+        result=result,
+        transfer_syntax=transfer_syntax or uids.IMPLICIT_VR_LITTLE_ENDIAN,
+    )
+
+
+def _choose_transfer_syntax(proposed: Sequence[str], supported: Collection[str]) -> str | None:
+    """Follow the requestor's order, except that of the uncompressed syntaxes the one that keeps VRs is best.
+
+    A sender lists first what it has at hand; taking a later one would make it convert, perhaps with loss.
+    """
+    usable = [syntax for syntax in proposed if syntax in supported]
+    if not usable:
+        return None
+    if usable[0] in _NATIVE_TRANSFER_SYNTAXES:
+        return min(usable, key=_native_rank)
+    return usable[0]
+
+
+def _native_rank(transfer_syntax: str) -> int:
+    try:
+        return _NATIVE_TRANSFER_SYNTAXES.index(transfer_syntax)
+    except ValueError:
+        return len(_NATIVE_TRANSFER_SYNTAXES)
+
+
+def _answer_roles(
+    proposed: Iterable[RoleSelection], decisions: Mapping[str, SupportedAbstractSyntax | ContextResult]
+) -> Iterable[RoleSelection]:
+    """Answer only what was proposed, and only turn a proposed role off (PS3.7 §D.3.3.4.2)."""
+    for role in proposed:
+        decision = decisions.get(role.sop_class_uid)
+        if isinstance(decision, SupportedAbstractSyntax):
+            yield RoleSelection(
+                sop_class_uid=role.sop_class_uid,
+                scu_role=role.scu_role and decision.requestor_as_scu,
+                scp_role=role.scp_role and decision.requestor_as_scp,
+            )
+
+
+def negotiated(
+    request: AssociateRequest, accept: AssociateAccept, *, is_requestor: bool
+) -> NegotiatedAssociation:
+    """Return what request and accept together mean for one side.
+
+    Contexts in the accept that were never proposed are left out, and so are transfer syntaxes that were not:
+    nothing could be sent there that the other side is known to understand.
+    """
+    peer = accept.user_information if is_requestor else request.user_information
+    proposed = {context.context_id: context for context in request.presentation_contexts}
+    roles = _effective_roles(request.user_information.roles, accept.user_information.roles)
+    contexts = {}
+    for answer in accept.presentation_contexts:
+        context = proposed.get(answer.context_id)
+        if (
+            context is None
+            or answer.result != ContextResult.ACCEPTANCE
+            or answer.transfer_syntax not in context.transfer_syntaxes
+        ):
+            continue
+        requestor_as_scu, requestor_as_scp = roles.get(context.abstract_syntax, (True, False))
+        contexts[answer.context_id] = PresentationContext(
+            context_id=answer.context_id,
+            abstract_syntax=context.abstract_syntax,
+            transfer_syntax=answer.transfer_syntax,
+            as_scu=requestor_as_scu if is_requestor else requestor_as_scp,
+            as_scp=requestor_as_scp if is_requestor else requestor_as_scu,
+        )
+    return NegotiatedAssociation(
+        is_requestor=is_requestor,
+        called_ae_title=request.called_ae_title,
+        calling_ae_title=request.calling_ae_title,
+        presentation_contexts=contexts,
+        maximum_length_to_send=peer.maximum_length or 0,
+        peer=peer,
+    )
+
+
+def _effective_roles(
+    proposed: Iterable[RoleSelection], answered: Iterable[RoleSelection]
+) -> dict[str, tuple[bool, bool]]:
+    """Return (SCU, SCP) of the requestor by SOP class; without an answer the default roles hold."""
+    answers = {role.sop_class_uid: role for role in answered}
+    return {
+        role.sop_class_uid: (role.scu_role and answer.scu_role, role.scp_role and answer.scp_role)
+        for role in proposed
+        if (answer := answers.get(role.sop_class_uid)) is not None
+    }
