@@ -1,0 +1,128 @@
+"""Attribute values as text: from a header scan's bytes to Unicode, and back for what we answer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from pacsd.storage.iso2022 import codecs_of, decode, encode, holds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pacsd.storage.header import HeaderScan
+
+__all__ = ["choose_character_set", "decode_attributes", "decode_value", "encode_text"]
+
+CHARACTER_SET_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""The VRs that Specific Character Set applies to (PS3.5 §6.1.2.3)."""
+SINGLE_VALUED: Final = frozenset({"LT", "ST", "UR", "UT"})
+"""The text VRs in which a backslash is a character like any other and leading spaces count."""
+LEADING_SPACES: Final = frozenset({"PN", "UC"})
+"""The multi-valued VRs of which only trailing spaces are padding (PS3.5 Table 6.2-1)."""
+
+PERSON_NAME_DELIMITERS: Final = "\\^="
+TEXT_DELIMITERS: Final = "\\\t\n\f\r"
+
+SPARE: Final = " \0"
+
+
+def _decimal(
+    layout: str, write: Callable[[int | float], str]
+) -> tuple[str, int, Callable[[int | float], str]]:
+    return layout, Struct("<" + layout).size, write
+
+
+NUMBERS: Final = {
+    "US": _decimal("H", str),
+    "SS": _decimal("h", str),
+    "UL": _decimal("I", str),
+    "SL": _decimal("i", str),
+    "UV": _decimal("Q", str),
+    "SV": _decimal("q", str),
+    "FL": _decimal("f", "{:.9g}".format),
+    "FD": _decimal("d", "{:.17g}".format),
+}
+"""Binary VR → its `struct` format, bytes a value, and how to write one so that it reads back the same."""
+NOT_TEXT: Final = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ"})
+REMEMBERED: Final = 4096
+"""Decoded values kept: of one series nearly all are the same, and looking one up costs a tenth."""
+
+
+def decode_attributes(scan: HeaderScan) -> dict[str, str]:
+    """Return the scanned attributes as Unicode text by keyword, as `model.InstanceRecord.attributes` wants them.
+
+    Multiple values are joined by a backslash, PN component groups keep their `=`, padding is stripped as each VR
+    has it (PS3.5 §6.2), numbers are decimal text. Never fails: bytes that make no sense in the Specific Character
+    Set become U+FFFD. Without NUL characters and lone surrogates, which a database would refuse.
+    """
+    character_set = scan.values.get("SpecificCharacterSet", ("CS", b""))[1].decode("latin-1")
+    big_endian = scan.big_endian
+    return {
+        keyword: _decode(vr, raw, character_set, big_endian)
+        for keyword, (vr, raw) in scan.values.items()
+        if vr not in NOT_TEXT
+    }
+
+
+def decode_value(vr: str, raw: bytes, specific_character_set: str | None, *, big_endian: bool = False) -> str:
+    """Return one value, or several, as `decode_attributes` does."""
+    return _decode(vr, raw, specific_character_set or "", big_endian)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _decode(vr: str, raw: bytes, character_set: str, big_endian: bool) -> str:  # noqa: FBT001
+    if vr in NUMBERS:
+        return _decode_numbers(vr, raw, big_endian=big_endian)
+    if raw.isascii() and b"\x1b" not in raw:
+        text = raw.decode("ascii")
+    elif vr in CHARACTER_SET_VRS:
+        delimiters = PERSON_NAME_DELIMITERS if vr == "PN" else TEXT_DELIMITERS
+        text = decode(raw, codecs_of(character_set), delimiters.encode("ascii"))
+    else:
+        text = raw.decode("latin-1")
+    if vr in SINGLE_VALUED or (vr in LEADING_SPACES and "\\" not in text):
+        text = text.rstrip(SPARE)
+    elif "\\" not in text:
+        text = text.strip(SPARE)
+    elif vr in LEADING_SPACES:
+        text = "\\".join([value.rstrip(SPARE) for value in text.split("\\")])
+    else:
+        text = "\\".join([value.strip(SPARE) for value in text.split("\\")])
+    return text.replace("\0", "")
+
+
+def _decode_numbers(vr: str, raw: bytes, *, big_endian: bool) -> str:
+    layout, length, write = NUMBERS[vr]
+    count = len(raw) // length
+    values = Struct(f"{'>' if big_endian else '<'}{count}{layout}").unpack_from(raw)
+    return "\\".join(map(write, values))
+
+
+def encode_text(value: str, specific_character_set: str | None, vr: str) -> bytes:
+    """Encode a value of a text VR, without padding it to even length.
+
+    A character that the set doesn't hold, or that is not ASCII in a VR the set doesn't apply to, becomes `?`; to
+    lose none, choose the set with `choose_character_set`.
+    """
+    if value.isascii():
+        return value.encode("ascii")
+    if vr not in CHARACTER_SET_VRS:
+        return value.encode("ascii", "replace")
+    delimiters = PERSON_NAME_DELIMITERS if vr == "PN" else TEXT_DELIMITERS
+    return encode(value, codecs_of(specific_character_set or ""), delimiters)
+
+
+def choose_character_set(values: Iterable[str], requested: str | None) -> str | None:
+    """Return the Specific Character Set in which to answer with `values`.
+
+    None, to be left out, if all are ASCII; the `requested` one (the attribute's value in the request, several
+    terms joined by a backslash) if it holds them all; else ISO_IR 192, which is UTF-8.
+    """
+    text = "".join(value for value in values if not value.isascii())
+    if not text:
+        return None
+    if requested and holds(text, codecs_of(requested)):
+        return requested
+    return "ISO_IR 192"
