@@ -32,7 +32,7 @@ Fragment = bytes | bytearray | memoryview
 class IncomingFile:
     """A context manager: leaving it without `publish` removes the file. For one thread at a time.
 
-    All methods raise `StorageFull` or `StorageUnavailable` where the disk fails, and the file is removed then,
+    All methods raise `StorageFull` or `StorageUnavailable` where the disk fails, upon which the file is gone,
     as after a failed write or sync nobody knows what it holds. Using it further raises `ValueError`.
     """
 

@@ -32,7 +32,7 @@ MAXIMUM_INFLATED: Final = 1 << 33
 """Bytes. Deflate reaches 1:1000, and a small object must not keep a worker inflating for hours."""
 
 
-class HeaderIncomplete(Exception):  # noqa: N818 -- a state to act on, not a fault of the data
+class HeaderIncomplete(Exception):
     """The bytes at hand end before the stop tag: scan again with more of the data set."""
 
 
