@@ -1,0 +1,156 @@
+"""The four tables of the index, as migrations/ must leave them.
+
+Every level keeps its header attributes, as received, as JSON by keyword in `header`: responses are answered
+from it. The other columns hold what is matched and ordered by, in the form of `normalization`. `inexact`
+marks the few rows in which such a column can't decide (several values in one attribute, or one too long for
+an index): they are compared in full with what `header` says.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import postgresql
+
+__all__ = ["MOST_PARAMETERS", "instances", "metadata", "patients", "series", "studies"]
+
+MOST_PARAMETERS: Final = 10_000
+"""Values to put into one statement's list; SQLite takes 32,766 parameters, PostgreSQL 65,535."""
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_BIG = BigInteger().with_variant(Integer(), "sqlite")
+"""Only INTEGER is SQLite's row id, and it has 64 bits."""
+
+_CODE_POINTS = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Text ordered by code point, as SQLite does: a literal prefix is a range of it, so an index serves."""
+
+
+def _key() -> Column[int]:
+    return Column("id", _BIG, primary_key=True)
+
+
+def _above(column: str, table: str) -> Column[int]:
+    return Column(column, _BIG, ForeignKey(f"{table}.id"), nullable=False)
+
+
+def _matched(name: str) -> Column[str]:
+    return Column(name, _CODE_POINTS)
+
+
+def _required(name: str) -> Column[str]:
+    return Column(name, _CODE_POINTS, nullable=False)
+
+
+def _header() -> tuple[Column[str], Column[bool]]:
+    return Column("header", Text, nullable=False), Column("inexact", Boolean, nullable=False)
+
+
+patients: Final = Table(
+    "patients",
+    metadata,
+    _key(),
+    Column("patient_key", _CODE_POINTS, nullable=False, unique=True),
+    _matched("patient_id"),
+    _matched("issuer_of_patient_id"),
+    _matched("patient_name"),
+    _matched("patient_name_ideographic"),
+    _matched("patient_name_phonetic"),
+    _matched("patient_birth_date"),
+    _matched("patient_sex"),
+    *_header(),
+    Index(None, "patient_id"),
+    Index(None, "patient_name"),
+    Index(None, "patient_name_ideographic"),
+    Index(None, "patient_name_phonetic"),
+    Index(None, "patient_birth_date"),
+    Index(None, "inexact"),
+)
+
+studies: Final = Table(
+    "studies",
+    metadata,
+    _key(),
+    _above("patient_row_id", "patients"),
+    Column("study_instance_uid", _CODE_POINTS, nullable=False, unique=True),
+    _matched("study_date"),
+    _matched("study_time"),
+    _matched("accession_number"),
+    _matched("study_id"),
+    _matched("study_description"),
+    _matched("referring_physician_name"),
+    _matched("referring_physician_name_ideographic"),
+    _matched("referring_physician_name_phonetic"),
+    *_header(),
+    Index(None, "patient_row_id"),
+    Index(None, "study_date", "study_time"),
+    Index(None, "accession_number"),
+    Index(None, "study_id"),
+    Index(None, "study_description"),
+    Index(None, "referring_physician_name"),
+    Index(None, "referring_physician_name_ideographic"),
+    Index(None, "referring_physician_name_phonetic"),
+    Index(None, "inexact"),
+)
+
+series: Final = Table(
+    "series",
+    metadata,
+    _key(),
+    _above("study_row_id", "studies"),
+    _required("series_instance_uid"),
+    _matched("modality"),
+    Column("series_number", Double),
+    _matched("series_date"),
+    _matched("series_time"),
+    _matched("series_description"),
+    _matched("body_part_examined"),
+    _matched("performed_procedure_step_start_date"),
+    *_header(),
+    # By study and not alone: an instance is found by the UIDs it carries, even where two studies share a
+    # series UID.
+    UniqueConstraint("study_row_id", "series_instance_uid"),
+    Index(None, "series_instance_uid"),
+    Index(None, "modality", "study_row_id"),
+    Index(None, "inexact"),
+)
+
+instances: Final = Table(
+    "instances",
+    metadata,
+    _key(),
+    _above("series_row_id", "series"),
+    Column("sop_instance_uid", _CODE_POINTS, nullable=False, unique=True),
+    _required("sop_class_uid"),
+    Column("instance_number", Double),
+    _required("transfer_syntax_uid"),
+    Column("path", _CODE_POINTS, nullable=False, unique=True),
+    Column("size", _BIG, nullable=False),
+    Column("dataset_offset", _BIG, nullable=False),
+    _required("checksum"),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    _required("calling_ae_title"),
+    *_header(),
+    Index(None, "series_row_id", "sop_class_uid"),
+)
