@@ -1,0 +1,96 @@
+"""Connections to the database: SQLite made durable and explicit about transactions, PostgreSQL as it comes.
+
+Readers and writers have pools of their own, so that slow C-FIND clients, who keep a cursor open, never make a
+C-STORE wait for a connection.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from pacsd.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+__all__ = ["database_file", "database_url", "reading_engine", "writing_engine"]
+
+_BUSY_TIMEOUT: Final = 10.0
+"""Seconds that SQLite itself waits for a lock, where a foreign program (a backup, a shell) holds one."""
+
+_POOL: Final[dict[str, Any]] = {
+    # A statement's parameters are patient data and must not appear in an exception's text.
+    "hide_parameters": True,
+    "pool_timeout": 30,
+}
+
+
+def database_url(url: str | URL) -> URL:
+    """A configured URL, checked: SQLite in a file or PostgreSQL through psycopg; else ConfigurationError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "index.url is no database URL; write sqlite:///data/index.db or postgresql+psycopg://user@host/name"
+        ) from error
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
+        raise ConfigurationError(f"index.url names {parsed.drivername}; use sqlite or postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise ConfigurationError(
+            "index.url names no file; several processes need one: sqlite:///data/index.db"
+        )
+    return parsed
+
+
+def database_file(url: URL) -> Path | None:
+    """The file of an SQLite database, None for others."""
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def reading_engine(url: URL) -> Engine:
+    """An engine for queries, with room for many that stream at once; to be created after the fork."""
+    engine = create_engine(url, pool_size=8, max_overflow=120, pool_pre_ping=_is_remote(url), **_options(url))
+    return _begin_explicitly(engine, "BEGIN") if not _is_remote(url) else engine
+
+
+def writing_engine(url: URL) -> Engine:
+    """An engine for transactions that write; on SQLite they hold the write lock from their beginning."""
+    engine = create_engine(url, pool_size=1, max_overflow=7, pool_pre_ping=_is_remote(url), **_options(url))
+    return _begin_explicitly(engine, "BEGIN IMMEDIATE") if not _is_remote(url) else engine
+
+
+def _is_remote(url: URL) -> bool:
+    return url.get_backend_name() != "sqlite"
+
+
+def _options(url: URL) -> dict[str, Any]:
+    if _is_remote(url):
+        return {**_POOL, "connect_args": {"connect_timeout": 10, "application_name": "pacsd"}}
+    return {**_POOL, "connect_args": {"timeout": _BUSY_TIMEOUT, "check_same_thread": False}}
+
+
+def _begin_explicitly(engine: Engine, begin: str) -> Engine:
+    """Let SQLAlchemy and not the sqlite3 module say when a transaction begins (it would begin too late)."""
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
