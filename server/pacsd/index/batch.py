@@ -1,0 +1,125 @@
+"""One transaction's writing: which records of a batch are kept, and the rows of the four levels for them.
+
+Two processes may write at the same time (on PostgreSQL). Rows are inserted under their natural keys with "on
+conflict do nothing" and read back, always patients, studies, series, instances and each in order of its key,
+so writers neither make a row twice nor wait for each other in a circle. Who finds at the end that another was
+quicker raises `OvertakenError`; the caller rolls back and tries again, and then sees the other's rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pacsd.index.ancestry import ancestry
+from pacsd.index.duplicates import Kept, kept_as, result_for
+from pacsd.index.levelrows import OvertakenError
+from pacsd.index.orphans import remove_orphans
+from pacsd.index.tables import MOST_PARAMETERS, instances
+from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from pacsd.index.rows import Received
+
+__all__ = ["OvertakenError", "write"]
+
+_KEPT: Final = (
+    select(
+        instances.c.id,
+        instances.c.sop_instance_uid,
+        instances.c.checksum,
+        instances.c.transfer_syntax_uid,
+        instances.c.path,
+        instances.c.series_row_id,
+    )
+    .where(instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+    .order_by(instances.c.id)
+    # Nobody else may replace what this transaction decides by (SQLite has but one writer and ignores it).
+    .with_for_update()
+)
+_INSERT: Final = {
+    "sqlite": sqlite.insert(instances).on_conflict_do_nothing(index_elements=["sop_instance_uid"]),
+    "postgresql": postgresql.insert(instances).on_conflict_do_nothing(index_elements=["sop_instance_uid"]),
+}
+_REPLACE: Final = instances.update().where(instances.c.id == bindparam("row"))
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What stands under one SOP Instance UID, before and after the batch."""
+
+    row_id: int | None
+    kept: Kept | None
+    series_row_id: int | None
+    written: Received | None = None
+
+
+def write(connection: Connection, batch: Sequence[Received], policy: DuplicatePolicy) -> list[CommitResult]:
+    """Write a batch in the connection's transaction; results in the batch's order.
+
+    Raises `OvertakenError`, and SQLAlchemy's errors as they come.
+    """
+    slots = _slots(connection, batch)
+    results = []
+    for received in batch:
+        record = received.record
+        slot = slots[record.sop_instance_uid]
+        result = result_for(record, slot.kept, policy)
+        if result.outcome in {CommitOutcome.STORED, CommitOutcome.REPLACED}:
+            slot.kept, slot.written = kept_as(record), received
+        results.append(result)
+    # Only what stays at the end counts: of a UID that came twice, the first leaves no trace in study or
+    # patient.
+    kept = [received for received in batch if slots[received.record.sop_instance_uid].written is received]
+    if kept:
+        _write_instances(connection, slots, kept)
+    return results
+
+
+def _slots(connection: Connection, batch: Sequence[Received]) -> dict[str, _Slot]:
+    slots = {received.record.sop_instance_uid: _Slot(None, None, None) for received in batch}
+    uids = sorted(slots)
+    for start in range(0, len(uids), MOST_PARAMETERS):
+        for row in connection.execute(_KEPT, {"uids": uids[start : start + MOST_PARAMETERS]}):
+            kept = Kept(row.checksum, row.transfer_syntax_uid, row.path)
+            slots[row.sop_instance_uid] = _Slot(row.id, kept, row.series_row_id)
+    return slots
+
+
+def _write_instances(connection: Connection, slots: dict[str, _Slot], kept: Sequence[Received]) -> None:
+    series_row_ids = ancestry(connection, kept)
+    new: list[dict[str, Any]] = []
+    changed: list[dict[str, Any]] = []
+    left: set[int] = set()
+    for received in kept:
+        record = received.record
+        slot = slots[record.sop_instance_uid]
+        series_row_id = series_row_ids[record.study_instance_uid, record.series_instance_uid]
+        row = {**received.instance_columns, "series_row_id": series_row_id}
+        if slot.row_id is None:
+            new.append(row)
+        else:
+            changed.append({**row, "row": slot.row_id})
+            if slot.series_row_id is not None and slot.series_row_id != series_row_id:
+                left.add(slot.series_row_id)
+    if changed:
+        connection.execute(_REPLACE, changed)
+    if new:
+        _insert(connection, new)
+    if left:
+        remove_orphans(connection, left)
+
+
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    rows.sort(key=lambda row: str(row["sop_instance_uid"]))
+    insert = _INSERT[connection.dialect.name]
+    result = connection.execute(insert, rows, execution_options={"preserve_rowcount": True})
+    if result.rowcount != len(rows):
+        raise OvertakenError

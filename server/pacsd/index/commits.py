@@ -1,0 +1,122 @@
+"""Committing a batch: attempts against other processes, and a poison record set apart from the rest."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+
+from pacsd.errors import DatasetInvalid
+from pacsd.index.batch import write
+from pacsd.index.failures import unavailable
+from pacsd.index.levelrows import OvertakenError
+from pacsd.index.rows import Received, received
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection, Engine
+
+    from pacsd.index.turns import Turns
+    from pacsd.model import CommitResult, DuplicatePolicy, InstanceRecord
+
+__all__ = ["commit"]
+
+_ATTEMPTS: Final = 10
+"""Of one batch against other processes' commits; each attempt sees what overtook the one before."""
+
+_PASSING: Final = frozenset({"40001", "40P01", "23503"})
+"""SQLSTATEs that mean "begin again": serialization failure, deadlock, a row above that was just removed."""
+
+_T = TypeVar("_T")
+
+
+def commit(
+    records: Sequence[InstanceRecord], engine: Engine, turns: Turns | None, policy: DuplicatePolicy
+) -> list[CommitResult | DatasetInvalid]:
+    """Write the records in one transaction; see `Index.commit`."""
+    prepared = [_prepared(record) for record in records]
+    batch = [each for each in prepared if isinstance(each, Received)]
+    results = iter(_written(batch, engine, turns, policy) if batch else [])
+    return [next(results) if isinstance(each, Received) else each for each in prepared]
+
+
+def _prepared(record: InstanceRecord) -> Received | DatasetInvalid:
+    try:
+        return received(record)
+    except DatasetInvalid as error:
+        return error
+    except (AttributeError, TypeError, ValueError) as error:
+        return _refusal(error)
+
+
+def _written(
+    batch: list[Received], engine: Engine, turns: Turns | None, policy: DuplicatePolicy
+) -> list[CommitResult | DatasetInvalid]:
+    def together(connection: Connection) -> list[CommitResult | DatasetInvalid]:
+        return [*write(connection, batch, policy)]
+
+    def one_by_one(connection: Connection) -> list[CommitResult | DatasetInvalid]:
+        return [_write_alone(connection, each, policy) for each in batch]
+
+    try:
+        with turns.take() if turns is not None else nullcontext():
+            try:
+                return _in_transaction(engine, together)
+            except _POISONOUS as error:
+                if not _is_poison(error):
+                    raise
+                return _in_transaction(engine, one_by_one)
+    except (SQLAlchemyError, OvertakenError) as error:
+        raise unavailable("written", error) from error
+
+
+def _write_alone(
+    connection: Connection, each: Received, policy: DuplicatePolicy
+) -> CommitResult | DatasetInvalid:
+    """Write behind a savepoint, so that a bad record takes nothing with it; the sync is still one for all."""
+    try:
+        with connection.begin_nested():
+            return write(connection, [each], policy)[0]
+    except _POISONOUS as error:
+        if not _is_poison(error):
+            raise
+        return _refusal(error)
+
+
+def _in_transaction(engine: Engine, work: Callable[[Connection], _T]) -> _T:
+    """Do the work in a transaction, and again where another process came first.
+
+    Also after a lost connection, when nobody knows whether the transaction was committed: it is idempotent.
+    """
+    for _attempt in range(_ATTEMPTS - 1):
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except OvertakenError:
+            continue
+        except DBAPIError as error:
+            if not (_passes(error) or error.connection_invalidated):
+                raise
+    with engine.begin() as connection:
+        return work(connection)
+
+
+_POISONOUS: Final = (StatementError, OverflowError, TypeError, ValueError)
+
+
+def _is_poison(error: Exception) -> bool:
+    """Whether the values are to blame: the database refuses them, or its driver cannot even send them."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, IntegrityError | DataError) and not _passes(error)
+    return True
+
+
+def _passes(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _PASSING
+
+
+def _refusal(error: Exception) -> DatasetInvalid:
+    # Not chained: the database's words may quote the values.
+    return DatasetInvalid(f"the index cannot keep this instance ({type(error).__name__})")

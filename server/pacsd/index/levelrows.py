@@ -1,0 +1,112 @@
+"""Rows of a level above the instances by natural key: read, inserted where new, merged where changed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pacsd.index.rows import Header, columns_of
+from pacsd.index.tables import MOST_PARAMETERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Column, Connection, Table
+
+    from pacsd.model import QueryLevel
+
+__all__ = ["LevelRows", "OvertakenError"]
+
+Parent = TypeVar("Parent", int, None)
+
+
+class OvertakenError(Exception):
+    """Another process committed what this transaction was about to insert; it must begin again."""
+
+
+class LevelRows:
+    """The statements of one level, built once; keys are (natural key, row id of the parent)."""
+
+    def __init__(
+        self,
+        level: QueryLevel,
+        table: Table,
+        natural_key: Column[Any],
+        parent: Column[Any] | None = None,
+    ) -> None:
+        self._level = level
+        self._natural_key = natural_key.name
+        self._parent = None if parent is None else parent.name
+        wanted = [table.c.id, natural_key.label("natural_key"), table.c.header]
+        if parent is not None:
+            wanted.append(parent.label("parent"))
+        self._select = (
+            select(*wanted)
+            .where(natural_key.in_(bindparam("keys", expanding=True)))
+            .order_by(table.c.id)
+            .with_for_update()
+        )
+        self._insert = {
+            "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
+            "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
+        }
+        self._update = update(table).where(table.c.id == bindparam("row"))
+
+    def write(
+        self, connection: Connection, headers: Mapping[tuple[str, Parent], Header]
+    ) -> dict[tuple[str, Parent], int]:
+        """Bring rows up to date with what a batch brought for them, merged; returns all their ids.
+
+        Raises `OvertakenError` if another process has meanwhile put a key under another parent.
+        """
+        found = self._read(connection, headers)
+        missing = sorted(set(headers) - set(found), key=lambda key: key[0])
+        if missing:
+            self._add(connection, missing, headers)
+            found = self._read(connection, headers)
+            if not set(headers) <= set(found):
+                raise OvertakenError
+        self._merge(connection, found, headers)
+        return {key: found[key][0] for key in headers}
+
+    def _read(
+        self, connection: Connection, headers: Mapping[tuple[str, Parent], Header]
+    ) -> dict[tuple[str, Any], tuple[int, Header]]:
+        found = {}
+        keys = sorted({key for key, _parent in headers})
+        for start in range(0, len(keys), MOST_PARAMETERS):
+            for row in connection.execute(self._select, {"keys": keys[start : start + MOST_PARAMETERS]}):
+                parent = None if self._parent is None else row.parent
+                found[row.natural_key, parent] = (row.id, json.loads(row.header))
+        return found
+
+    def _add(
+        self,
+        connection: Connection,
+        keys: list[tuple[str, Parent]],
+        headers: Mapping[tuple[str, Parent], Header],
+    ) -> None:
+        rows = []
+        for key in keys:
+            row = {self._natural_key: key[0], **columns_of(self._level, headers[key])}
+            if self._parent is not None:
+                row[self._parent] = key[1]
+            rows.append(row)
+        connection.execute(self._insert[connection.dialect.name], rows)
+
+    def _merge(
+        self,
+        connection: Connection,
+        found: Mapping[tuple[str, Any], tuple[int, Header]],
+        headers: Mapping[tuple[str, Parent], Header],
+    ) -> None:
+        changes = []
+        for key, header in headers.items():
+            row_id, stored = found[key]
+            if not header.items() <= stored.items():
+                changes.append({"row": row_id, **columns_of(self._level, {**stored, **header})})
+        if changes:
+            connection.execute(self._update, sorted(changes, key=lambda change: int(change["row"])))

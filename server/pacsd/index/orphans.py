@@ -1,0 +1,47 @@
+"""Rows that a replaced instance or a moved study leaves empty; a query must not find what holds nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Column, Table, bindparam, delete, exists, select
+
+from pacsd.index.tables import instances, patients, series, studies
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sqlalchemy import Connection, Delete, Select
+
+__all__ = ["remove_orphans", "remove_patients_without_studies"]
+
+
+def _of_rows(column: Column[Any], table: Table) -> Select[tuple[Any]]:
+    return select(column).where(table.c.id.in_(bindparam("rows", expanding=True)))
+
+
+def _without(table: Table, reference: Column[Any]) -> Delete:
+    return delete(table).where(
+        table.c.id.in_(bindparam("rows", expanding=True)), ~exists().where(reference == table.c.id)
+    )
+
+
+_STUDIES_OF: Final = _of_rows(series.c.study_row_id, series)
+_PATIENTS_OF: Final = _of_rows(studies.c.patient_row_id, studies)
+_EMPTY_SERIES: Final = _without(series, instances.c.series_row_id)
+_EMPTY_STUDIES: Final = _without(studies, series.c.study_row_id)
+_EMPTY_PATIENTS: Final = _without(patients, studies.c.patient_row_id)
+
+
+def remove_orphans(connection: Connection, series_row_ids: set[int]) -> None:
+    """Remove those of the series that have no instance any more, and then their studies and patients if empty."""
+    study_rows = set(connection.scalars(_STUDIES_OF, {"rows": list(series_row_ids)}))
+    patient_rows = set(connection.scalars(_PATIENTS_OF, {"rows": list(study_rows)}))
+    connection.execute(_EMPTY_SERIES, {"rows": list(series_row_ids)})
+    connection.execute(_EMPTY_STUDIES, {"rows": list(study_rows)})
+    remove_patients_without_studies(connection, patient_rows)
+
+
+def remove_patients_without_studies(connection: Connection, patient_row_ids: set[int]) -> None:
+    """Remove those of the patients that have no study any more."""
+    connection.execute(_EMPTY_PATIENTS, {"rows": list(patient_row_ids)})

@@ -1,0 +1,127 @@
+"""The index as the daemon uses it: one object per process, over SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import exists, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from pacsd.index import selection
+from pacsd.index.commits import commit
+from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
+from pacsd.index.failures import unavailable
+from pacsd.index.tables import instances
+from pacsd.index.turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from sqlalchemy import URL, Connection
+
+    from pacsd.errors import DatasetInvalid
+    from pacsd.model import (
+        CommitResult,
+        DuplicatePolicy,
+        InstanceRecord,
+        InstanceSelection,
+        StoredInstance,
+    )
+
+__all__ = ["Index"]
+
+_PAGE: Final = 200
+"""Rows to fetch at once from a cursor that stays open."""
+
+
+class Index:
+    """What the archive knows of its instances. Thread safe; to be created in the worker, after the fork.
+
+    Every method raises IndexUnavailable when the database cannot be reached, is locked or refuses to work.
+    """
+
+    def __init__(
+        self,
+        url: str | URL,
+        *,
+        duplicates: DuplicatePolicy,
+        lock_file: Path | None = None,
+        turn_timeout: float = 30.0,
+    ) -> None:
+        """Open nothing yet; the database must have been brought up to date (`migrations.upgrade`).
+
+        `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
+        default the database's name with `.lock` behind. `turn_timeout` is in seconds. Raises
+        ConfigurationError for a URL that isn't one.
+        """
+        parsed = database_url(url)
+        self._duplicates: Final = duplicates
+        self._reading: Final = reading_engine(parsed)
+        self._writing: Final = writing_engine(parsed)
+        file = database_file(parsed)
+        self._turns: Final = (
+            None
+            if file is None
+            else Turns(lock_file or file.with_name(f"{file.name}.lock"), timeout=turn_timeout)
+        )
+
+    def commit(self, records: Sequence[InstanceRecord]) -> list[CommitResult | DatasetInvalid]:
+        """Keep a batch of instances, whose files are already safe, in one transaction; results in its order.
+
+        A record that the database can't take is answered with a DatasetInvalid in its place, returned and not
+        raised, and the others are kept all the same. IndexUnavailable means that no record is known to be
+        kept, but, if the connection broke at the very end, they may be: leave the files to the next start's
+        sweep; don't delete them.
+        """
+        return commit(records, self._writing, self._turns, self._duplicates)
+
+    def locate(self, chosen: InstanceSelection) -> Sequence[StoredInstance]:
+        """The instances of a C-MOVE or C-GET: study by study, by series number, instance number and UID.
+
+        Raises IdentifierInvalid where the selection breaks the hierarchy (PS3.4 C.4.2.2.1).
+        """
+        with self._connected() as connection:
+            return selection.locate(connection, chosen)
+
+    def count(self, chosen: InstanceSelection) -> int:
+        """How many instances `locate` would give; raises as it does."""
+        with self._connected() as connection:
+            return selection.count(connection, chosen)
+
+    def paths(self) -> Iterator[str]:
+        """The files of all rows, relative to the storage root, in order; streamed, as `find` is."""
+        statement = select(instances.c.path).order_by(instances.c.path)
+        with self._connected() as connection:
+            yield from connection.execution_options(yield_per=_PAGE).scalars(statement)
+
+    def has_path(self, path: str) -> bool:
+        """Whether a row names this file."""
+        with self._connected() as connection:
+            return bool(connection.scalar(select(exists().where(instances.c.path == path))))
+
+    def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
+        """The instance that is kept under a UID, wherever it belongs."""
+        with self._connected() as connection:
+            return selection.by_sop_instance_uid(connection, sop_instance_uid)
+
+    def ping(self) -> None:
+        """Return if the database answers, for readiness."""
+        with self._connected() as connection:
+            connection.execute(select(instances.c.id).limit(1)).all()
+
+    def dispose(self) -> None:
+        """Close the pooled connections and the lock file; a later call opens them again."""
+        self._reading.dispose()
+        self._writing.dispose()
+        if self._turns is not None:
+            self._turns.close()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            with self._reading.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise unavailable("read", error) from error

@@ -1,0 +1,151 @@
+"""Received records as rows: the header split by level, and the columns that matching uses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, Final
+
+from pacsd.errors import DatasetInvalid
+from pacsd.index import normalization
+from pacsd.index.attributes import COLUMN_ATTRIBUTES, Attribute, Matching, level_of
+from pacsd.model import QueryLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pacsd.model import InstanceRecord
+
+__all__ = ["ANONYMOUS", "Header", "Received", "columns_of", "header_json", "received"]
+
+Header = dict[str, str]
+"""Attributes of one level by keyword, as received; empty ones are left out."""
+
+LONGEST_MATCHED: Final = 400
+"""Characters of a value that a column keeps; PostgreSQL refuses to index much longer ones."""
+
+ANONYMOUS: Final = "study:"
+"""How the key of a patient without a Patient ID begins: it is the study's, so no two are taken for one."""
+
+_KEPT_IN_COLUMNS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_IDENTIFYING: Final = (
+    ("sop_instance_uid", "SOPInstanceUID"),
+    ("sop_class_uid", "SOPClassUID"),
+    ("study_instance_uid", "StudyInstanceUID"),
+    ("series_instance_uid", "SeriesInstanceUID"),
+)
+_LEVELS: Final = tuple(QueryLevel)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One record, split by level and ready to be written."""
+
+    record: InstanceRecord
+    patient_key: str
+    patient: Header
+    study: Header
+    series: Header
+    instance_columns: Mapping[str, Any]
+    """All columns of `instances` but the two keys."""
+
+
+def received(record: InstanceRecord) -> Received:
+    """Prepare a record for the database; DatasetInvalid if it lacks a UID."""
+    missing = tuple(keyword for field, keyword in _IDENTIFYING if not getattr(record, field).strip())
+    if missing:
+        raise DatasetInvalid(f"no {', '.join(missing)}: the index cannot keep it", keywords=missing)
+    headers: dict[QueryLevel, Header] = {level: {} for level in _LEVELS}
+    for keyword, value in record.attributes.items():
+        if value:
+            headers[level_of(keyword)][keyword] = value
+    for keyword in _KEPT_IN_COLUMNS:
+        headers[level_of(keyword)].pop(keyword, None)
+    patient = headers[QueryLevel.PATIENT]
+    return Received(
+        record,
+        _patient_key(patient, record.study_instance_uid),
+        patient,
+        headers[QueryLevel.STUDY],
+        headers[QueryLevel.SERIES],
+        _instance_columns(record, headers[QueryLevel.IMAGE]),
+    )
+
+
+def _patient_key(patient: Header, study_instance_uid: str) -> str:
+    patient_id = normalization.text(patient.get("PatientID", ""))
+    if not patient_id:
+        return f"{ANONYMOUS}{study_instance_uid}"
+    issuer = normalization.text(patient.get("IssuerOfPatientID", ""))
+    # The length keeps ("1", "23") and ("12", "3") apart; a hash keeps nonsense of any length indexable.
+    key = f"id:{len(patient_id)}:{patient_id}{issuer}"
+    return key if len(key) <= LONGEST_MATCHED else f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _instance_columns(record: InstanceRecord, header: Header) -> dict[str, Any]:
+    at = record.received_at
+    return {
+        "sop_instance_uid": record.sop_instance_uid,
+        "sop_class_uid": record.sop_class_uid,
+        "transfer_syntax_uid": record.transfer_syntax_uid,
+        "path": record.path,
+        "size": record.size,
+        "dataset_offset": record.dataset_offset,
+        "checksum": record.checksum,
+        "received_at": at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC),
+        "calling_ae_title": normalization.text(record.calling_ae_title),
+        **columns_of(QueryLevel.IMAGE, header),
+    }
+
+
+def header_json(header: Header) -> str:
+    """A header as the text that its row keeps; ASCII, so any database takes any character."""
+    return json.dumps(header, separators=(",", ":"))
+
+
+def columns_of(level: QueryLevel, header: Header) -> dict[str, Any]:
+    """What the row of a header has in `header`, `inexact` and every column that matching uses."""
+    columns: dict[str, Any] = {"header": header_json(header), "inexact": False}
+    for attribute in COLUMN_ATTRIBUTES[level]:
+        value = header.get(attribute.keyword)
+        if value is None:
+            columns.update(dict.fromkeys(attribute.columns))
+        elif attribute.matching is Matching.NAME:
+            _fill_name(columns, attribute, value)
+        else:
+            _fill(columns, attribute, value)
+    return columns
+
+
+_COMPARABLE: Final[Mapping[Matching, Callable[[str], Any]]] = {
+    Matching.TEXT: normalization.text,
+    Matching.DATE: normalization.date,
+    Matching.TIME: normalization.time_of_day,
+    Matching.NUMBER: normalization.number,
+}
+
+
+def _fill(columns: dict[str, Any], attribute: Attribute, value: str) -> None:
+    values = normalization.values_of(value)
+    if len(values) > 1:
+        columns["inexact"] = True
+    form = _COMPARABLE[attribute.matching](values[0]) if values else None
+    columns[attribute.columns[0]] = _indexable(columns, form)
+
+
+def _fill_name(columns: dict[str, Any], attribute: Attribute, value: str) -> None:
+    names = normalization.values_of(value)
+    if len(names) > 1:
+        columns["inexact"] = True
+    groups = normalization.name_groups(names[0]) if names else ("", "", "")
+    for column, group in zip(attribute.columns, groups, strict=True):
+        columns[column] = _indexable(columns, group) or None
+
+
+def _indexable(columns: dict[str, Any], form: Any) -> Any:
+    if isinstance(form, str) and len(form) > LONGEST_MATCHED:
+        columns["inexact"] = True
+        return form[:LONGEST_MATCHED]
+    return form

@@ -1,0 +1,139 @@
+"""Which instances a retrieve request means (PS3.4 C.4.2.2.1): its unique keys checked and turned into SQL."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import func, select
+
+from pacsd.errors import IdentifierInvalid
+from pacsd.index.normalization import text
+from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, studies
+from pacsd.model import QueryLevel, QueryModel, StoredInstance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from pacsd.model import InstanceSelection
+
+__all__ = ["by_sop_instance_uid", "checked_keys", "count", "locate"]
+
+_UNIQUE_KEYS: Final = (
+    (QueryLevel.PATIENT, "PatientID"),
+    (QueryLevel.STUDY, "StudyInstanceUID"),
+    (QueryLevel.SERIES, "SeriesInstanceUID"),
+    (QueryLevel.IMAGE, "SOPInstanceUID"),
+)
+_COLUMNS: Final = {
+    "PatientID": patients.c.patient_id,
+    "StudyInstanceUID": studies.c.study_instance_uid,
+    "SeriesInstanceUID": series.c.series_instance_uid,
+    "SOPInstanceUID": instances.c.sop_instance_uid,
+}
+_ABOVE: Final = (
+    instances.join(series, instances.c.series_row_id == series.c.id)
+    .join(studies, series.c.study_row_id == studies.c.id)
+    .join(patients, studies.c.patient_row_id == patients.c.id)
+)
+_STORED: Final = select(
+    instances.c.sop_instance_uid,
+    instances.c.sop_class_uid,
+    instances.c.transfer_syntax_uid,
+    instances.c.path,
+    instances.c.size,
+    instances.c.dataset_offset,
+    instances.c.instance_number,
+    series.c.id.label("series_row_id"),
+    series.c.series_number,
+    studies.c.id.label("study_row_id"),
+).select_from(_ABOVE)
+
+
+def checked_keys(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
+    """The unique keys that select, by keyword.
+
+    Raises IdentifierInvalid for a level that the model doesn't have, a unique key missing, one above the
+    level with several values, and one below the level. A Patient ID has no meaning in the Study Root model
+    and is ignored.
+    """
+    keys = _given(selection)
+    if selection.model is QueryModel.STUDY_ROOT:
+        if selection.level is QueryLevel.PATIENT:
+            raise IdentifierInvalid(
+                "the Study Root model has no PATIENT level", keywords=("QueryRetrieveLevel",)
+            )
+        del keys["PatientID"]
+    levels = list(QueryLevel)
+    for level, keyword in _UNIQUE_KEYS:
+        if keyword not in keys:
+            continue
+        depth = levels.index(level) - levels.index(selection.level)
+        if depth > 0:
+            if keys.pop(keyword):
+                raise IdentifierInvalid(f"{keyword} is a key below the level", keywords=(keyword,))
+        elif not keys[keyword]:
+            raise IdentifierInvalid(f"{keyword} is missing", keywords=(keyword,))
+        elif len(keys[keyword]) > 1 and (depth < 0 or keyword == "PatientID"):
+            raise IdentifierInvalid(f"{keyword} must have a single value", keywords=(keyword,))
+    return keys
+
+
+def _given(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
+    given = {
+        "PatientID": (selection.patient_id or "",),
+        "StudyInstanceUID": selection.study_instance_uids,
+        "SeriesInstanceUID": selection.series_instance_uids,
+        "SOPInstanceUID": selection.sop_instance_uids,
+    }
+    trimmed = {keyword: [text(value) for value in values] for keyword, values in given.items()}
+    return {keyword: tuple(dict.fromkeys(filter(None, values))) for keyword, values in trimmed.items()}
+
+
+def locate(connection: Connection, selection: InstanceSelection) -> Sequence[StoredInstance]:
+    """The selected instances: by study, series number, instance number (those without last) and UID."""
+    rows = [row for where in _conditions(selection) for row in connection.execute(_STORED.where(*where))]
+    rows.sort(key=_order)
+    return [_stored_instance(row) for row in rows]
+
+
+def _order(row: Any) -> tuple[Any, ...]:
+    return (
+        row.study_row_id,
+        row.series_number is None,
+        row.series_number,
+        row.series_row_id,
+        row.instance_number is None,
+        row.instance_number,
+        row.sop_instance_uid,
+    )
+
+
+def count(connection: Connection, selection: InstanceSelection) -> int:
+    """How many instances `locate` would give."""
+    counted = select(func.count()).select_from(_ABOVE)
+    return sum(connection.scalar(counted.where(*where)) or 0 for where in _conditions(selection))
+
+
+def by_sop_instance_uid(connection: Connection, sop_instance_uid: str) -> StoredInstance | None:
+    """The instance kept under a UID, None if there is none."""
+    row = connection.execute(_STORED.where(instances.c.sop_instance_uid == sop_instance_uid)).first()
+    return None if row is None else _stored_instance(row)
+
+
+def _conditions(selection: InstanceSelection) -> Iterator[list[ColumnElement[bool]]]:
+    """The selection as disjoint conditions, none with more values than a statement takes."""
+    keys = checked_keys(selection)
+    for lists in product(*(_chunks(values) for values in keys.values())):
+        yield [_COLUMNS[keyword].in_(values) for keyword, values in zip(keys, lists, strict=True)]
+
+
+def _chunks(values: Sequence[str]) -> list[Sequence[str]]:
+    return [values[start : start + MOST_PARAMETERS] for start in range(0, len(values), MOST_PARAMETERS)]
+
+
+def _stored_instance(row: Any) -> StoredInstance:
+    fields: Mapping[str, Any] = row._mapping  # noqa: SLF001 - SQLAlchemy's documented name
+    return StoredInstance(**{name: fields[name] for name in StoredInstance.__dataclass_fields__})

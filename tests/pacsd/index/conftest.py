@@ -1,0 +1,78 @@
+"""Databases for the index's tests: every test that takes `database_url` runs on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from postgres import postgres_server
+from sqlalchemy import create_engine, make_url
+
+from pacsd.index import migrations
+from pacsd.index.repository import Index
+from pacsd.model import DuplicatePolicy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OpenIndex = Callable[..., Index]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a running server with a migrated database named `template_index` to copy."""
+    with postgres_server() as url:
+        _create_database(url, "template_index")
+        migrations.upgrade(make_url(url).set(database="template_index"))
+        yield url
+
+
+_numbers = count(1)
+
+
+def _create_database(server: str, name: str, template: str = "template0") -> str:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+    engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that was never migrated."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/folder/index.db"
+    return _create_database(request.getfixturevalue("postgres"), f"empty_{next(_numbers)}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty, migrated database."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/index.db"
+        migrations.upgrade(url)
+        return url
+    return _create_database(request.getfixturevalue("postgres"), f"index_{next(_numbers)}", "template_index")
+
+
+@pytest.fixture
+def open_index(database_url: str) -> Iterator[OpenIndex]:
+    """Opens the test's database, with any duplicates policy; closes it at the end."""
+    opened: list[Index] = []
+
+    def open_one(duplicates: DuplicatePolicy = DuplicatePolicy.KEEP_FIRST, **options: object) -> Index:
+        opened.append(Index(database_url, duplicates=duplicates, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.dispose()
+
+
+@pytest.fixture
+def index(open_index: OpenIndex) -> Index:
+    """An empty index that keeps the first of two different objects under one UID."""
+    return open_index()

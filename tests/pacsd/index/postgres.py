@@ -1,0 +1,59 @@
+"""A PostgreSQL server of the tests' own: in a folder of its own, on a socket there and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support.peers import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+USER = "postgres"
+
+
+def _programs() -> Path:
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if (folder / "initdb").exists():
+            return folder
+    found = shutil.which("initdb")
+    if found is None:
+        missing("PostgreSQL's server is not installed (Debian package postgresql)")
+    return Path(found).resolve().parent
+
+
+def _run(*command: str) -> None:
+    # PostgreSQL refuses to run as root.
+    prefix = ["runuser", "-u", USER, "--"] if os.geteuid() == 0 else []
+    done = subprocess.run([*prefix, *command], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """Run a server; gives the URL of its empty maintenance database."""
+    programs = _programs()
+    # Not pytest's own folder: only its owner may enter that one. And a socket's path must be short.
+    folder = Path(tempfile.mkdtemp(prefix="pacsd-pg-"))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, USER)
+        data = str(folder / "data")
+        _run(
+            str(programs / "initdb"), "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"
+        )
+        options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=60"
+        log = str(folder / "log")
+        _run(str(programs / "pg_ctl"), "-D", data, "-o", options, "-l", log, "-w", "start")
+        try:
+            yield f"postgresql+psycopg://{USER}@/postgres?host={folder}"
+        finally:
+            _run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
