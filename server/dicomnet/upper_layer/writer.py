@@ -44,6 +44,7 @@ _P_DATA_HEADER: Final = struct.Struct(">BxIIBB")
 _ITEM_HEADER: Final = struct.Struct(">BxH")
 _ASSOCIATE_FIXED: Final = struct.Struct(">H2x16s16s32x")
 
+_DATA_TF: Final = PduType.DATA_TF.value
 _COMMAND: Final = 1
 _LAST: Final = 2
 _VERSION_NAME_LENGTH: Final = 16
@@ -70,9 +71,7 @@ def p_data_header(context_id: int, *, is_command: bool, is_last: bool, length: i
         raise _no_such_fragment(context_id, length)
     control = (_COMMAND if is_command else 0) | (_LAST if is_last else 0)
     try:
-        return _P_DATA_HEADER.pack(
-            PduType.DATA_TF, length + PDV_HEADER_LENGTH, length + PDV_HEADER_LENGTH - 4, context_id, control
-        )
+        return _P_DATA_HEADER.pack(_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, control)
     except struct.error:
         raise _no_such_fragment(context_id, length) from None
 
@@ -115,7 +114,7 @@ def _associate(
     return _with_header(
         pdu_type,
         _ASSOCIATE_FIXED.pack(version, called, calling)
-        + _uid_item(ItemType.APPLICATION_CONTEXT, pdu.application_context_name)
+        + _item(ItemType.APPLICATION_CONTEXT, _uid(pdu.application_context_name))
         + contexts
         + _item(ItemType.USER_INFORMATION, b"".join(_user_information(pdu.user_information))),
     )
@@ -144,14 +143,6 @@ def _pdv(value: PresentationDataValue) -> tuple[bytes, bytes | memoryview]:
     return header[_PDU_HEADER.size :], value.data
 
 
-def _write_release_request(_: ReleaseRequest) -> bytes:
-    return _with_header(PduType.RELEASE_RQ, bytes(4))
-
-
-def _write_release_response(_: ReleaseResponse) -> bytes:
-    return _with_header(PduType.RELEASE_RP, bytes(4))
-
-
 def _write_abort(pdu: Abort) -> bytes:
     return _with_header(
         PduType.ABORT, bytes((0, 0, _byte(pdu.source, "source"), _byte(pdu.reason, "reason")))
@@ -163,8 +154,8 @@ _WRITERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
     AssociateAccept: _write_associate_accept,
     AssociateReject: _write_associate_reject,
     DataTransfer: _write_data_transfer,
-    ReleaseRequest: _write_release_request,
-    ReleaseResponse: _write_release_response,
+    ReleaseRequest: lambda _: _with_header(PduType.RELEASE_RQ, bytes(4)),
+    ReleaseResponse: lambda _: _with_header(PduType.RELEASE_RP, bytes(4)),
     Abort: _write_abort,
 }
 
@@ -172,11 +163,11 @@ _WRITERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
 def _proposed_context(context: ProposedPresentationContext) -> bytes:
     if not context.transfer_syntaxes:
         raise LocalProtocolError(f"presentation context {context.context_id} proposes no transfer syntax")
-    syntaxes = (_uid_item(ItemType.TRANSFER_SYNTAX, uid) for uid in context.transfer_syntaxes)
+    syntaxes = (_item(ItemType.TRANSFER_SYNTAX, _uid(uid)) for uid in context.transfer_syntaxes)
     return _item(
         ItemType.PROPOSED_PRESENTATION_CONTEXT,
         bytes((context.context_id, 0, 0, 0))
-        + _uid_item(ItemType.ABSTRACT_SYNTAX, context.abstract_syntax)
+        + _item(ItemType.ABSTRACT_SYNTAX, _uid(context.abstract_syntax))
         + b"".join(syntaxes),
     )
 
@@ -197,7 +188,7 @@ def _user_information(information: UserInformation) -> Iterator[bytes]:
         length = _in_range(information.maximum_length, 0xFFFFFFFF, "the maximum length")
         yield _item(ItemType.MAXIMUM_LENGTH, length.to_bytes(4, "big"))
     if information.implementation_class_uid is not None:
-        yield _uid_item(ItemType.IMPLEMENTATION_CLASS_UID, information.implementation_class_uid)
+        yield _item(ItemType.IMPLEMENTATION_CLASS_UID, _uid(information.implementation_class_uid))
     if (window := information.asynchronous_operations_window) is not None:
         invoked, performed = _uint16(window.maximum_invoked), _uint16(window.maximum_performed)
         yield _item(ItemType.ASYNCHRONOUS_OPERATIONS_WINDOW, invoked + performed)
@@ -230,8 +221,8 @@ def _common_extended_negotiation(negotiation: CommonExtendedNegotiation) -> byte
 
 def _user_identity(identity: UserIdentity) -> bytes:
     kind = _byte(identity.identity_type, "user identity type")
-    requested = bytes((kind, identity.positive_response_requested))
-    return requested + _prefixed(identity.primary) + _prefixed(identity.secondary)
+    flags = bytes((kind, identity.positive_response_requested))
+    return flags + _prefixed(identity.primary) + _prefixed(identity.secondary)
 
 
 def _with_header(pdu_type: PduType, body: bytes) -> bytes:
@@ -241,10 +232,6 @@ def _with_header(pdu_type: PduType, body: bytes) -> bytes:
 def _item(item_type: ItemType, content: bytes) -> bytes:
     length = _in_range(len(content), 0xFFFF, f"the length of item {item_type:02X}H")
     return _ITEM_HEADER.pack(item_type, length) + content
-
-
-def _uid_item(item_type: ItemType, uid: str) -> bytes:
-    return _item(item_type, _uid(uid))
 
 
 def _prefixed(content: bytes) -> bytes:
@@ -267,20 +254,17 @@ def _in_range(number: int, maximum: int, name: str) -> int:
 
 def _check_context_ids(context_ids: Iterable[int]) -> None:
     seen = set[int]()
-    for context_id in context_ids:
-        if not 1 <= context_id <= 255 or not context_id & 1:
-            raise LocalProtocolError(
-                f"presentation context ID {context_id} is not an odd number from 1 to 255"
-            )
-        if context_id in seen:
-            raise LocalProtocolError(f"presentation context ID {context_id} is used twice")
-        seen.add(context_id)
+    for number in context_ids:
+        if not 1 <= number <= 255 or not number & 1:
+            raise LocalProtocolError(f"presentation context ID {number} is not an odd number from 1 to 255")
+        if number in seen:
+            raise LocalProtocolError(f"presentation context ID {number} is used twice")
+        seen.add(number)
 
 
 def _ae_title(title: str, role: str) -> bytes:
     """Check against VR AE (PS3.5 §6.2): printable ASCII without backslash, not only spaces."""
-    is_text = title.isascii() and title.isprintable() and "\\" not in title and title.strip(" ")
-    if not is_text or len(title) > AE_TITLE_LENGTH:
+    if not _is_printable(title, AE_TITLE_LENGTH) or "\\" in title or not title.strip(" "):
         raise LocalProtocolError(
             f"{role} AE title {title!r} is not 1 to {AE_TITLE_LENGTH} printable ASCII characters"
             " without backslash"
@@ -301,14 +285,16 @@ def _echoed_ae_title(title: str, role: str) -> bytes:
 
 def _uid(uid: str) -> bytes:
     # No stricter than the reader, because an answer repeats the peer's UIDs.
-    if not 1 <= len(uid) <= UID_MAXIMUM_LENGTH or not uid.isascii() or not uid.isprintable():
+    if not _is_printable(uid, UID_MAXIMUM_LENGTH):
         raise LocalProtocolError(f"{uid[:80]!r} is not a UID of 1 to {UID_MAXIMUM_LENGTH} characters")
     return uid.encode("ascii")
 
 
 def _version_name(name: str) -> bytes:
-    if not 1 <= len(name) <= _VERSION_NAME_LENGTH or not name.isascii() or not name.isprintable():
-        raise LocalProtocolError(
-            f"implementation version name {name[:80]!r} is not 1 to {_VERSION_NAME_LENGTH} ASCII characters"
-        )
+    if not _is_printable(name, _VERSION_NAME_LENGTH):
+        raise LocalProtocolError(f"version name {name[:80]!r} is not 1 to {_VERSION_NAME_LENGTH} characters")
     return name.encode("ascii")
+
+
+def _is_printable(text: str, maximum_length: int) -> bool:
+    return 1 <= len(text) <= maximum_length and text.isascii() and text.isprintable()
