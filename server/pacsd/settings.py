@@ -62,7 +62,7 @@ def _max_pdu_length(value: int) -> int:
 
 
 def _database_url(value: str) -> str:
-    if value.startswith("postgresql+psycopg://"):
+    if value.startswith(("postgresql+psycopg://", "postgresql://")):
         return value
     if not value.startswith("sqlite:///"):
         raise ValueError("write sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE")

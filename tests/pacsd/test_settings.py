@@ -210,7 +210,7 @@ allow = [
     @pytest.mark.parametrize(
         "url",
         [
-            "postgresql://user:secret@db/pacs",
+            "postgres://user:secret@db/pacs",
             "mysql://user:secret@db/pacs",
             "sqlite://",
             "sqlite:///:memory:",
