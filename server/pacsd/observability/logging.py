@@ -1,0 +1,114 @@
+"""One log for our lines and the libraries': an event name that never changes, and facts as keywords.
+
+`structlog.get_logger()` is for the daemon; the engine and the libraries log with the standard library and
+come out in the same form. What a connection's thread binds with `structlog.contextvars` (the association's
+id) stands on all lines of that thread, the engine's too.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+    from pacsd.settings import LogSettings
+
+__all__ = ["WITHHELD", "configure_logging", "withhold_patient_data"]
+
+WITHHELD: Final = "(withheld)"
+
+_PATIENT_KEYS: Final = frozenset(
+    {
+        "accessionnumber",
+        "birthdate",
+        "dataset",
+        "dob",
+        "identifier",
+        "issuerofpatientid",
+        "medicalrecordlocator",
+        "mrn",
+    }
+)
+_PATIENT_PREFIXES: Final = ("patient", "otherpatient", "responsibleperson", "referringphysician")
+_LIBRARIES_THAT_QUOTE_VALUES: Final = ("pydicom", "py.warnings")
+
+
+def configure_logging(log: LogSettings, stream: TextIO | None = None) -> None:
+    """Send all log lines to `stream` (standard error) as `log` says; may be called again to change that.
+
+    Forked processes inherit it. Without `log.patient_data`, facts that may name a patient are withheld, and
+    so are the warnings of pydicom, which quote the values they are about.
+    """
+    stream = sys.stderr if stream is None else stream
+    level = logging.getLevelNamesMapping()[log.level.upper()]
+    facts = _facts(log)
+    structlog.configure(
+        processors=[*facts, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        # A reload may change the level: loggers that were made before have to take it up.
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *facts],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(log, stream)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    logging.captureWarnings(capture=True)
+    for name in _LIBRARIES_THAT_QUOTE_VALUES:
+        logging.getLogger(name).setLevel(logging.NOTSET if log.patient_data else logging.CRITICAL + 1)
+
+
+def withhold_patient_data(
+    logger: object, method_name: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Replace the values of keys that may hold patient data, at any depth (a structlog processor)."""
+    del logger, method_name
+    for key, value in event.items():
+        event[key] = _withheld(key, value)
+    return event
+
+
+def _facts(log: LogSettings) -> list[Processor]:
+    facts: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    return facts if log.patient_data else [*facts, withhold_patient_data]
+
+
+def _rendering(log: LogSettings, stream: TextIO) -> list[Processor]:
+    if log.format == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    # Not the renderer's own choice of traceback, which shows local variables: data sets among them.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+
+
+def _withheld(key: object, value: object) -> object:
+    name = str(key).lower().replace("_", "").replace("-", "").replace(" ", "")
+    if name in _PATIENT_KEYS or name.startswith(_PATIENT_PREFIXES):
+        return WITHHELD
+    if isinstance(value, Mapping):
+        return {inner: _withheld(inner, element) for inner, element in value.items()}
+    if isinstance(value, (list, tuple)):
+        return (
+            type(value)(_withheld("", element) for element in value)
+            if type(value) in {list, tuple}
+            else value
+        )
+    return value
