@@ -1,0 +1,101 @@
+"""Whether the server lives (/healthz) and whether it can do its work (/readyz): checks with a reason each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from pacsd.index.engines import database_file, database_url
+from pacsd.shared_numbers import WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pacsd.settings import Settings
+    from pacsd.shared_numbers import WorkerTable
+
+__all__ = [
+    "Check",
+    "check_database",
+    "check_storage",
+    "check_workers_alive",
+    "check_workers_ready",
+    "readiness",
+]
+
+CONNECT_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one check; `reason` says what was found, good or bad."""
+
+    ok: bool
+    reason: str
+
+
+def readiness(settings: Settings, workers: WorkerTable) -> Mapping[str, Check]:
+    """All that must be well for an instance to be stored and found again."""
+    return {
+        "workers": check_workers_ready(workers),
+        "database": check_database(settings.index.url),
+        "storage": check_storage(settings.storage.root, settings.storage.min_free_bytes),
+    }
+
+
+def check_workers_alive(workers: WorkerTable) -> Check:
+    """At least one worker process is there, be it starting or draining."""
+    alive = workers.count(WorkerState.STARTING, WorkerState.READY, WorkerState.STOPPING)
+    return Check(alive > 0, f"{alive} of {workers.wanted} workers alive")
+
+
+def check_workers_ready(workers: WorkerTable) -> Check:
+    """As many workers as configured accept connections."""
+    if not workers.wanted:
+        return Check(ok=False, reason="the server is stopping")
+    ready = workers.count(WorkerState.READY)
+    return Check(ready >= workers.wanted, f"{ready} of {workers.wanted} workers ready")
+
+
+def check_database(url: str) -> Check:
+    """The database answers and has a schema of ours; a fresh connection each time."""
+    parsed = database_url(url)
+    file = database_file(parsed)
+    if file is not None and not file.is_file():
+        # Connecting would make an empty one.
+        return Check(ok=False, reason="the database file is not there")
+    timeout = {"connect_timeout" if file is None else "timeout": CONNECT_SECONDS}
+    try:
+        engine = create_engine(parsed, poolclass=NullPool, connect_args=timeout)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT version_num FROM alembic_version")).fetchall()
+    except (SQLAlchemyError, ImportError) as error:
+        return Check(ok=False, reason=f"the database cannot be read: {_first_line(error)}")
+    return Check(ok=True, reason="the database answers")
+
+
+def check_storage(root: Path, min_free_bytes: int) -> Check:
+    """A file can be written under `root`, and there is room above the watermark."""
+    try:
+        with tempfile.TemporaryFile(dir=root) as file:
+            file.write(b"\0")
+        free = shutil.disk_usage(root).free
+    except OSError as error:
+        return Check(ok=False, reason=f"cannot write under storage.root: {os.strerror(error.errno or 0)}")
+    if free < min_free_bytes:
+        return Check(ok=False, reason=f"{free} bytes free, storage.min_free_mb asks for {min_free_bytes}")
+    return Check(ok=True, reason=f"{free} bytes free")
+
+
+def _first_line(error: Exception) -> str:
+    """Enough to know what is wrong: the driver's own words, without SQL."""
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {str(cause).partition(chr(10))[0]}"

@@ -1,0 +1,114 @@
+"""Each check, good and bad, with its reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pacsd.index import migrations
+from pacsd.observability.health import (
+    check_database,
+    check_storage,
+    check_workers_alive,
+    check_workers_ready,
+    readiness,
+)
+from pacsd.settings import IndexSettings, Settings, StorageSettings
+from pacsd.shared_numbers import WorkerState, WorkerTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def workers() -> WorkerTable:
+    table = WorkerTable()
+    table.wanted = 2
+    return table
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'index.db'}"
+    migrations.upgrade(url)
+    return url
+
+
+class TestWorkers:
+    def test_none_is_alive(self, workers: WorkerTable) -> None:
+        workers.set(0, WorkerState.OTHER)
+        assert not check_workers_alive(workers).ok
+        assert not check_workers_ready(workers).ok
+
+    def test_one_that_starts_is_alive_but_not_ready(self, workers: WorkerTable) -> None:
+        workers.set(0, WorkerState.STARTING)
+        assert check_workers_alive(workers).ok
+        assert not check_workers_ready(workers).ok
+
+    def test_one_of_two_is_not_enough(self, workers: WorkerTable) -> None:
+        workers.set(0, WorkerState.READY)
+        result = check_workers_ready(workers)
+        assert (result.ok, result.reason) == (False, "1 of 2 workers ready")
+
+    def test_all_are_ready_whatever_else_drains(self, workers: WorkerTable) -> None:
+        for slot, state in enumerate((WorkerState.STOPPING, WorkerState.READY, WorkerState.READY)):
+            workers.set(slot, state)
+        assert check_workers_ready(workers).ok
+
+    def test_a_stopping_server_is_not_ready(self, workers: WorkerTable) -> None:
+        workers.set(0, WorkerState.STOPPING)
+        workers.wanted = 0
+        assert check_workers_alive(workers).ok
+        assert check_workers_ready(workers).reason == "the server is stopping"
+
+
+class TestDatabase:
+    def test_it_answers(self, database: str) -> None:
+        assert check_database(database).ok
+
+    def test_a_missing_file_is_told_and_not_made(self, tmp_path: Path) -> None:
+        file = tmp_path / "none.db"
+        assert not check_database(f"sqlite:///{file}").ok
+        assert not file.exists()
+
+    def test_a_file_without_our_tables(self, tmp_path: Path) -> None:
+        (tmp_path / "empty.db").touch()
+        result = check_database(f"sqlite:///{tmp_path / 'empty.db'}")
+        assert not result.ok
+        assert "alembic_version" in result.reason
+
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        (tmp_path / "text.db").write_text("x" * 5000)
+        assert "not a database" in check_database(f"sqlite:///{tmp_path / 'text.db'}").reason
+
+    def test_a_server_that_is_not_there_and_no_password_in_the_reason(self) -> None:
+        result = check_database("postgresql+psycopg://user:secret@127.0.0.1:1/pacs")
+        assert not result.ok
+        assert "secret" not in result.reason
+
+
+class TestStorage:
+    def test_room_enough(self, tmp_path: Path) -> None:
+        assert check_storage(tmp_path, 1).ok
+        assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+    def test_below_the_watermark(self, tmp_path: Path) -> None:
+        result = check_storage(tmp_path, 1 << 62)
+        assert not result.ok
+        assert "storage.min_free_mb" in result.reason
+
+    def test_no_such_directory(self, tmp_path: Path) -> None:
+        assert "No such file or directory" in check_storage(tmp_path / "none", 0).reason
+
+
+def test_readiness_names_each_check(tmp_path: Path, database: str, workers: WorkerTable) -> None:
+    settings = Settings(
+        storage=StorageSettings(root=tmp_path, min_free_mb=0), index=IndexSettings(url=database)
+    )
+    found = readiness(settings, workers)
+    assert {name: check.ok for name, check in found.items()} == {
+        "workers": False,
+        "database": True,
+        "storage": True,
+    }
