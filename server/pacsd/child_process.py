@@ -1,0 +1,113 @@
+"""Forking a process, with a channel that tells it to stop and that ends when the supervisor does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from pacsd.worker import RETIRE_MESSAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import FrameType
+
+__all__ = ["SUPERVISED_SIGNALS", "Child", "describe_exit", "fork"]
+
+SUPERVISED_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Child:
+    """A living process of ours."""
+
+    pid: int
+    slot: int
+    role: str
+    channel: socket.socket
+    """The supervisor's end; closing it tells the child to shut down."""
+    started: float = field(default_factory=time.monotonic)
+    expected_to_end: bool = False
+
+    def retire(self) -> None:
+        """Tell it to end when its running associations have; see `worker.Stop.RETIRE`."""
+        self.expected_to_end = True
+        try:
+            self.channel.send(RETIRE_MESSAGE)
+        except OSError as error:
+            # It died a moment ago: SIGCHLD is on its way.
+            log.debug("process-gone", pid=self.pid, reason=str(error))
+
+    def shut_down(self) -> None:
+        """Tell it to end within `server.shutdown_timeout`."""
+        self.expected_to_end = True
+        self.channel.close()
+
+    def kill(self) -> None:
+        """End it at once. It is still ours, reaped or not: the supervisor reaps in the same thread."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def fork(slot: int, role: str, main: Callable[[int], int], *, inherited: Iterable[socket.socket]) -> Child:
+    """Run `main(stop_fd)` in a new process; it returns the exit status. The caller must have one thread only.
+
+    `inherited` are the supervisor's own sockets, which the child has no use for: an open copy of a sibling's
+    channel would hide the supervisor's death from that sibling.
+    """
+    ours, theirs = socket.socketpair()
+    # A signal between the fork and the child's own handlers would run the supervisor's in the child.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED_SIGNALS)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            for other in inherited:
+                other.close()
+            _be_child(theirs, main, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    return Child(pid=pid, slot=slot, role=role, channel=ours)
+
+
+def describe_exit(status: int) -> dict[str, object]:
+    """A `waitpid` status as facts for the log: the exit code or the signal's name."""
+    code = os.waitstatus_to_exitcode(status)
+    return {"signal": signal.Signals(-code).name} if code < 0 else {"exit_code": code}
+
+
+def _be_child(channel: socket.socket, main: Callable[[int], int], mask: Iterable[int]) -> None:
+    """Never returns: what the supervisor would clean up at its end is not the child's to clean up."""
+    status = 1
+    try:
+        _install_child_signals(channel)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        status = main(channel.fileno())
+    except BaseException:
+        log.exception("process-failed")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _install_child_signals(channel: socket.socket) -> None:
+    def stop(signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        # As if the supervisor had closed its end: a service manager may signal all processes at once.
+        channel.shutdown(socket.SHUT_RD)
+
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, stop)
+    # Ctrl-C reaches the whole group; the supervisor alone decides what it means. So with SIGHUP.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)

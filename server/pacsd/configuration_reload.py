@@ -1,0 +1,29 @@
+"""What a reload can change, and what only a restart can."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pacsd.settings import Settings
+
+__all__ = ["keep_what_needs_a_restart"]
+
+
+def keep_what_needs_a_restart(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
+    """`new` with the sockets, store and index of `old`, and the keys where it asked for others.
+
+    Store and index stay because the workers that still drain use them, and because another one must first be
+    prepared as at a start.
+    """
+    dicom = new.dicom.model_copy(update={"host": old.dicom.host, "port": old.dicom.port})
+    storage = new.storage.model_copy(update={"root": old.storage.root})
+    kept = new.model_copy(update={"dicom": dicom, "storage": storage, "http": old.http, "index": old.index})
+    changed = {
+        "dicom.host": old.dicom.host != new.dicom.host,
+        "dicom.port": old.dicom.port != new.dicom.port,
+        "storage.root": old.storage.root != new.storage.root,
+        "index": old.index != new.index,
+        "http": old.http != new.http,
+    }
+    return kept, [key for key, is_changed in changed.items() if is_changed]

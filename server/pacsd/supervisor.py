@@ -1,0 +1,318 @@
+"""The first process: it opens the sockets, forks the workers, replaces them, reloads and stops them.
+
+It has one thread and never does a worker's job, so that it can fork at any time. It sleeps until a signal or
+the next deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from pacsd.backoff import Backoff
+from pacsd.child_process import SUPERVISED_SIGNALS, Child, describe_exit, fork
+from pacsd.configuration_reload import keep_what_needs_a_restart
+from pacsd.errors import ConfigurationError
+from pacsd.index import migrations
+from pacsd.index.engines import database_file, database_url
+from pacsd.listeners import bind
+from pacsd.observability.http import run_http
+from pacsd.observability.logging import configure_logging
+from pacsd.observability.metrics import Metrics, forget_process, join_as, share_between_processes
+from pacsd.settings import load_settings
+from pacsd.shared_numbers import SLOTS, AssociationCounter, WorkerState, WorkerTable, shared_numbers
+from pacsd.signals import SignalQueue
+from pacsd.worker import SharedState, WorkerContext
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from types import FrameType
+
+    from pacsd.settings import Settings
+
+__all__ = ["Supervisor", "serve"]
+
+WORKER: Final = "worker"
+HTTP: Final = "http"
+GRACE_SECONDS: Final = 5.0
+"""For a worker to abort what is left at its deadline and to flush, before it is killed."""
+HURRY_SECONDS: Final = 2.0
+"""What is left after a second SIGTERM."""
+
+log = structlog.get_logger()
+
+
+def serve(
+    settings: Settings,
+    *,
+    run_worker: Callable[[WorkerContext], int],
+    prepare: Callable[[Settings], None] | None = None,
+    reload: Callable[[], Settings] = load_settings,
+) -> int:
+    """Run the server until SIGTERM or SIGINT; returns the exit status.
+
+    An SQLite database is brought to the newest migration; another one must have it (MigrationNeeded). Then
+    `prepare` makes store and index ready, in this process before any fork, and must leave no thread and no open
+    database connection behind; `run_worker` runs in each worker process; `reload` reads the configuration anew
+    at SIGHUP. Raises AddressUnavailable, IndexUnavailable, and what `prepare` raises.
+    """
+    configure_logging(settings.log)
+    with contextlib.ExitStack() as stack:
+        # As process 1 of a container, Python would not end on SIGTERM by itself.
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _exit_early))
+        dicom = stack.enter_context(bind(settings.dicom.host, settings.dicom.port, section="dicom"))
+        http = None
+        if settings.http.enabled:
+            http = stack.enter_context(bind(settings.http.host, settings.http.port, section="http"))
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="pacsd-metrics-"))
+        share_between_processes(Path(directory))
+        _prepare_database(settings.index.url)
+        if prepare is not None:
+            prepare(settings)
+        return Supervisor(settings, run_worker=run_worker, reload=reload, dicom=[dicom], http=http).run()
+
+
+class Supervisor:
+    """The state of one running server. Everything happens in `run`, in one thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        run_worker: Callable[[WorkerContext], int],
+        reload: Callable[[], Settings],
+        dicom: list[socket.socket],
+        http: socket.socket | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._run_worker = run_worker
+        self._load = reload
+        self._dicom = dicom
+        self._http = http
+        self._clock = clock
+        self._metrics = Metrics(peer.ae_title for peer in settings.peer)
+        self._workers = WorkerTable()
+        self._associations = shared_numbers(SLOTS)
+        self._children: dict[int, Child] = {}
+        self._vacancies: list[tuple[float, str]] = []
+        """When to start which role again."""
+        self._backoff = {WORKER: Backoff(), HTTP: Backoff()}
+        self._signals = SignalQueue(SUPERVISED_SIGNALS)
+        self._stopping = False
+        self._deadline: float | None = None
+
+    def run(self) -> int:
+        """Serve until told to stop; returns the exit status."""
+        # What exists now stays as it is: the collector need not touch it, and so not copy it, in every child.
+        gc.collect()
+        gc.freeze()
+        if threading.active_count() > 1:
+            log.error("threads-before-fork", names=[thread.name for thread in threading.enumerate()])
+        with self._signals:
+            self._start_workers()
+            if self._http is not None:
+                self._start(HTTP)
+            self._log_start()
+            while self._children or not self._stopping:
+                signals = self._signals.wait(self._next_deadline())
+                self._reap()
+                for number in signals:
+                    self._obey(number)
+                self._fill_vacancies()
+                self._enforce_deadline()
+        log.info("server-stopped")
+        return 0
+
+    def _log_start(self) -> None:
+        log.info(
+            "server-started",
+            ae_title=self._settings.dicom.ae_title,
+            dicom=["{}:{}".format(*listening.getsockname()[:2]) for listening in self._dicom],
+            http="{}:{}".format(*self._http.getsockname()[:2]) if self._http else None,
+            workers=self._workers.wanted,
+        )
+
+    def _next_deadline(self) -> float | None:
+        """Seconds until something is due without a signal."""
+        due = [when for when, _ in self._vacancies]
+        if self._deadline is not None:
+            due.append(self._deadline)
+        return max(0.0, min(due) - self._clock()) if due else None
+
+    def _obey(self, number: signal.Signals) -> None:
+        if number in {signal.SIGTERM, signal.SIGINT}:
+            self._stop(number.name)
+        elif number == signal.SIGHUP and not self._stopping:
+            self._reload()
+
+    # --- processes
+
+    def _start_workers(self) -> None:
+        self._workers.wanted = self._settings.server.worker_count
+        for _ in range(self._workers.wanted):
+            self._start(WORKER)
+
+    def _start(self, role: str) -> None:
+        slot = self._workers.free_slot()
+        if slot is None:
+            log.error("no-free-slot", role=role, processes=len(self._children))
+            self._vacancies.append((self._clock() + self._backoff[role].longest, role))
+            return
+        self._workers.set(slot, WorkerState.STARTING if role == WORKER else WorkerState.OTHER)
+        child = fork(
+            slot, role, lambda stop_fd: self._run(role, slot, stop_fd), inherited=self._not_for(role)
+        )
+        child.started = self._clock()
+        self._children[child.pid] = child
+        log.info("process-started", role=role, index=slot, child=child.pid)
+
+    def _not_for(self, role: str) -> list[socket.socket]:
+        """The sockets that a child of this role must not keep open."""
+        others = [*self._signals.sockets, *(child.channel for child in self._children.values())]
+        if role == HTTP:
+            return [*others, *self._dicom]
+        return others if self._http is None else [*others, self._http]
+
+    def _run(self, role: str, slot: int, stop_fd: int) -> int:
+        """In the child: its whole life."""
+        join_as(str(slot))
+        settings = self._settings
+        self._metrics.peers = frozenset(peer.ae_title for peer in settings.peer)
+        associations = AssociationCounter(self._associations, slot, settings.dicom.max_associations)
+        sockets = self._dicom if role == WORKER else [self._http] if self._http else []
+        context = WorkerContext(
+            index=slot,
+            sockets=sockets,
+            stop_fd=stop_fd,
+            settings=settings,
+            shared=SharedState(associations, self._metrics, self._workers),
+        )
+        return self._run_worker(context) if role == WORKER else run_http(context)
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            child = self._children.pop(pid, None)
+            # As process 1 of a container, we also get orphans that we never started.
+            if child is not None:
+                self._bury(child, status)
+
+    def _bury(self, child: Child, status: int) -> None:
+        child.channel.close()
+        forget_process(str(child.slot))
+        self._associations[child.slot] = 0
+        self._workers.set(child.slot, WorkerState.NONE)
+        facts = {"role": child.role, "index": child.slot, "child": child.pid, **describe_exit(status)}
+        if self._stopping or child.expected_to_end:
+            log.info("process-ended", **facts)
+            self._stop_http_last()
+            return
+        delay = self._backoff[child.role].delay(self._clock() - child.started)
+        self._vacancies.append((self._clock() + delay, child.role))
+        self._metrics.worker_restarted()
+        log.error("process-died", replaced_in_seconds=delay, **facts)
+
+    def _fill_vacancies(self) -> None:
+        now = self._clock()
+        due = [role for when, role in self._vacancies if when <= now]
+        self._vacancies = [(when, role) for when, role in self._vacancies if when > now]
+        for role in due:
+            self._start(role)
+
+    # --- stopping
+
+    def _stop(self, reason: str) -> None:
+        if self._stopping:
+            self._deadline = min(self._deadline or math.inf, self._clock() + HURRY_SECONDS)
+            log.warning("server-hurries", reason=reason, processes=len(self._children))
+            return
+        log.info("server-stopping", reason=reason, shutdown_timeout=self._settings.server.shutdown_timeout)
+        self._stopping = True
+        self._vacancies.clear()
+        self._deadline = self._clock() + self._settings.server.shutdown_timeout + GRACE_SECONDS
+        self._workers.wanted = 0
+        for listening in self._dicom:
+            listening.close()
+        for child in self._of_role(WORKER):
+            self._workers.set(child.slot, WorkerState.STOPPING)
+            child.shut_down()
+        self._stop_http_last()
+
+    def _stop_http_last(self) -> None:
+        """While workers drain, somebody may want to see it."""
+        if self._stopping and not self._of_role(WORKER):
+            for child in self._of_role(HTTP):
+                child.shut_down()
+
+    def _enforce_deadline(self) -> None:
+        if self._deadline is None or self._clock() < self._deadline:
+            return
+        for child in self._of_role(WORKER) or self._of_role(HTTP):
+            log.error("process-killed", role=child.role, index=child.slot, child=child.pid)
+            child.kill()
+        # The HTTP process is told to stop when the last worker is gone, and then has a deadline of its own.
+        self._deadline = self._clock() + GRACE_SECONDS
+
+    def _of_role(self, role: str) -> list[Child]:
+        return [child for child in self._children.values() if child.role == role]
+
+    # --- reloading
+
+    def _reload(self) -> None:
+        try:
+            settings = self._load()
+        except ConfigurationError as error:
+            log.error("configuration-refused", reason=str(error))  # noqa: TRY400  the reason says it all
+            return
+        settings, kept = keep_what_needs_a_restart(self._settings, settings)
+        room = self._workers.count(WorkerState.NONE)
+        if settings.server.worker_count >= room:
+            log.error("configuration-refused", reason="too many processes still drain from earlier reloads")
+            return
+        if kept:
+            log.warning("configuration-needs-restart", unchanged=kept)
+        self._settings = settings
+        configure_logging(settings.log)
+        old = list(self._children.values())
+        self._vacancies.clear()
+        self._start_workers()
+        for child in old:
+            self._retire(child)
+        if self._http is not None:
+            self._start(HTTP)
+        log.info("configuration-reloaded", workers=self._workers.wanted)
+
+    def _retire(self, child: Child) -> None:
+        if child.role == WORKER:
+            self._workers.set(child.slot, WorkerState.STOPPING)
+        if not child.expected_to_end:
+            child.retire()
+
+
+def _prepare_database(url: str) -> None:
+    """SQLite is ours alone; a database server may have a second pacsd on it that still needs the old schema."""
+    if database_file(database_url(url)) is not None:
+        migrations.upgrade(url)
+    else:
+        migrations.check(url)
+
+
+def _exit_early(signum: int, frame: FrameType | None) -> None:
+    """Before there are workers, nothing needs to be drained."""
+    del frame
+    sys.exit(128 + signum)

@@ -1,0 +1,70 @@
+"""A server with a worker of a few lines, to be run as a program: the supervisor needs a process of its own.
+
+Each connection gets one line, "index pid ae_title", once it has sent one; "crash" ends the worker with status 3,
+"hang" keeps it from ever ending by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+
+from pacsd.errors import PacsdError
+from pacsd.settings import load_settings
+from pacsd.supervisor import serve
+from pacsd.worker import WorkerContext
+
+
+def run_worker(context: WorkerContext) -> int:
+    listening = context.sockets[0]
+    listening.setblocking(False)
+    context.ready()
+    while True:
+        readable, _, _ = select.select([listening, context.stop_fd], [], [])
+        if context.stop_fd in readable:
+            listening.close()
+            return 0
+        try:
+            connection, _ = listening.accept()
+        except BlockingIOError:
+            continue
+        connection.setblocking(True)
+        with connection:
+            answer(connection.recv(100), connection.sendall, context)
+
+
+def answer(asked: bytes, send: object, context: WorkerContext) -> None:
+    if asked == b"crash":
+        os._exit(3)
+    counter = context.shared.associations
+    assert counter.enter()
+    context.shared.metrics.association_accepted("CT1")
+    if asked == b"keep":
+        send(b"kept")  # type: ignore[operator]
+        return
+    send(f"{context.index} {os.getpid()} {context.settings.dicom.ae_title} {counter.total}".encode())  # type: ignore[operator]
+    context.shared.metrics.association_released("CT1")
+    counter.leave()
+    while asked == b"hang":
+        signal.pause()
+
+
+def main() -> int:
+    config = Path(sys.argv[1])
+    try:
+        return serve(
+            load_settings(config),
+            run_worker=run_worker,
+            prepare=lambda settings: settings.storage.root.mkdir(parents=True, exist_ok=True),
+            reload=lambda: load_settings(config),
+        )
+    except PacsdError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The association counter and what a worker is told."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacsd.observability.metrics import Metrics
+from pacsd.settings import Settings
+from pacsd.shared_numbers import SLOTS, AssociationCounter, WorkerState, WorkerTable, shared_numbers
+from pacsd.worker import RETIRE_MESSAGE, SharedState, Stop, WorkerContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=40), st.integers(1, 5))
+def test_never_more_than_the_limit_over_all_processes(steps: list[tuple[int, bool]], limit: int) -> None:
+    numbers = shared_numbers(3)
+    counters = [AssociationCounter(numbers, slot, limit) for slot in range(3)]
+    held = [0, 0, 0]
+    for slot, enters in steps:
+        if enters:
+            assert counters[slot].enter() == (sum(held) < limit)
+            held[slot] += sum(held) < limit
+        elif held[slot]:
+            counters[slot].leave()
+            held[slot] -= 1
+        assert [counter.own for counter in counters] == held
+        assert counters[0].total == sum(held)
+
+
+def test_a_fork_shares_the_count() -> None:
+    numbers = shared_numbers(SLOTS)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if AssociationCounter(numbers, SLOTS - 1, 2).enter() else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    ours = AssociationCounter(numbers, 0, 2)
+    assert ours.total == 1
+    assert [ours.enter(), ours.enter()] == [True, False]
+    numbers[SLOTS - 1] = 0
+    assert ours.enter(), "what a dead process held is given back"
+
+
+def test_slots_are_found_until_there_are_no_more() -> None:
+    table = WorkerTable()
+    for slot in range(SLOTS):
+        assert table.free_slot() == slot
+        table.set(slot, WorkerState.READY)
+    assert table.free_slot() is None
+    table.set(5, WorkerState.NONE)
+    assert table.free_slot() == 5
+
+
+@pytest.fixture
+def worker() -> Iterator[tuple[WorkerContext, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    shared = SharedState(AssociationCounter(shared_numbers(1), 0, 1), Metrics(), WorkerTable())
+    with ours, theirs:
+        yield (
+            WorkerContext(index=7, sockets=[], stop_fd=theirs.fileno(), settings=Settings(), shared=shared),
+            ours,
+        )
+
+
+def test_nothing_is_told_at_first(worker: tuple[WorkerContext, socket.socket]) -> None:
+    assert worker[0].wait_for_stop(0) is None
+
+
+def test_retire_is_told_once_and_shutdown_may_follow(worker: tuple[WorkerContext, socket.socket]) -> None:
+    context, supervisor = worker
+    supervisor.send(RETIRE_MESSAGE)
+    assert context.wait_for_stop() is Stop.RETIRE
+    assert context.wait_for_stop(0) is None
+    supervisor.close()
+    assert [context.wait_for_stop(), context.wait_for_stop()] == [Stop.SHUTDOWN] * 2
+
+
+def test_ready_is_told_to_all(worker: tuple[WorkerContext, socket.socket]) -> None:
+    worker[0].ready()
+    assert worker[0].shared.workers.count(WorkerState.READY) == 1
