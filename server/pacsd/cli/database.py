@@ -1,0 +1,32 @@
+"""`pacsd db`: the schema's version.
+
+The migrations are imported when they are run: no other command should have to wait for them.
+"""
+
+import typer
+
+from pacsd.cli.options import ConfigFile
+from pacsd.settings import load_settings
+
+__all__ = ["commands"]
+
+commands = typer.Typer(help="The index database's schema.", no_args_is_help=True)
+
+
+@commands.command()
+def upgrade(config: ConfigFile = None) -> None:
+    """Bring the database to the schema that this version needs, making it where there is none."""
+    from pacsd.index import migrations  # noqa: PLC0415
+
+    url = load_settings(config).index.url
+    migrations.upgrade(url)
+    typer.echo(f"The database has revision {migrations.current(url)}.")
+
+
+@commands.command()
+def check(config: ConfigFile = None) -> None:
+    """Say whether the database has the schema that this version needs; exit status 1 if not."""
+    from pacsd.index import migrations  # noqa: PLC0415
+
+    migrations.check(load_settings(config).index.url)
+    typer.echo(f"The database has revision {migrations.latest()}, as this version needs.")

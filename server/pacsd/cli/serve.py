@@ -1,0 +1,26 @@
+"""`pacsd serve`."""
+
+import typer
+
+from pacsd.cli.options import ConfigFile
+from pacsd.settings import configuration_path, load_settings
+
+__all__ = ["serve"]
+
+
+def serve(config: ConfigFile = None) -> None:
+    """Run the server, until SIGTERM or SIGINT; SIGHUP makes it read its configuration again."""
+    file = configuration_path(config)
+    settings = load_settings(file)
+
+    # Here and not above: no other command needs the daemon's parts.
+    from pacsd import app, supervisor  # noqa: PLC0415
+
+    status = supervisor.serve(
+        settings,
+        run_worker=app.run_worker,
+        prepare=app.prepare,
+        # The file of the start, also where meanwhile another one would be found.
+        reload=lambda: load_settings(file),
+    )
+    raise typer.Exit(status)

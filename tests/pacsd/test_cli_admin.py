@@ -1,0 +1,107 @@
+"""The administrator's commands, as programs: what they print and their exit statuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import pacsd
+from pacsd.cli.configuration import as_toml
+from pacsd.settings import IndexSettings, Settings, load_settings
+
+SHIPPED = Path(__file__).parents[2] / "config" / "pacsd.toml"
+
+
+@pytest.fixture(autouse=True)
+def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _pacsd(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pacsd", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def test_version() -> None:
+    done = _pacsd("--version")
+    assert (done.returncode, done.stdout) == (0, f"pacsd {pacsd.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["serve", "--no-such-option"], ["db", "destroy"]])
+def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
+    done = _pacsd(*arguments)
+    assert done.returncode == 2
+    assert "No such" in done.stderr
+
+
+class TestCheckConfig:
+    def test_the_shipped_file_is_right(self) -> None:
+        done = _pacsd("check-config", "--config", SHIPPED)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"OK: {SHIPPED}\n", "")
+
+    def test_no_file_at_all(self) -> None:
+        assert _pacsd("check-config").stdout == "OK: no file, the defaults hold\n"
+
+    def test_each_problem_is_told_and_the_status_is_2(self) -> None:
+        Path("bad.toml").write_text("dicom.prot = 104\ndicom.ae_title = ''\n")
+        done = _pacsd("check-config", "--config", "bad.toml")
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert sorted(line.split(":")[1] for line in done.stderr.splitlines()) == ["1", "2"]
+
+    def test_what_it_shows_is_what_holds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PACSD_DICOM__PORT", "105")
+        monkeypatch.setenv("PACSD_STORAGE__ROOT", str(tmp_path / 'with "quotes" and \U0001f600'))
+        done = _pacsd("check-config", "--config", SHIPPED, "--show")
+        _, _, shown = done.stdout.partition("\n")
+        Path("shown.toml").write_text(shown, encoding="utf-8")
+        expected = load_settings(SHIPPED)
+        monkeypatch.delenv("PACSD_DICOM__PORT")
+        monkeypatch.delenv("PACSD_STORAGE__ROOT")
+        assert load_settings(Path("shown.toml")) == expected
+
+    def test_the_databases_password_is_not_shown(self) -> None:
+        settings = Settings(index=IndexSettings(url="postgresql+psycopg://user:secret@db/pacs"))
+        assert tomllib.loads(as_toml(settings))["index"]["url"] == "postgresql+psycopg://user:***@db/pacs"
+
+
+class TestDb:
+    def test_check_before_and_after_upgrade(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = _pacsd("db", "check")
+        assert before.returncode == 1
+        assert "pacsd db upgrade" in before.stderr
+        assert not Path("data").exists(), "checking makes nothing"
+        for _ in range(2):
+            done = _pacsd("db", "upgrade")
+            assert (done.returncode, done.stderr) == (0, "")
+        assert Path("data/index.db").is_file()
+        after = _pacsd("db", "check")
+        assert (after.returncode, after.stderr) == (0, "")
+
+    def test_a_database_that_is_not_there_is_told_without_its_password(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("psycopg")
+        monkeypatch.setenv("PACSD_INDEX__URL", "postgresql+psycopg://user:secret@127.0.0.1:1/pacs")
+        done = _pacsd("db", "check")
+        assert done.returncode == 1
+        assert "secret" not in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+class TestServe:
+    def test_a_wrong_configuration_is_status_2(self) -> None:
+        done = _pacsd("serve", "--config", "nowhere.toml")
+        assert done.returncode == 2
+        assert "nowhere.toml" in done.stderr
