@@ -2,7 +2,7 @@
 
 Taken as they are, byte for byte, with one exception: many of them are the same object in several encodings
 and carry the same SOP Instance UID, so the second and later ones get a UID of the same length of their own,
-patched in place. Left out are files that no storage client can send: without one of the four identifying UIDs,
+patched in place. Left out is what no storage client can send: without one of the four identifying UIDs,
 no storage SOP class (directories), or cut off (`TRUNCATED`, which have tests of their own).
 """
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydicom import dcmread
 
 from support.deadline import wait_until
-from support.peers import dcmtk_tool, free_port
+from support.peers import dcmtk_tool
 from support.scu import CALLING_AE_TITLE
 from support.server import AE_TITLE, PacsdServer
 
@@ -73,9 +73,8 @@ class StoreScp:
 
 
 @contextmanager
-def storescp(ae_title: str, folder: Path, *options: str) -> Iterator[StoreScp]:
+def storescp(ae_title: str, folder: Path, *options: str, port: int) -> Iterator[StoreScp]:
     """Run DCMTK's storescp; it takes every transfer syntax unless `options` say less."""
-    port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     command: Sequence[str] = [
         dcmtk_tool("storescp"),

@@ -31,6 +31,7 @@ STUDY_ROOT = {
 }
 VERIFICATION = "1.2.840.10008.1.1"
 TIMEOUT = 30
+NO_RESPONSE = -1
 StoreHandler = Callable[[evt.Event], int]
 
 # A path given to send_c_store then goes out as the file's bytes, neither decoded nor encoded again.
@@ -161,12 +162,19 @@ def own_contexts(instances: Iterable[Instance]) -> list[tuple[str, list[str]]]:
 
 
 def send_all(server: PacsdServer, instances: Sequence[Instance], folder: Path) -> dict[str, int]:
-    """C-STORE every instance in its own transfer syntax, as its bytes are; statuses by instance name."""
+    """C-STORE every instance in its own transfer syntax, as its bytes are; statuses by instance name.
+
+    NO_RESPONSE stands for an instance at which the association broke; the rest goes over another one.
+    """
     statuses: dict[str, int] = {}
-    with association(server, own_contexts(instances)) as peer:
-        for number, instance in enumerate(instances):
-            path = instance.write_file(folder / f"{number}.dcm")
-            statuses[instance.name] = int(peer.send_c_store(path, msg_id=number + 1).Status)
+    remaining = list(instances)
+    while remaining:
+        with association(server, own_contexts(remaining)) as peer:
+            while remaining and peer.is_established:
+                instance = remaining.pop(0)
+                path = instance.write_file(folder / "instance.dcm")
+                answer = peer.send_c_store(path, msg_id=len(statuses) + 1)
+                statuses[instance.name] = int(answer.get("Status", NO_RESPONSE))
     return statuses
 
 
@@ -225,6 +233,16 @@ def keys(level: str, **values: str | list[str] | None) -> Dataset:
     for keyword, value in values.items():
         setattr(identifier, keyword, "" if value is None else value)
     return identifier
+
+
+def image_keys(instance: Instance) -> Dataset:
+    """The identifier that retrieves this one instance in Study Root."""
+    return keys(
+        "IMAGE",
+        StudyInstanceUID=instance.study_instance_uid,
+        SeriesInstanceUID=instance.series_instance_uid,
+        SOPInstanceUID=instance.sop_instance_uid,
+    )
 
 
 def _plain() -> list[str]:

@@ -104,6 +104,20 @@ class PacsdServer:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return sorted(int(pid) for pid in children.split())
 
+    def wait_for_workers(self, number: int) -> None:
+        """Wait until so many worker processes run; a dead one that is not reaped yet does not count."""
+
+        def states() -> list[str]:
+            return [
+                Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in self.workers()
+            ]
+
+        wait_until(
+            lambda: sum(state != "Z" for state in states()) == number,
+            within=START_DEADLINE,
+            what=f"{number} workers run",
+        )
+
     def start(self) -> None:
         """Start in a process group of its own and return when /readyz says so."""
         assert self._process is None, "the server is running already"
@@ -200,22 +214,37 @@ class PacsdServer:
         lines = self.log_path.read_bytes()[after:].decode().splitlines()
         return [json.loads(line) for line in lines]
 
+    def wait_for_log(self, text: str, *, after: int, within: float = 5.0) -> None:
+        """Wait until a line behind byte `after` of the log holds `text`."""
+
+        def is_there() -> bool:
+            return text.encode() in self.log_path.read_bytes()[after:]
+
+        wait_until(is_there, within=within, what=f"the log mentions {text!r}")
+
     def log_size(self) -> int:
         """Length of the log so far, bytes; a mark for `log_events`."""
         return self.log_path.stat().st_size
 
     def kept_files(self) -> set[Path]:
-        """All files under the storage root and `incoming`, lock files apart."""
+        """All files under the storage root and in `incoming`, lock files apart."""
+        found = {path for path in self.visible_root().rglob("*") if path.is_file()}
+        return {path for path in found if not _is_lock(path)} | self.incoming_files()
+
+    def incoming_files(self) -> set[Path]:
+        """Files of transfers under way, lock files apart; `incoming` may lie in or beside the root."""
         root = self.visible_root()
-        folders = [root, root.parent / "incoming"]
-        found = {
-            path for folder in folders if folder.is_dir() for path in folder.rglob("*") if path.is_file()
-        }
-        return {path for path in found if path.suffix != ".lock" and not path.name.startswith(".")}
+        folders = [root / "incoming", root.parent / "incoming"]
+        found = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
+        return {path for path in found if not _is_lock(path)}
 
     def visible_root(self) -> Path:
         """The storage root as seen from here, also where the server has mounts of its own."""
         return Path(f"/proc/{self.pid}/root") / self.root.relative_to("/") if self._launcher else self.root
+
+
+def _is_lock(path: Path) -> bool:
+    return path.suffix == ".lock" or path.name.startswith(".")
 
 
 def _group_exists(group: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -143,6 +144,8 @@ class WireAssociation:
         self._socket = socket.create_connection(address, timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
+        self._command = b""
+        self._responses: deque[Response] = deque()
         self.send(associate_request(called, calling, proposed))
         self.accept_or_reject = self.read_pdu()
 
@@ -172,26 +175,40 @@ class WireAssociation:
         self.send_store(instance, message_id)
         return self.read_response()
 
+    def context_results(self) -> dict[int, int]:
+        """Result of each presentation context in the A-ASSOCIATE-AC, by context ID (PS3.8 §9.3.3.2)."""
+        body, position, results = self.accept_or_reject.body, 68, {}
+        while position < len(body):
+            kind, length = struct.unpack_from(">BxH", body, position)
+            if kind == 0x21:
+                results[body[position + 4]] = body[position + 6]
+            position += 4 + length
+        return results
+
     def read_pdu(self) -> Pdu:
         """The next PDU."""
         kind, length = struct.unpack(">BxI", self._read(6))
         return Pdu(kind, self._read(length))
 
     def read_response(self) -> Response:
-        """The next response message's command set; data sets before it are skipped."""
-        command = b""
-        while True:
+        """The next response message's command set; data sets are skipped."""
+        while not self._responses:
             pdu = self.read_pdu()
             if pdu.type != 4:
                 raise ConnectionLostError(f"PDU type {pdu.type} instead of a response: {pdu.body.hex()}")
-            position = 0
-            while position < len(pdu.body):
-                length, _, control = struct.unpack_from(">IBB", pdu.body, position)
-                if control & 1:
-                    command += pdu.body[position + 6 : position + 4 + length]
-                position += 4 + length
-            if command and _is_complete(command):
-                return Response(_elements(command))
+            self._take_commands(pdu.body)
+        return self._responses.popleft()
+
+    def _take_commands(self, body: bytes) -> None:
+        position = 0
+        while position < len(body):
+            length, _, control = struct.unpack_from(">IBB", body, position)
+            if control & 1:
+                self._command += body[position + 6 : position + 4 + length]
+                if control & 2:
+                    self._responses.append(Response(_elements(self._command)))
+                    self._command = b""
+            position += 4 + length
 
     def _read(self, size: int) -> bytes:
         while len(self._buffer) < size:
@@ -215,10 +232,6 @@ class WireAssociation:
     def close(self) -> None:
         """Close the connection without another word."""
         self._socket.close()
-
-
-def _is_complete(command: bytes) -> bool:
-    return len(command) >= 12 and len(command) >= 12 + struct.unpack_from("<I", command, 8)[0]
 
 
 def _elements(command: bytes) -> dict[int, bytes]:

@@ -1,0 +1,1 @@
+"""Real clients and destinations against a running server."""
