@@ -264,8 +264,8 @@ def test_a_short_pdu_has_four_bytes(pdu_type: int, length: int) -> None:
     [
         pytest.param(b"", id="no PDV"),
         pytest.param(b"\0\0\0\2\1", id="five bytes"),
-        pytest.param(b"\0\0\0\1\1\0", id="item length one"),
-        pytest.param(b"\0\0\0\0\1\0", id="item length zero"),
+        pytest.param(b"\0\0\0\1\1\0" + b"\0\0\0\3\1\0X" * 3, id="item length one"),
+        pytest.param(b"\0\0\0\0\1\0" + b"\0\0\0\3\1\0X" * 3, id="item length zero"),
         pytest.param(b"\0\0\0\4\1\0X", id="overrun"),
         pytest.param(b"\xff\xff\xff\xff\1\0X", id="overrun by 4 GiB"),
         pytest.param(b"\0\0\0\3\1\0X\0\0\0\2\1", id="five bytes behind a PDV"),
