@@ -52,9 +52,7 @@ def test_sigterm_closes_idle_associations(server: PacsdServer) -> None:
     """Nobody waits for a peer that has nothing to say: it gets an A-ABORT or the end of the connection."""
     with connect(server) as idle:
         server.stop()
-        with pytest.raises(ConnectionLostError):
-            assert idle.read_pdu().type == 7
-            idle.read_pdu()
+        assert last_words(idle) in ([], [7])
 
 
 def test_an_instance_under_way_is_still_acknowledged(server: PacsdServer) -> None:
@@ -84,6 +82,16 @@ def test_a_transfer_that_stalls_is_given_up_at_the_deadline(server: PacsdServer)
         server.stop()
     assert server.incoming_files() == set()
     assert server.kept_files() == set()
+
+
+def last_words(peer: WireAssociation) -> list[int]:
+    """The types of the PDUs that come before the connection ends."""
+    types: list[int] = []
+    while True:
+        try:
+            types.append(peer.read_pdu().type)
+        except ConnectionLostError:
+            return types
 
 
 def accepts(server: PacsdServer) -> bool:

@@ -106,14 +106,8 @@ class PacsdServer:
 
     def wait_for_workers(self, number: int) -> None:
         """Wait until so many worker processes run; a dead one that is not reaped yet does not count."""
-
-        def states() -> list[str]:
-            return [
-                Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in self.workers()
-            ]
-
         wait_until(
-            lambda: sum(state != "Z" for state in states()) == number,
+            lambda: sum(map(_is_alive, self.workers())) == number,
             within=START_DEADLINE,
             what=f"{number} workers run",
         )
@@ -245,6 +239,14 @@ class PacsdServer:
 
 def _is_lock(path: Path) -> bool:
     return path.suffix == ".lock" or path.name.startswith(".")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
 
 
 def _group_exists(group: int) -> bool:
