@@ -141,6 +141,11 @@ class DicomNet(Requests):
         self._listener = Listener(self, sockets)
         self._listener.start()
 
+    def stop_accepting(self) -> None:
+        """Close the listening sockets; connections that stand go on to their own end."""
+        if self._listener is not None:
+            self._listener.stop_accepting()
+
     @property
     def closing_fd(self) -> int | None:
         """Of a listener: a file descriptor that becomes readable when it begins to close."""

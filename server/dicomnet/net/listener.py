@@ -34,6 +34,7 @@ class Listener:
             listening.setblocking(False)
         self.closing_fd: int = os.eventfd(0)
         """Readable from the moment that closing begins, for all who wait."""
+        self._stop_accepting_fd = os.eventfd(0)
         self._thread = threading.Thread(
             target=self._accept_connections, name="dicomnet-listener", daemon=True
         )
@@ -52,12 +53,9 @@ class Listener:
 
     def _accept_connections(self) -> None:
         poll = select.poll()
-        for fd in (*self._sockets, self.closing_fd):
+        for fd in (*self._sockets, self._stop_accepting_fd):
             poll.register(fd, select.POLLIN)
-        while True:
-            ready = [fd for fd, _ in poll.poll()]
-            if self.closing_fd in ready:
-                break
+        while self._stop_accepting_fd not in (ready := [fd for fd, _ in poll.poll()]):
             for fd in ready:
                 self._accept_one(self._sockets[fd])
         for listening in self._sockets.values():
@@ -108,13 +106,17 @@ class Listener:
             raise
 
     def _pause(self) -> None:
-        select.select([self.closing_fd], [], [], _PAUSE_AFTER_FAILURE)
+        select.select([self._stop_accepting_fd], [], [], _PAUSE_AFTER_FAILURE)
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets and leave the connections alone; repeating it is no error."""
+        os.eventfd_write(self._stop_accepting_fd, 1)
+        self._thread.join()
 
     def close(self, timeout: float) -> None:
         """Stop accepting, let running operations end until `timeout` seconds, then break what is left."""
+        self.stop_accepting()
         os.eventfd_write(self.closing_fd, 1)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
         deadline = time.monotonic() + timeout
         with self._changed:
             self._changed.wait_for(lambda: not self._workers, max(0.0, deadline - time.monotonic()))
@@ -124,3 +126,4 @@ class Listener:
         for worker in left:
             worker.join()
         os.close(self.closing_fd)
+        os.close(self._stop_accepting_fd)

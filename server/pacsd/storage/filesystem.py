@@ -12,6 +12,7 @@ import os
 import secrets
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["FileStore", "IncomingFile"]
 
 INCOMING: Final = "incoming"
+SWEPT: Final = "last-sweep"
+"""A file whose time of modification says when the last complete sweep began."""
 FREE_SPACE_INTERVAL: Final = 1.0
 """Seconds for which a look at the free space holds."""
 KNOWN_DIRECTORIES: Final = 100_000
@@ -200,8 +203,9 @@ class FileStore:
         for name in names:
             yield f"{INCOMING}/{name}"
 
-    def published(self) -> Iterator[str]:
-        """Yield every published file, relative to the root and ordered by date; holds one directory."""
+    def published(self, since: datetime | None = None) -> Iterator[str]:
+        """Yield the published files, relative to the root and ordered by date; `since` leaves out days before it."""
+        earliest = since.strftime("%Y/%m/%d") if since else ""
         pending = [""]
         while pending:
             directory = pending.pop()
@@ -214,8 +218,27 @@ class FileStore:
             pending += [
                 prefix + entry.name
                 for entry in reversed(entries)
-                if entry.is_dir(follow_symlinks=False) and (directory or entry.name.isdigit())
+                if entry.is_dir(follow_symlinks=False)
+                and (directory or entry.name.isdigit())
+                and f"{prefix}{entry.name}"[: len(earliest)] >= earliest[: len(prefix + entry.name)]
             ]
+
+    @property
+    def last_sweep(self) -> datetime | None:
+        """When the last sweep began that came to its end; None before the first."""
+        try:
+            return datetime.fromtimestamp((self.root / SWEPT).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
+
+    def note_sweep(self, began: datetime) -> None:
+        """Remember that a sweep that began then has come to its end.
+
+        Not synced: if a power cut undoes it, the next sweep looks at more than it must.
+        """
+        with storage_errors("note the sweep"):
+            (self.root / SWEPT).touch()
+            os.utime(self.root / SWEPT, (began.timestamp(), began.timestamp()))
 
     def _resolve(self, relative_path: str) -> Path:
         """Return the path below the root; raises `ValueError` for one that could lead out of it."""

@@ -1,0 +1,145 @@
+"""The composition root: the one place that reads settings and knows the concrete store and index."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Final
+
+import structlog
+
+from dicomnet import DicomNet, NetConfiguration, Timeouts
+from pacsd.index.repository import Index
+from pacsd.model import DuplicatePolicy
+from pacsd.observability.metrics import Metrics
+from pacsd.scp.access import AccessRules, KnownPeer
+from pacsd.scp.find import FindHandler
+from pacsd.scp.get import GetHandler
+from pacsd.scp.move import MoveHandler
+from pacsd.scp.pacs_net import AssociationPlaces, PacsNet, Routes
+from pacsd.scp.sop_classes import Service
+from pacsd.scp.store import StoreHandler
+from pacsd.scu.peer import Peer
+from pacsd.services.ingest import Ingest
+from pacsd.services.records import record_of_file
+from pacsd.services.sweep import sweep
+from pacsd.settings import PeerSettings, Settings, TimeoutSettings
+from pacsd.storage.filesystem import FileStore
+from pacsd.storage.transcode import transcode
+from pacsd.worker import Stop, WorkerContext
+
+__all__ = ["net_configuration", "prepare", "run_worker"]
+
+_log = structlog.get_logger()
+
+_RETIRED_CHECK_INTERVAL: Final = 1.0
+"""Seconds between looks whether a retired worker's last association has ended."""
+
+
+def prepare(settings: Settings) -> None:
+    """Make the store and the index ready, before any worker exists; raises StorageUnavailable, IndexUnavailable.
+
+    What a crash has left is put right here: half files go, whole ones without a row are indexed.
+    """
+    if settings.storage.sync == "off":
+        _log.warning("storage-sync-off", consequence="a power cut may lose instances that were acknowledged")
+    store = _file_store(settings)
+    store.open()
+    index = Index(settings.index.url, duplicates=DuplicatePolicy.KEEP_FIRST)
+    try:
+        sweep(
+            store,
+            index,
+            read_record=partial(record_of_file, store, checksum_algorithm=settings.storage.checksum),
+        )
+    finally:
+        index.dispose()
+
+
+def run_worker(context: WorkerContext) -> int:
+    """Serve connections until told to stop, drain, and return the exit status of this process."""
+    settings = context.settings
+    index = _index(settings)
+    routes = _routes(settings, index, context.shared.metrics, context.shared.associations)
+    net = PacsNet(net_configuration(settings), routes)
+    net.listen_on(context.sockets)
+    context.ready()
+    if context.wait_for_stop() is Stop.RETIRE:
+        net.stop_accepting()
+        while net.client_count and context.wait_for_stop(_RETIRED_CHECK_INTERVAL) is not Stop.SHUTDOWN:
+            pass
+    net.close(timeout=settings.server.shutdown_timeout)
+    index.dispose()
+    return 0
+
+
+def net_configuration(settings: Settings) -> NetConfiguration:
+    """Return what the engine is told, for accepted and for our own connections."""
+    return NetConfiguration(
+        maximum_length=settings.dicom.max_pdu_length, timeouts=_timeouts(settings.dicom.timeouts)
+    )
+
+
+def _timeouts(settings: TimeoutSettings) -> Timeouts:
+    return Timeouts(**settings.model_dump())
+
+
+def _file_store(settings: Settings) -> FileStore:
+    return FileStore(
+        settings.storage.root,
+        sync=settings.storage.sync == "full",
+        min_free_bytes=settings.storage.min_free_bytes,
+        checksum_algorithm=settings.storage.checksum,
+    )
+
+
+def _index(settings: Settings) -> Index:
+    return Index(settings.index.url, duplicates=settings.storage.duplicates)
+
+
+def _routes(settings: Settings, index: Index, metrics: Metrics, places: AssociationPlaces) -> Routes:
+    store = _file_store(settings)
+    ae_title = settings.dicom.ae_title
+    configuration = net_configuration(settings)
+    return Routes(
+        access=_access_rules(settings),
+        places=places,
+        store=StoreHandler(
+            Ingest(
+                store,
+                index,
+                observe_batch=metrics.commit_batch,
+                observe_outcome=lambda outcome: metrics.instance_stored(outcome.value),
+                clock=time.monotonic,
+            )
+        ),
+        find=FindHandler(index, ae_title=ae_title),
+        move=MoveHandler(
+            index,
+            store,
+            transcode,
+            destinations={peer.ae_title: Peer(peer.ae_title, peer.host, peer.port) for peer in settings.peer},
+            ae_title=ae_title,
+            new_net=lambda: DicomNet(configuration),
+            clock=time.monotonic,
+        ),
+        get=GetHandler(index, store, transcode, clock=time.monotonic),
+        metrics=metrics,
+        accept_unknown_sop_classes=settings.dicom.accept_unknown_sop_classes,
+    )
+
+
+def _access_rules(settings: Settings) -> AccessRules:
+    return AccessRules(
+        ae_title=settings.dicom.ae_title,
+        check_called_ae_title=settings.dicom.check_called_ae_title,
+        peers={peer.ae_title: _known_peer(peer) for peer in settings.peer},
+        unknown_peers=frozenset(Service(name) for name in settings.access.unknown_peers),
+        accept_unknown_sop_classes=settings.dicom.accept_unknown_sop_classes,
+    )
+
+
+def _known_peer(peer: PeerSettings) -> KnownPeer:
+    return KnownPeer(
+        services=frozenset(Service(name) for name in peer.allow), host=peer.host if peer.check_host else None
+    )

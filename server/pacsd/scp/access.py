@@ -1,0 +1,122 @@
+"""Who may associate with us, and for what: decided once, when the association begins."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from dicomnet import AssociateRequest, ContextResult, SupportedAbstractSyntax
+from pacsd.scp.sop_classes import (
+    NATIVE_TRANSFER_SYNTAXES,
+    STORAGE_TRANSFER_SYNTAXES,
+    Service,
+    service_of,
+)
+
+__all__ = ["AccessRules", "Admission", "KnownPeer", "Rejection"]
+
+_STORAGE_SYNTAXES: Final = STORAGE_TRANSFER_SYNTAXES
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeer:
+    """What the configuration says of a calling AE; `host` is None where any address will do."""
+
+    services: frozenset[Service]
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why nobody gets in: an A-ASSOCIATE-RJ (PS3.8 Table 9-21), and the name of the reason for logs and metrics."""
+
+    name: str
+    result: int
+    source: int
+    reason: int
+
+
+CALLED_AE_TITLE_NOT_RECOGNIZED: Final = Rejection("called-ae-title-not-recognized", 1, 1, 7)
+CALLING_AE_TITLE_NOT_RECOGNIZED: Final = Rejection("calling-ae-title-not-recognized", 1, 1, 3)
+APPLICATION_CONTEXT_NOT_SUPPORTED: Final = Rejection("application-context-not-supported", 1, 1, 2)
+LOCAL_LIMIT_EXCEEDED: Final = Rejection("local-limit-exceeded", 2, 3, 2)
+
+_APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What an admitted association may do."""
+
+    services: frozenset[Service]
+    accept_unknown_sop_classes: bool
+
+    def supports(self, abstract_syntax: str) -> SupportedAbstractSyntax | ContextResult:
+        """Say how a SOP class is supported for this peer; USER_REJECTION where it is but not for this one."""
+        service = service_of(abstract_syntax, accept_unknown=self.accept_unknown_sop_classes)
+        if service is None:
+            return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
+        if service is Service.STORE:
+            return self._supports_storage()
+        if service not in self.services:
+            return ContextResult.USER_REJECTION
+        return SupportedAbstractSyntax(transfer_syntaxes=NATIVE_TRANSFER_SYNTAXES)
+
+    def _supports_storage(self) -> SupportedAbstractSyntax | ContextResult:
+        """Storage contexts serve two: the peer's C-STOREs, and ours when the peer does a C-GET."""
+        may_store, may_get = Service.STORE in self.services, Service.GET in self.services
+        if not (may_store or may_get):
+            return ContextResult.USER_REJECTION
+        return SupportedAbstractSyntax(
+            transfer_syntaxes=_STORAGE_SYNTAXES, requestor_as_scu=may_store, requestor_as_scp=may_get
+        )
+
+
+class AccessRules:
+    """The configured rules; `resolve` turns a host name into its addresses."""
+
+    def __init__(
+        self,
+        *,
+        ae_title: str,
+        check_called_ae_title: bool,
+        peers: Mapping[str, KnownPeer],
+        unknown_peers: frozenset[Service],
+        accept_unknown_sop_classes: bool,
+        resolve: Callable[[str], frozenset[str]] | None = None,
+    ) -> None:
+        self._ae_title = ae_title
+        self._check_called_ae_title = check_called_ae_title
+        self._peers = peers
+        self._unknown_peers = unknown_peers
+        self._accept_unknown_sop_classes = accept_unknown_sop_classes
+        self._resolve = resolve or _addresses_of
+
+    def admit(self, request: AssociateRequest, address: str) -> Admission | Rejection:
+        """Decide about a request that comes from `address`."""
+        if request.application_context_name != _APPLICATION_CONTEXT:
+            return APPLICATION_CONTEXT_NOT_SUPPORTED
+        if self._check_called_ae_title and request.called_ae_title != self._ae_title:
+            return CALLED_AE_TITLE_NOT_RECOGNIZED
+        services = self._services_of(request.calling_ae_title, address)
+        if not services:
+            return CALLING_AE_TITLE_NOT_RECOGNIZED
+        return Admission(services, self._accept_unknown_sop_classes)
+
+    def _services_of(self, calling_ae_title: str, address: str) -> frozenset[Service]:
+        """A known title from a foreign address is nobody: not even what unknown peers may do."""
+        peer = self._peers.get(calling_ae_title)
+        if peer is None:
+            return self._unknown_peers
+        if peer.host is not None and address not in self._resolve(peer.host):
+            return frozenset()
+        return peer.services
+
+
+def _addresses_of(host: str) -> frozenset[str]:
+    try:
+        return frozenset(str(entry[4][0]) for entry in socket.getaddrinfo(host, None))
+    except OSError:
+        return frozenset()

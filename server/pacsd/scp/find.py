@@ -1,0 +1,96 @@
+"""C-FIND as SCP (PS3.4 §C.4.1): from the identifier to matches, and from each match to a response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Protocol
+
+from dicomnet import Limits, PresentationContext, ReceivedDataset, Status
+from pacsd.errors import IdentifierInvalid
+from pacsd.identifier import Element, Identifier, read_identifier, write_identifier
+from pacsd.model import FindQuery, QueryLevel, QueryModel
+from pacsd.scp.sop_classes import FIND_MODELS
+from pacsd.scp.statuses import Answer
+
+__all__ = ["FindHandler", "FindIndex", "query_level"]
+
+_IDENTIFIER_LENGTH: Final = Limits().identifier_length
+_NO_KEYS: Final = frozenset(
+    {
+        "QueryRetrieveLevel",
+        "SpecificCharacterSet",
+        "RetrieveAETitle",
+        "InstanceAvailability",
+        "TimezoneOffsetFromUTC",
+    }
+)
+"""Attributes of an identifier that say how to answer and are not matched (PS3.4 §C.4.1.1.3)."""
+_RETRIEVE_AE_TITLE: Final = 0x00080054
+
+
+class FindIndex(Protocol):
+    """What answers queries; see `index.repository.Index`."""
+
+    def find(self, query: FindQuery, /) -> Iterator[Mapping[str, str]]:
+        """Yield the matches, each with a value for every key that is known."""
+
+    def unsupported_keys(self, query: FindQuery, /) -> tuple[str, ...]:
+        """Return the keys that cannot be matched or answered."""
+
+
+class FindHandler:
+    """Answers queries; all entities found can be retrieved from `ae_title`."""
+
+    def __init__(self, index: FindIndex, *, ae_title: str) -> None:
+        self._index = index
+        self._ae_title = ae_title
+
+    def handle(
+        self,
+        context: PresentationContext,
+        dataset: ReceivedDataset,
+        *,
+        send_match: Callable[[int, bytes], None],
+        is_cancelled: Callable[[], bool],
+    ) -> Answer:
+        """Send each match with its pending status by `send_match`; return the final response."""
+        identifier = read_identifier(dataset.read(_IDENTIFIER_LENGTH), context.transfer_syntax)
+        query = FindQuery(
+            model=FIND_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
+            level=query_level(identifier),
+            keys={keyword: value for keyword, value in identifier.keys.items() if keyword not in _NO_KEYS},
+        )
+        unsupported = self._index.unsupported_keys(query)
+        pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if unsupported else Status.PENDING
+        for match in self._index.find(query):
+            if is_cancelled():
+                return Answer(Status.CANCEL)
+            send_match(pending, self._encode(identifier, match, context.transfer_syntax))
+        return Answer(Status.SUCCESS)
+
+    def _encode(self, identifier: Identifier, match: Mapping[str, str], transfer_syntax: str) -> bytes:
+        """Answer exactly the keys asked for, and where the entity can be got (PS3.4 §C.4.1.1.3.2)."""
+        own = {
+            "QueryRetrieveLevel": identifier.value("QueryRetrieveLevel"),
+            "RetrieveAETitle": self._ae_title,
+            "InstanceAvailability": "ONLINE",
+        }
+        elements = [
+            Element(element.tag, element.vr, own.get(element.keyword, match.get(element.keyword, "")))
+            for element in identifier.elements
+            if element.tag != _RETRIEVE_AE_TITLE
+        ]
+        elements.append(Element(_RETRIEVE_AE_TITLE, "AE", self._ae_title))
+        return write_identifier(
+            elements, transfer_syntax, requested_character_set=identifier.specific_character_set
+        )
+
+
+def query_level(identifier: Identifier) -> QueryLevel:
+    """Return the level of a query or retrieve; raises IdentifierInvalid where there is none of PS3.4 §C.3."""
+    value = identifier.value("QueryRetrieveLevel")
+    try:
+        return QueryLevel(value)
+    except ValueError:
+        said = "missing" if not value else "none of PATIENT, STUDY, SERIES, IMAGE"
+        raise IdentifierInvalid(f"Query/Retrieve Level is {said}", keywords=("QueryRetrieveLevel",)) from None

@@ -1,0 +1,56 @@
+"""C-GET as SCP (PS3.4 §C.4.3): the selection goes back on the association that asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from dicomnet import CGetRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
+from pacsd.model import QueryModel
+from pacsd.scp.retrieving import LocatingIndex, Retrieval
+from pacsd.scp.selection import read_selection
+from pacsd.scp.sop_classes import GET_MODELS
+from pacsd.scp.statuses import Answer
+from pacsd.scu.sender import InstanceFiles, InstanceSender, Transcode
+
+__all__ = ["GetHandler"]
+
+_IDENTIFIER_LENGTH: Final = Limits().identifier_length
+
+
+class GetHandler:
+    """Sends selections back to who asks for them."""
+
+    def __init__(
+        self, index: LocatingIndex, files: InstanceFiles, transcode: Transcode, *, clock: Callable[[], float]
+    ) -> None:
+        self._index = index
+        self._files = files
+        self._transcode = transcode
+        self._clock = clock
+
+    def handle(
+        self,
+        net: DicomNet,
+        context: PresentationContext,
+        request: CGetRequest,
+        dataset: ReceivedDataset,
+        *,
+        send_pending: Callable[[SubOperationFields], None],
+        is_cancelled: Callable[[], bool],
+    ) -> Answer:
+        """Send everything selected over `net` and return the final response.
+
+        An instance whose class the requestor did not offer to receive (PS3.7 §D.3.3.4) fails; the rest go on.
+        """
+        model = GET_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT)
+        selection = read_selection(dataset.read(_IDENTIFIER_LENGTH), context.transfer_syntax, model)
+        retrieval = Retrieval(
+            instances=self._index.locate(selection),
+            transfer_syntax=context.transfer_syntax,
+            send_pending=send_pending,
+            is_cancelled=is_cancelled,
+            clock=self._clock,
+        )
+        sender = InstanceSender(net, self._files, self._transcode, priority=request.priority)
+        return retrieval.perform(sender.send)

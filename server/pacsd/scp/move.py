@@ -1,0 +1,86 @@
+"""C-MOVE as SCP (PS3.4 §C.4.2): the selection goes to a configured peer, over associations of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from dicomnet import CMoveRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
+from pacsd.errors import UnknownDestination
+from pacsd.model import QueryModel
+from pacsd.scp.retrieving import LocatingIndex, Retrieval
+from pacsd.scp.selection import read_selection
+from pacsd.scp.sop_classes import MOVE_MODELS
+from pacsd.scp.statuses import Answer
+from pacsd.scu.delivery import Delivery
+from pacsd.scu.peer import Peer
+from pacsd.scu.sender import InstanceFiles, InstanceSender, Transcode
+
+__all__ = ["MoveHandler"]
+
+_IDENTIFIER_LENGTH: Final = Limits().identifier_length
+
+
+class MoveHandler:
+    """Sends selections to `destinations`, calling them as `ae_title`."""
+
+    def __init__(
+        self,
+        index: LocatingIndex,
+        files: InstanceFiles,
+        transcode: Transcode,
+        *,
+        destinations: Mapping[str, Peer],
+        ae_title: str,
+        new_net: Callable[[], DicomNet],
+        clock: Callable[[], float],
+    ) -> None:
+        self._index = index
+        self._files = files
+        self._transcode = transcode
+        self._destinations = destinations
+        self._ae_title = ae_title
+        self._new_net = new_net
+        self._clock = clock
+
+    def handle(
+        self,
+        context: PresentationContext,
+        request: CMoveRequest,
+        dataset: ReceivedDataset,
+        *,
+        calling_ae_title: str,
+        send_pending: Callable[[SubOperationFields], None],
+        is_cancelled: Callable[[], bool],
+    ) -> Answer:
+        """Send everything selected and return the final response."""
+        model = MOVE_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT)
+        selection = read_selection(dataset.read(_IDENTIFIER_LENGTH), context.transfer_syntax, model)
+        destination = self._destinations.get(request.move_destination)
+        if destination is None:
+            raise UnknownDestination(f"move destination {request.move_destination!r} is no configured peer")
+        retrieval = Retrieval(
+            instances=self._index.locate(selection),
+            transfer_syntax=context.transfer_syntax,
+            send_pending=send_pending,
+            is_cancelled=is_cancelled,
+            clock=self._clock,
+        )
+
+        def new_sender(net: DicomNet) -> InstanceSender:
+            return InstanceSender(
+                net,
+                self._files,
+                self._transcode,
+                priority=request.priority,
+                move_originator=(calling_ae_title, request.message_id),
+            )
+
+        with Delivery(
+            destination,
+            retrieval.instances,
+            new_net=self._new_net,
+            new_sender=new_sender,
+            calling_ae_title=self._ae_title,
+        ) as delivery:
+            return retrieval.perform(delivery.send)

@@ -1,0 +1,297 @@
+"""PacsNet: the archive's side of one connection. It routes requests to their handlers, and logs and counts them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import structlog
+
+from dicomnet import (
+    AssociateRequest,
+    AssociationAborted,
+    AssociationEnded,
+    CEchoRequest,
+    CFindRequest,
+    CGetRequest,
+    CMoveRequest,
+    CStoreRequest,
+    DicomNet,
+    NegotiatedAssociation,
+    NetConfiguration,
+    PresentationContext,
+    ReceivedDataset,
+    Request,
+    Status,
+    SubOperationFields,
+)
+from pacsd.errors import PacsdError
+from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, AccessRules, Rejection
+from pacsd.scp.find import FindHandler
+from pacsd.scp.get import GetHandler
+from pacsd.scp.move import MoveHandler
+from pacsd.scp.sop_classes import Service, service_of
+from pacsd.scp.statuses import Answer, answer_for
+from pacsd.scp.store import StoreHandler
+
+__all__ = ["AssociationPlaces", "NetMetrics", "PacsNet", "Routes"]
+
+_log = structlog.get_logger()
+
+_FREQUENT: Final = (Service.ECHO, Service.STORE)
+
+
+class NetMetrics(Protocol):
+    """What is counted at this edge; see `observability.metrics.Metrics`."""
+
+    def association_accepted(self, peer: str, /) -> None:
+        """Count an accepted association."""
+
+    def association_rejected(self, reason: str, peer: str = "", /) -> None:
+        """Count a rejected association."""
+
+    def association_released(self, peer: str, /) -> None:
+        """Count an association that ended in order."""
+
+    def association_aborted(self, peer: str, source: str, /) -> None:
+        """Count one that did not; `source` is "peer", "local" or "network"."""
+
+    def operation(self, service: str, status: int, seconds: float, peer: str, /) -> None:
+        """Count a DIMSE operation."""
+
+    def bytes_received(self, count: int, /) -> None:
+        """Count bytes from peers."""
+
+    def bytes_sent(self, count: int, /) -> None:
+        """Count bytes to peers."""
+
+
+class AssociationPlaces(Protocol):
+    """How many associations may be open at once; see `shared_numbers.AssociationCounter`."""
+
+    def enter(self) -> bool:
+        """Take a place; False where all are taken."""
+
+    def leave(self) -> None:
+        """Give the place back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """What the connections of one process share."""
+
+    access: AccessRules
+    places: AssociationPlaces
+    store: StoreHandler
+    find: FindHandler
+    move: MoveHandler
+    get: GetHandler
+    metrics: NetMetrics
+    accept_unknown_sop_classes: bool
+
+
+class PacsNet(DicomNet):
+    """One connection to the archive, or its listener."""
+
+    def __init__(self, configuration: NetConfiguration, routes: Routes) -> None:
+        super().__init__(configuration)
+        self._routes = routes
+        self._calling_ae_title = ""
+        self._has_place = False
+
+    def on_accept(self, peer_address: tuple[str, int]) -> PacsNet:
+        """Serve each connection by an object of its own."""
+        return PacsNet(self.configuration, self._routes)
+
+    # Association.
+
+    def on_receive_associate_request(self, request: AssociateRequest) -> None:
+        """Admit or reject, once for the whole association."""
+        address = self.peer_address[0] if self.peer_address else ""
+        self._calling_ae_title = request.calling_ae_title
+        structlog.contextvars.bind_contextvars(
+            association=secrets.token_hex(4), calling_ae_title=request.calling_ae_title, address=address
+        )
+        admission = self._routes.access.admit(request, address)
+        if not isinstance(admission, Rejection) and not self._routes.places.enter():
+            admission = LOCAL_LIMIT_EXCEEDED
+        if isinstance(admission, Rejection):
+            self._reject(admission, request)
+            return
+        self._has_place = True
+        self.accept_association(request, admission.supports)
+
+    def _reject(self, rejection: Rejection, request: AssociateRequest) -> None:
+        _log.warning("association-rejected", reason=rejection.name, called_ae_title=request.called_ae_title)
+        self._routes.metrics.association_rejected(rejection.name, request.calling_ae_title)
+        self.send_associate_reject(result=rejection.result, source=rejection.source, reason=rejection.reason)
+
+    def on_associated(self, association: NegotiatedAssociation) -> None:
+        """Log and count it."""
+        self._routes.metrics.association_accepted(self._calling_ae_title)
+        _log.info("association-accepted", contexts=len(association.presentation_contexts))
+
+    def on_close(self, error: Exception | None) -> None:
+        """Log and count the end, and give the place back."""
+        metrics = self._routes.metrics
+        metrics.bytes_received(self.bytes_received)
+        metrics.bytes_sent(self.bytes_sent)
+        if self._has_place:
+            self._routes.places.leave()
+        if self.association is not None:
+            self._report_end(error)
+        elif error is not None:
+            _log.info("connection-ended-without-association", reason=str(error))
+        structlog.contextvars.clear_contextvars()
+
+    def _report_end(self, error: Exception | None) -> None:
+        if error is None:
+            self._routes.metrics.association_released(self._calling_ae_title)
+            _log.info("association-released")
+            return
+        source = "network"
+        if isinstance(error, AssociationAborted):
+            source = "peer" if error.by_peer else "local"
+        self._routes.metrics.association_aborted(self._calling_ae_title, source)
+        _log.warning("association-aborted", source=source, reason=str(error))
+
+    # Services.
+
+    def on_receive_c_echo_request(self, context: PresentationContext, request: CEchoRequest) -> None:
+        """Answer a C-ECHO."""
+        answer = self._serve(Service.ECHO, context, request, lambda: Answer(Status.SUCCESS))
+        self.send_c_echo_response(context, request, status=answer.status)
+
+    def on_receive_c_store_request(
+        self, context: PresentationContext, request: CStoreRequest, dataset: ReceivedDataset
+    ) -> None:
+        """Store an instance."""
+        answer = self._serve(
+            Service.STORE,
+            context,
+            request,
+            lambda: self._routes.store.handle(
+                context, request, dataset, calling_ae_title=self._calling_ae_title
+            ),
+        )
+        self.send_c_store_response(context, request, status=answer.status, **answer.fields)
+
+    def on_receive_c_find_request(
+        self, context: PresentationContext, request: CFindRequest, dataset: ReceivedDataset
+    ) -> None:
+        """Answer a query."""
+
+        def send_match(status: int, identifier: bytes) -> None:
+            self.send_c_find_response(context, request, status=status, identifier=identifier)
+
+        answer = self._serve(
+            Service.FIND,
+            context,
+            request,
+            lambda: self._routes.find.handle(
+                context,
+                dataset,
+                send_match=send_match,
+                is_cancelled=lambda: self.is_cancelled(request),
+            ),
+        )
+        self.send_c_find_response(context, request, status=answer.status, **answer.fields)
+
+    def on_receive_c_move_request(
+        self, context: PresentationContext, request: CMoveRequest, dataset: ReceivedDataset
+    ) -> None:
+        """Send a selection to a third party."""
+
+        def send_pending(counts: SubOperationFields) -> None:
+            self.send_c_move_response(context, request, status=Status.PENDING, **counts)
+
+        answer = self._serve(
+            Service.MOVE,
+            context,
+            request,
+            lambda: self._routes.move.handle(
+                context,
+                request,
+                dataset,
+                calling_ae_title=self._calling_ae_title,
+                send_pending=send_pending,
+                is_cancelled=lambda: self.is_cancelled(request),
+            ),
+        )
+        self.send_c_move_response(
+            context, request, status=answer.status, identifier=answer.identifier, **answer.fields
+        )
+
+    def on_receive_c_get_request(
+        self, context: PresentationContext, request: CGetRequest, dataset: ReceivedDataset
+    ) -> None:
+        """Send a selection back."""
+
+        def send_pending(counts: SubOperationFields) -> None:
+            self.send_c_get_response(context, request, status=Status.PENDING, **counts)
+
+        answer = self._serve(
+            Service.GET,
+            context,
+            request,
+            lambda: self._routes.get.handle(
+                self,
+                context,
+                request,
+                dataset,
+                send_pending=send_pending,
+                is_cancelled=lambda: self.is_cancelled(request),
+            ),
+        )
+        self.send_c_get_response(
+            context, request, status=answer.status, identifier=answer.identifier, **answer.fields
+        )
+
+    def _serve(
+        self, service: Service, context: PresentationContext, request: Request, perform: Callable[[], Answer]
+    ) -> Answer:
+        """Perform an operation in a context that is meant for it; turn what goes wrong into an answer."""
+        started = time.monotonic()
+        answer = self._perform_safely(service, context, perform)
+        seconds = time.monotonic() - started
+        self._routes.metrics.operation(service.value, answer.status, seconds, self._calling_ae_title)
+        self._log_operation(service, request, answer, seconds)
+        return answer
+
+    def _log_operation(self, service: Service, request: Request, answer: Answer, seconds: float) -> None:
+        """Log it: refusals as warnings with their reason, the thousands of ordinary stores only for debugging."""
+        facts: dict[str, Any] = {
+            "service": service.value,
+            "status": f"{answer.status:04X}",
+            "milliseconds": round(seconds * 1000, 1),
+        }
+        comment = answer.fields.get("error_comment")
+        if comment:
+            if isinstance(request, CStoreRequest):
+                facts["sop_instance_uid"] = request.affected_sop_instance_uid
+            _log.warning("operation-refused", comment=comment, **facts)
+        elif service in _FREQUENT:
+            _log.debug("operation", **facts)
+        else:
+            _log.info("operation", **facts)
+
+    def _perform_safely(
+        self, service: Service, context: PresentationContext, perform: Callable[[], Answer]
+    ) -> Answer:
+        meant_for = service_of(
+            context.abstract_syntax, accept_unknown=self._routes.accept_unknown_sop_classes
+        )
+        if meant_for is not service or not context.as_scp:
+            return Answer(Status.SOP_CLASS_NOT_SUPPORTED)
+        try:
+            return perform()
+        except AssociationEnded:
+            raise
+        except PacsdError as error:
+            return answer_for(service, error)
+        except Exception as error:
+            _log.exception("unexpected-error", service=service.value)
+            return answer_for(service, error)

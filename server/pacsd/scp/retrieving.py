@@ -1,0 +1,67 @@
+"""What C-MOVE and C-GET have in common: the sub-operations, their pending responses and the end (PS3.4 §C.4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from dicomnet import SubOperationFields
+from pacsd.errors import DestinationUnreachable
+from pacsd.model import InstanceSelection, StoredInstance
+from pacsd.scp.selection import failed_list
+from pacsd.scp.statuses import Answer, counts, retrieve_answer
+from pacsd.services.retrieve import Progress, SubOperation
+
+__all__ = ["LocatingIndex", "Retrieval"]
+
+_PENDING_INTERVAL: Final = 1.0
+"""Seconds between pending responses: often enough that no peer times out, and no response for each object."""
+
+
+class LocatingIndex(Protocol):
+    """What knows where instances are; see `index.repository.Index`."""
+
+    def locate(self, chosen: InstanceSelection, /) -> Sequence[StoredInstance]:
+        """Return all instances of a selection, in a fixed order."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Retrieval:
+    """One C-MOVE or C-GET under way."""
+
+    instances: Sequence[StoredInstance]
+    transfer_syntax: str
+    """Of the identifiers on the requestor's association."""
+    send_pending: Callable[[SubOperationFields], None]
+    is_cancelled: Callable[[], bool]
+    clock: Callable[[], float]
+
+    def perform(self, send: Callable[[StoredInstance], SubOperation]) -> Answer:
+        """Send all instances; return the final response.
+
+        A `send` that raises DestinationUnreachable has lost its association: what remains counts as failed.
+        """
+        progress = Progress(remaining=len(self.instances))
+        try:
+            cancelled = self._send_all(progress, send)
+        except DestinationUnreachable as error:
+            progress.fail_remaining(self.instances)
+            return self._finish(progress, comment=str(error))
+        return self._finish(progress, cancelled=cancelled)
+
+    def _send_all(self, progress: Progress, send: Callable[[StoredInstance], SubOperation]) -> bool:
+        """Send until the end or until cancelled, which is returned; keep `progress` up to date."""
+        next_pending = self.clock()
+        for instance in self.instances:
+            if self.is_cancelled():
+                return True
+            if self.clock() >= next_pending:
+                self.send_pending(counts(progress, with_remaining=True))
+                next_pending = self.clock() + _PENDING_INTERVAL
+            progress.count(instance, send(instance))
+        return False
+
+    def _finish(self, progress: Progress, *, cancelled: bool = False, comment: str = "") -> Answer:
+        failed = failed_list(progress.failed_sop_instance_uids, self.transfer_syntax)
+        return retrieve_answer(progress, cancelled=cancelled, failed_list=failed, comment=comment)

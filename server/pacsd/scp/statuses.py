@@ -1,0 +1,120 @@
+"""Outcomes to DIMSE statuses: the only place that knows which error is which number (PS3.4 §B.2.3, §C.4; PS3.7 §C).
+
+Of the ranges that the Standard leaves to the implementation we use: C000 data set not understood, C001 unexpected
+failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from pydicom.datadict import tag_for_keyword
+
+from dicomnet import DatasetTooLong, Status, SubOperationFields
+from pacsd.errors import (
+    DatasetInvalid,
+    DestinationUnreachable,
+    DuplicateInstance,
+    IdentifierInvalid,
+    IndexUnavailable,
+    StorageFull,
+    StorageUnavailable,
+    UnknownDestination,
+)
+from pacsd.scp.sop_classes import Service
+from pacsd.services.retrieve import Progress
+
+__all__ = ["Answer", "answer_for", "retrieve_answer"]
+
+OUT_OF_RESOURCES: Final = 0xA700
+UNABLE_TO_COUNT_MATCHES: Final = 0xA701
+UNABLE_TO_PERFORM_SUBOPERATIONS: Final = 0xA702
+MOVE_DESTINATION_UNKNOWN: Final = 0xA801
+DATASET_DOES_NOT_MATCH: Final = 0xA900
+CANNOT_UNDERSTAND: Final = 0xC000
+UNABLE_TO_PROCESS: Final = 0xC001
+DUPLICATE_SOP_INSTANCE: Final = 0x0111
+SUBOPERATIONS_COMPLETE_WITH_FAILURES: Final = 0xB000
+
+_LARGEST_COUNT: Final = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The final response to a request: status, what explains it, and the identifier if one goes with it."""
+
+    status: int
+    fields: SubOperationFields = field(default_factory=SubOperationFields)
+    identifier: bytes | None = None
+
+
+_BY_ERROR: Final[Mapping[type[Exception], int]] = MappingProxyType(
+    {
+        StorageFull: OUT_OF_RESOURCES,
+        StorageUnavailable: OUT_OF_RESOURCES,
+        DuplicateInstance: DUPLICATE_SOP_INSTANCE,
+        IdentifierInvalid: DATASET_DOES_NOT_MATCH,
+        DatasetTooLong: DATASET_DOES_NOT_MATCH,
+        UnknownDestination: MOVE_DESTINATION_UNKNOWN,
+        DestinationUnreachable: UNABLE_TO_PERFORM_SUBOPERATIONS,
+    }
+)
+
+
+def answer_for(service: Service, error: Exception) -> Answer:
+    """Return the final response that tells the peer of an error; unknown ones only that there was one."""
+    if isinstance(error, DatasetInvalid):
+        return _explained(
+            DATASET_DOES_NOT_MATCH if error.mismatch else CANNOT_UNDERSTAND, error, error.keywords
+        )
+    if isinstance(error, IndexUnavailable):
+        counting = service in (Service.MOVE, Service.GET)
+        return _explained(UNABLE_TO_COUNT_MATCHES if counting else OUT_OF_RESOURCES, error)
+    status = _BY_ERROR.get(type(error))
+    if status is None:
+        status = Status.PROCESSING_FAILURE if service is Service.STORE else UNABLE_TO_PROCESS
+        return Answer(status, SubOperationFields(error_comment="unexpected error, see the server's log"))
+    keywords = error.keywords if isinstance(error, IdentifierInvalid) else ()
+    return _explained(status, error, keywords)
+
+
+def _explained(status: int, error: Exception, keywords: tuple[str, ...] = ()) -> Answer:
+    tags = tuple(tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None)
+    return Answer(status, SubOperationFields(error_comment=str(error), offending_element=tags))
+
+
+def counts(progress: Progress, *, with_remaining: bool) -> SubOperationFields:
+    """Return the sub-operation counts of a response; those that do not fit into 16 bits are left out."""
+    fields = SubOperationFields(
+        number_of_completed_suboperations=_fitting(progress.completed),
+        number_of_failed_suboperations=_fitting(progress.failed),
+        number_of_warning_suboperations=_fitting(progress.warning),
+    )
+    if with_remaining:
+        fields["number_of_remaining_suboperations"] = _fitting(progress.remaining)
+    return fields
+
+
+def _fitting(count: int) -> int | None:
+    return count if count <= _LARGEST_COUNT else None
+
+
+def retrieve_answer(
+    progress: Progress, *, cancelled: bool, failed_list: bytes | None, comment: str = ""
+) -> Answer:
+    """Return the final response to a C-MOVE or C-GET whose sub-operations have ended (PS3.4 §C.4.2.1.5)."""
+    if cancelled:
+        status = int(Status.CANCEL)
+    elif not progress.failed and not progress.warning:
+        status = int(Status.SUCCESS)
+    elif not progress.completed and not progress.warning:
+        status = UNABLE_TO_PERFORM_SUBOPERATIONS
+    else:
+        status = SUBOPERATIONS_COMPLETE_WITH_FAILURES
+    fields = counts(progress, with_remaining=cancelled)
+    if comment:
+        fields["error_comment"] = comment
+    return Answer(status, fields, failed_list)

@@ -1,0 +1,36 @@
+"""C-STORE as SCP (PS3.4 Annex B): from the message to the archive."""
+
+from __future__ import annotations
+
+from dicomnet import CStoreRequest, PresentationContext, ReceivedDataset, Status
+from pacsd.scp.statuses import Answer
+from pacsd.services.ingest import IncomingInstance, Ingest
+
+__all__ = ["StoreHandler"]
+
+
+class StoreHandler:
+    """Stores what arrives; success means that it is safely kept."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+
+    def handle(
+        self,
+        context: PresentationContext,
+        request: CStoreRequest,
+        dataset: ReceivedDataset,
+        *,
+        calling_ae_title: str,
+    ) -> Answer:
+        """Take one instance in; an instance that we keep already is Success as well (PS3.4 §B.2.3)."""
+        self._ingest.take(
+            IncomingInstance(
+                sop_class_uid=request.affected_sop_class_uid,
+                sop_instance_uid=request.affected_sop_instance_uid,
+                transfer_syntax_uid=context.transfer_syntax,
+                calling_ae_title=calling_ae_title,
+            ),
+            dataset,
+        )
+        return Answer(Status.SUCCESS)
