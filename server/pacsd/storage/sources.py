@@ -26,6 +26,8 @@ ReadAt = Callable[[int, int], bytes]
 
 MINIMUM_WINDOW: Final = 4096
 """Bytes; more than the header and the value of any element whose value is looked at."""
+LONGEST_HEADER: Final = 12
+"""Bytes of an element's header before its value (PS3.5 Table 7.1-1)."""
 READ_LENGTH: Final = 16384
 """Bytes read at once behind the prefix: few, as the walk jumps over most of what follows."""
 MAXIMUM_INFLATED: Final = 1 << 33
@@ -64,8 +66,8 @@ class PrefixSource:
         self._prefix = prefix
 
     def window(self, position: int) -> bytes:
-        """See `Source`; shorter than promised where the prefix ends."""
-        if position >= len(self._prefix):
+        """See `Source`; shorter than promised where the prefix ends, but never shorter than a header."""
+        if len(self._prefix) - position < LONGEST_HEADER:
             raise self.ended()
         return self._prefix[position:] if position else self._prefix
 
@@ -84,7 +86,7 @@ class StoredSource:
 
     def window(self, position: int) -> bytes:
         """See `Source`."""
-        if position == 0 and self._prefix:
+        if position == 0 and (len(self._prefix) >= MINIMUM_WINDOW or len(self._prefix) == self._size):
             return self._prefix
         if position > self._size:
             raise self.ended()
@@ -135,19 +137,23 @@ class DeflatedSource:
             self._chunk += self._inflate()
 
     def _inflate(self) -> bytes:
-        pending = self._inflater.unconsumed_tail
-        if not pending:
-            pending = self._compressed.window(self._consumed)
-            if not pending:
-                raise self._compressed.ended()
-            self._consumed += len(pending)
         try:
-            inflated = self._inflater.decompress(pending, READ_LENGTH)
+            # The inflater may have more to give even when it has taken all of its input.
+            inflated = self._inflater.decompress(self._inflater.unconsumed_tail, READ_LENGTH)
+            if not inflated and not self._inflater.eof:
+                inflated = self._inflater.decompress(self._more(), READ_LENGTH)
         except zlib.error as error:
             raise DatasetInvalid("the data set is no valid deflate stream (PS3.5 A.5)") from error
         if self._base + len(self._chunk) + len(inflated) > self._maximum:
             raise DatasetInvalid(f"the deflated data set grows beyond {self._maximum} bytes")
         return inflated
+
+    def _more(self) -> bytes:
+        compressed = self._compressed.window(self._consumed)
+        if not compressed:
+            raise self._compressed.ended()
+        self._consumed += len(compressed)
+        return compressed
 
     def ended(self) -> Exception:
         """See `Source`."""
