@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacsd.index import selection
+from pacsd.index import queries, selection
 from pacsd.index.commits import commit
 from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
@@ -16,7 +16,7 @@ from pacsd.index.tables import instances
 from pacsd.index.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import URL, Connection
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pacsd.model import (
         CommitResult,
         DuplicatePolicy,
+        FindQuery,
         InstanceRecord,
         InstanceSelection,
         StoredInstance,
@@ -76,6 +77,27 @@ class Index:
         sweep; don't delete them.
         """
         return commit(records, self._writing, self._turns, self._duplicates)
+
+    def find(self, query: FindQuery) -> Iterator[Mapping[str, str]]:
+        """Answer a C-FIND: a mapping for each match, with an entry for every key asked for (PS3.4 C.4.1).
+
+        A value is "" where the entity has none and for keys of `unsupported_keys`. Ordered by time of first
+        receipt. Matches stream from an open cursor: exhaust the iterator or close it. IdentifierInvalid,
+        naming the keywords, is raised here and not while iterating.
+        """
+        plan = queries.plan(query, glob=self._reading.dialect.name == "sqlite")
+        return self._stream(plan)
+
+    def _stream(self, plan: queries.Plan) -> Iterator[Mapping[str, str]]:
+        with self._connected() as connection:
+            for row in connection.execution_options(yield_per=_PAGE).execute(plan.statement):
+                answer = plan.answer(row)
+                if answer is not None:
+                    yield answer
+
+    def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
+        """Keywords that are neither matched nor returned: unknown ones, sequences, those below the level."""
+        return queries.unsupported_keys(query)
 
     def locate(self, chosen: InstanceSelection) -> Sequence[StoredInstance]:
         """The instances of a C-MOVE or C-GET: study by study, by series number, instance number and UID.

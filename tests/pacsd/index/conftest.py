@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from sqlalchemy import create_engine, make_url
 
 from pacsd.index import migrations
 from pacsd.index.repository import Index
+from pacsd.index.tables import metadata
 from pacsd.model import DuplicatePolicy
 
 if TYPE_CHECKING:
@@ -22,20 +24,34 @@ OpenIndex = Callable[..., Index]
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a running server with a migrated database named `template_index` to copy."""
+    """The URL of a running PostgreSQL server."""
     with postgres_server() as url:
-        _create_database(url, "template_index")
-        migrations.upgrade(make_url(url).set(database="template_index"))
         yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: str) -> str:
+    """The URL of a migrated database that all tests share; each finds it empty."""
+    url = _create_database(postgres, "shared")
+    migrations.upgrade(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file to copy."""
+    path = tmp_path_factory.mktemp("index") / "index.db"
+    migrations.upgrade(f"sqlite:///{path}")
+    return path
 
 
 _numbers = count(1)
 
 
-def _create_database(server: str, name: str, template: str = "template0") -> str:
+def _create_database(server: str, name: str) -> str:
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0")
     engine.dispose()
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
@@ -50,12 +66,18 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty, migrated database."""
+    """The URL of a migrated database without rows."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/index.db"
-        migrations.upgrade(url)
-        return url
-    return _create_database(request.getfixturevalue("postgres"), f"index_{next(_numbers)}", "template_index")
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "index.db")
+        return f"sqlite:///{tmp_path}/index.db"
+    url: str = request.getfixturevalue("migrated_postgres")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        # Quicker than TRUNCATE for the few rows of a test.
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    engine.dispose()
+    return url
 
 
 @pytest.fixture

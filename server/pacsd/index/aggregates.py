@@ -1,0 +1,65 @@
+"""Attributes that are computed from the rows below when they are asked for (PS3.4 C.3.4), so they are never stale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import ColumnElement, exists, func, select
+
+from pacsd.index import tables
+from pacsd.index.tables import patients, series, studies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["AGGREGATES", "LISTS"]
+
+# Under names of their own: at lower levels the statement around them has the same tables in it.
+_studies: Final = tables.studies.alias("studies_below")
+_series: Final = tables.series.alias("series_below")
+_instances: Final = tables.instances.alias("instances_below")
+
+_SERIES_OF_STUDIES: Final = _studies.join(_series, _series.c.study_row_id == _studies.c.id)
+_INSTANCES_OF_SERIES: Final = _series.join(_instances, _instances.c.series_row_id == _series.c.id)
+_INSTANCES_OF_STUDIES: Final = _SERIES_OF_STUDIES.join(_instances, _instances.c.series_row_id == _series.c.id)
+
+
+def _count(rows: Any, below: ColumnElement[bool]) -> ColumnElement[Any]:
+    return select(func.count()).select_from(rows).where(below).scalar_subquery()
+
+
+def _distinct(column: ColumnElement[Any], rows: Any, below: ColumnElement[bool]) -> ColumnElement[Any]:
+    values = select(column.label("value")).select_from(rows).where(below, column.is_not(None)).distinct()
+    each = values.correlate(studies).subquery()
+    return select(func.aggregate_strings(each.c.value, "\\")).scalar_subquery()
+
+
+_OF_PATIENT: Final = _studies.c.patient_row_id == patients.c.id
+_OF_STUDY: Final = _series.c.study_row_id == studies.c.id
+
+AGGREGATES: Final[dict[str, ColumnElement[Any]]] = {
+    "NumberOfPatientRelatedStudies": _count(_studies, _OF_PATIENT),
+    "NumberOfPatientRelatedSeries": _count(_SERIES_OF_STUDIES, _OF_PATIENT),
+    "NumberOfPatientRelatedInstances": _count(_INSTANCES_OF_STUDIES, _OF_PATIENT),
+    "NumberOfStudyRelatedSeries": _count(_series, _OF_STUDY),
+    "NumberOfStudyRelatedInstances": _count(_INSTANCES_OF_SERIES, _OF_STUDY),
+    "NumberOfSeriesRelatedInstances": _count(_instances, _instances.c.series_row_id == series.c.id),
+    "ModalitiesInStudy": _distinct(_series.c.modality, _series, _OF_STUDY),
+    "SOPClassesInStudy": _distinct(_instances.c.sop_class_uid, _INSTANCES_OF_SERIES, _OF_STUDY),
+}
+"""By keyword, the value as a scalar subquery; several values are joined by a backslash, in no order."""
+
+
+def _modality(condition: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
+    return exists().where(_OF_STUDY, condition(_series.c.modality)).correlate(studies)
+
+
+def _sop_class(condition: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
+    some = exists().select_from(_INSTANCES_OF_SERIES)
+    return some.where(_OF_STUDY, condition(_instances.c.sop_class_uid)).correlate(studies)
+
+
+LISTS: Final[
+    dict[str, Callable[[Callable[[ColumnElement[Any]], ColumnElement[bool]]], ColumnElement[bool]]]
+] = {"ModalitiesInStudy": _modality, "SOPClassesInStudy": _sop_class}
+"""By keyword, how to match where one value below suffices: a condition on a column becomes one on the study."""

@@ -1,0 +1,82 @@
+"""The rules of the two information models for a query's keys (PS3.4 C.4.1.2.1, baseline behaviour)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pacsd.errors import IdentifierInvalid
+from pacsd.index.attributes import attribute
+from pacsd.index.normalization import values_of
+from pacsd.model import QueryLevel, QueryModel
+
+if TYPE_CHECKING:
+    from pacsd.model import FindQuery
+
+__all__ = ["UNIQUE_KEYS", "check_hierarchy", "depth", "supported_keys", "unsupported_keys"]
+
+UNIQUE_KEYS: Final = {
+    QueryLevel.PATIENT: "PatientID",
+    QueryLevel.STUDY: "StudyInstanceUID",
+    QueryLevel.SERIES: "SeriesInstanceUID",
+    QueryLevel.IMAGE: "SOPInstanceUID",
+}
+
+_NO_ATTRIBUTES_OF_THE_ARCHIVE: Final = frozenset(
+    (
+        "QueryRetrieveLevel",
+        "SpecificCharacterSet",
+        "TimezoneOffsetFromUTC",
+        "RetrieveAETitle",
+        "InstanceAvailability",
+    )
+)
+"""They stand in an identifier but speak of the query or of the server: whoever answers fills them in."""
+
+_ORDER: Final = tuple(QueryLevel)
+
+
+def depth(level: QueryLevel) -> int:
+    """0 for PATIENT to 3 for IMAGE."""
+    return _ORDER.index(level)
+
+
+def check_hierarchy(query: FindQuery) -> None:
+    """Raise IdentifierInvalid, naming the keyword, unless level and unique keys are as the model wants them.
+
+    Every level above needs its unique key, with a single value; a unique key below the level must be empty.
+    """
+    study_root = query.model is QueryModel.STUDY_ROOT
+    if study_root and query.level is QueryLevel.PATIENT:
+        raise IdentifierInvalid("the Study Root model has no PATIENT level", keywords=("QueryRetrieveLevel",))
+    for level, keyword in UNIQUE_KEYS.items():
+        values = values_of(query.keys.get(keyword, ""))
+        if depth(level) > depth(query.level) and values and values != ["*"]:
+            raise IdentifierInvalid(f"{keyword} is a key below the level", keywords=(keyword,))
+        if depth(level) < depth(query.level) and not (study_root and level is QueryLevel.PATIENT):
+            _check_single(keyword, values)
+
+
+def _check_single(keyword: str, values: list[str]) -> None:
+    if not values:
+        raise IdentifierInvalid(f"{keyword} is missing", keywords=(keyword,))
+    if len(values) > 1 or set(values[0]) & {"*", "?"}:
+        raise IdentifierInvalid(f"{keyword} must be a single value", keywords=(keyword,))
+
+
+def supported_keys(query: FindQuery) -> tuple[str, ...]:
+    """The query's keywords that the index matches and returns: attributes of the level and of those above."""
+    return tuple(keyword for keyword in _keys(query) if _is_supported(keyword, query.level))
+
+
+def unsupported_keys(query: FindQuery) -> tuple[str, ...]:
+    """The query's other keywords: unknown ones, sequences, bulk data, and attributes of levels below."""
+    return tuple(keyword for keyword in _keys(query) if not _is_supported(keyword, query.level))
+
+
+def _keys(query: FindQuery) -> list[str]:
+    return [keyword for keyword in query.keys if keyword not in _NO_ATTRIBUTES_OF_THE_ARCHIVE]
+
+
+def _is_supported(keyword: str, level: QueryLevel) -> bool:
+    known = attribute(keyword)
+    return known is not None and depth(known.level) <= depth(level)
