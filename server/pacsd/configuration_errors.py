@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pacsd.configuration_lines import KeyPath, key_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["explain", "known_keys", "misnamed_variables", "spell"]
@@ -52,18 +52,27 @@ def explain(
 def misnamed_variables(
     model: type[BaseModel], *, prefix: str, delimiter: str, environment: Mapping[str, str] = os.environ
 ) -> list[str]:
-    """A sentence for each variable with our prefix that would have no effect: its section does not exist."""
+    """A sentence for each variable with our prefix that looks like a setting and would have no effect.
+
+    Other variables may have the prefix as well: Kubernetes sets PACSD_SERVICE_HOST and PACSD_HTTP_PORT=tcp://… for
+    services of such names.
+    """
+    single: dict[str, Sequence[str]] = {key.replace(".", "_"): key.split(".") for key in known_keys(model)}
     sentences = []
-    for name in sorted(environment):
-        rest = name.upper().removeprefix(prefix)
-        if rest == name.upper() or name.upper() in OTHER_VARIABLES:
+    for name, value in sorted(environment.items()):
+        rest = name.upper().removeprefix(prefix).lower()
+        if not name.upper().startswith(prefix) or name.upper() in OTHER_VARIABLES:
             continue
-        section = rest.partition(delimiter)[0].lower()
-        if section not in model.model_fields:
-            path = tuple(rest.lower().split(delimiter))
-            sentences.append(
-                f"environment variable {name}: unknown key {spell(path)}{_suggestion(path, model)}"
-            )
+        place = f"environment variable {name}"
+        path = tuple(rest.split(delimiter.lower()))
+        near = difflib.get_close_matches(rest, list(model.model_fields), n=1, cutoff=0.8)
+        if path[0] in model.model_fields:
+            continue
+        if len(path) > 1:
+            sentences.append(f"{place}: unknown key {spell(path)}{_suggestion(path, model)}")
+        elif near or (rest in single and not value.startswith(("tcp://", "udp://"))):
+            wanted = single.get(rest, near)
+            sentences.append(f"{place} has no effect; did you mean {prefix}{delimiter.join(wanted).upper()}?")
     return sentences
 
 

@@ -148,6 +148,31 @@ class TestEnvironment:
         assert name in message
         assert f"did you mean {nearest}?" in message
 
+    @pytest.mark.parametrize(
+        ("name", "meant"), [("PACSD_DICOM_PORT", "PACSD_DICOM__PORT"), ("PACSD_PEERS", "PACSD_PEER")]
+    )
+    def test_a_variable_that_misses_by_little_is_an_error(
+        self, name: str, meant: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(name, "104")
+        assert _refusal() == f"environment variable {name} has no effect; did you mean {meant}?"
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("PACSD_PORT", "tcp://10.0.0.1:11112"),
+            ("PACSD_SERVICE_HOST", "10.0.0.1"),
+            ("PACSD_DICOM_SERVICE_PORT", "11112"),
+            ("PACSD_DICOM_PORT", "tcp://10.0.0.1:11112"),
+            ("PACSD_DICOM_PORT_11112_TCP_ADDR", "10.0.0.1"),
+        ],
+    )
+    def test_what_kubernetes_sets_for_a_service_of_our_name_is_let_pass(
+        self, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(name, value)
+        assert load_settings() == Settings()
+
 
 class TestProblems:
     def test_all_are_listed_with_their_lines(self, configuration: Callable[[str], Path]) -> None:
