@@ -8,6 +8,7 @@ id) stands on all lines of that thread, the engine's too.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -87,8 +88,17 @@ def _facts(log: LogSettings) -> list[Processor]:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        _add_process,
     ]
     return facts if log.patient_data else [*facts, withhold_patient_data]
+
+
+def _add_process(
+    logger: object, method_name: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    del logger, method_name
+    event["process"] = os.getpid()
+    return event
 
 
 def _rendering(log: LogSettings, stream: TextIO) -> list[Processor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ def test_our_lines_and_the_engines_have_one_form() -> None:
     assert (ours["level"], ours["logger"]) == ("info", "pacsd.scp")
     assert engines["event"] == "peer sent 7 bytes too many"
     assert (engines["level"], engines["logger"], engines["limit"]) == ("warning", "dicomnet.net", 5)
+    assert ours["process"] == engines["process"] == os.getpid()
     assert set(ours) - {"calling_ae_title"} == set(engines) - {"limit"}
 
 
