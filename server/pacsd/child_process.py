@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -60,9 +61,26 @@ def fork(slot: int, role: str, main: Callable[[int], int], *, inherited: Iterabl
     """Run `main(stop_fd)` in a new process; it returns the exit status. The caller must have one thread only.
 
     `inherited` are the supervisor's own sockets, which the child has no use for: an open copy of a sibling's
-    channel would hide the supervisor's death from that sibling.
+    channel would hide the supervisor's death from that sibling. Raises OSError when the system has no room for
+    another process.
     """
-    ours, theirs = socket.socketpair()
+    with contextlib.ExitStack() as on_error:
+        ours, theirs = (on_error.enter_context(end) for end in socket.socketpair())
+        pid = _fork_with(ours, theirs, main, inherited)
+        on_error.pop_all()
+    theirs.close()
+    return Child(pid=pid, slot=slot, role=role, channel=ours)
+
+
+def describe_exit(status: int) -> dict[str, object]:
+    """A `waitpid` status as facts for the log: the exit code or the signal's name."""
+    code = os.waitstatus_to_exitcode(status)
+    return {"signal": signal.Signals(-code).name} if code < 0 else {"exit_code": code}
+
+
+def _fork_with(
+    ours: socket.socket, theirs: socket.socket, main: Callable[[int], int], inherited: Iterable[socket.socket]
+) -> int:
     # A signal between the fork and the child's own handlers would run the supervisor's in the child.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED_SIGNALS)
     try:
@@ -74,14 +92,7 @@ def fork(slot: int, role: str, main: Callable[[int], int], *, inherited: Iterabl
             _be_child(theirs, main, before)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    theirs.close()
-    return Child(pid=pid, slot=slot, role=role, channel=ours)
-
-
-def describe_exit(status: int) -> dict[str, object]:
-    """A `waitpid` status as facts for the log: the exit code or the signal's name."""
-    code = os.waitstatus_to_exitcode(status)
-    return {"signal": signal.Signals(-code).name} if code < 0 else {"exit_code": code}
+    return pid
 
 
 def _be_child(channel: socket.socket, main: Callable[[int], int], mask: Iterable[int]) -> None:

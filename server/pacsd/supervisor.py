@@ -1,7 +1,7 @@
 """The first process: it opens the sockets, forks the workers, replaces them, reloads and stops them.
 
-It has one thread and never does a worker's job, so that it can fork at any time. It sleeps until a signal or
-the next deadline.
+It has one thread and never does a worker's job, so that it can fork at any time. It sleeps until a signal or the next
+deadline.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-import os
 import signal
 import sys
 import tempfile
@@ -21,19 +20,18 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from pacsd.backoff import Backoff
-from pacsd.child_process import SUPERVISED_SIGNALS, Child, describe_exit, fork
+from pacsd.child_process import SUPERVISED_SIGNALS, Child, describe_exit
 from pacsd.configuration_reload import keep_what_needs_a_restart
 from pacsd.errors import ConfigurationError
 from pacsd.index import migrations
 from pacsd.index.engines import database_file, database_url
 from pacsd.listeners import bind
-from pacsd.observability.http import run_http
 from pacsd.observability.logging import configure_logging
-from pacsd.observability.metrics import Metrics, forget_process, join_as, share_between_processes
+from pacsd.observability.metrics import share_between_processes
+from pacsd.processes import HTTP, WORKER, Processes
 from pacsd.settings import load_settings
-from pacsd.shared_numbers import SLOTS, AssociationCounter, WorkerState, WorkerTable, shared_numbers
+from pacsd.shared_numbers import WorkerState
 from pacsd.signals import SignalQueue
-from pacsd.worker import SharedState, WorkerContext
 
 if TYPE_CHECKING:
     import socket
@@ -41,11 +39,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pacsd.settings import Settings
+    from pacsd.worker import WorkerContext
 
 __all__ = ["Supervisor", "serve"]
 
-WORKER: Final = "worker"
-HTTP: Final = "http"
 GRACE_SECONDS: Final = 5.0
 """For a worker to abort what is left at its deadline and to flush, before it is killed."""
 HURRY_SECONDS: Final = 2.0
@@ -63,15 +60,17 @@ def serve(
 ) -> int:
     """Run the server until SIGTERM or SIGINT; returns the exit status.
 
-    An SQLite database is brought to the newest migration; another one must have it (MigrationNeeded). Then
-    `prepare` makes store and index ready, in this process before any fork, and must leave no thread and no open
-    database connection behind; `run_worker` runs in each worker process; `reload` reads the configuration anew
-    at SIGHUP. Raises AddressUnavailable, IndexUnavailable, and what `prepare` raises.
+    An SQLite database is brought to the newest migration; another one must have it (MigrationNeeded). Then `prepare`
+    makes store and index ready, in this process before any fork, and must leave no thread and no open database
+    connection behind; `run_worker` runs in each worker process; `reload` reads the configuration anew at SIGHUP.
+    Raises AddressUnavailable, IndexUnavailable, and what `prepare` raises.
     """
     configure_logging(settings.log)
     with contextlib.ExitStack() as stack:
         # As process 1 of a container, Python would not end on SIGTERM by itself.
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _exit_early))
+        # What it is to reload is only now being read; it must not end the process either.
+        stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
         dicom = stack.enter_context(bind(settings.dicom.host, settings.dicom.port, section="dicom"))
         http = None
         if settings.http.enabled:
@@ -98,19 +97,15 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._run_worker = run_worker
         self._load = reload
-        self._dicom = dicom
-        self._http = http
         self._clock = clock
-        self._metrics = Metrics(peer.ae_title for peer in settings.peer)
-        self._workers = WorkerTable()
-        self._associations = shared_numbers(SLOTS)
-        self._children: dict[int, Child] = {}
+        self._signals = SignalQueue(SUPERVISED_SIGNALS)
+        self._processes = Processes(
+            run_worker, dicom=dicom, http=http, private=self._signals.sockets, clock=clock
+        )
         self._vacancies: list[tuple[float, str]] = []
         """When to start which role again."""
         self._backoff = {WORKER: Backoff(), HTTP: Backoff()}
-        self._signals = SignalQueue(SUPERVISED_SIGNALS)
         self._stopping = False
         self._deadline: float | None = None
 
@@ -122,13 +117,12 @@ class Supervisor:
         if threading.active_count() > 1:
             log.error("threads-before-fork", names=[thread.name for thread in threading.enumerate()])
         with self._signals:
-            self._start_workers()
-            if self._http is not None:
-                self._start(HTTP)
+            self._start_all()
             self._log_start()
-            while self._children or not self._stopping:
-                signals = self._signals.wait(self._next_deadline())
-                self._reap()
+            while self._processes or not self._stopping:
+                signals = self._signals.wait(self._seconds_until_due())
+                for child, status in self._processes.reap():
+                    self._ended(child, status)
                 for number in signals:
                     self._obey(number)
                 self._fill_vacancies()
@@ -137,16 +131,17 @@ class Supervisor:
         return 0
 
     def _log_start(self) -> None:
+        processes = self._processes
         log.info(
             "server-started",
             ae_title=self._settings.dicom.ae_title,
-            dicom=["{}:{}".format(*listening.getsockname()[:2]) for listening in self._dicom],
-            http="{}:{}".format(*self._http.getsockname()[:2]) if self._http else None,
-            workers=self._workers.wanted,
+            dicom=[_address(listening) for listening in processes.dicom],
+            http=_address(processes.http) if processes.http else None,
+            workers=processes.workers.wanted,
         )
 
-    def _next_deadline(self) -> float | None:
-        """Seconds until something is due without a signal."""
+    def _seconds_until_due(self) -> float | None:
+        """Until something is to be done without a signal; None if nothing is."""
         due = [when for when, _ in self._vacancies]
         if self._deadline is not None:
             due.append(self._deadline)
@@ -158,73 +153,36 @@ class Supervisor:
         elif number == signal.SIGHUP and not self._stopping:
             self._reload()
 
-    # --- processes
+    # --- starting and replacing
 
-    def _start_workers(self) -> None:
-        self._workers.wanted = self._settings.server.worker_count
-        for _ in range(self._workers.wanted):
+    def _start_all(self) -> None:
+        workers = self._processes.workers
+        workers.wanted = self._settings.server.worker_count
+        for _ in range(workers.wanted):
             self._start(WORKER)
+        if self._processes.http is not None:
+            self._start(HTTP)
 
     def _start(self, role: str) -> None:
-        slot = self._workers.free_slot()
-        if slot is None:
-            log.error("no-free-slot", role=role, processes=len(self._children))
-            self._vacancies.append((self._clock() + self._backoff[role].longest, role))
+        try:
+            child = self._processes.start(role, self._settings)
+        except OSError as error:
+            delay = self._backoff[role].longest
+            self._vacancies.append((self._clock() + delay, role))
+            reason = error.strerror
+            log.error("process-not-started", role=role, reason=reason, again_in_seconds=delay)  # noqa: TRY400
             return
-        self._workers.set(slot, WorkerState.STARTING if role == WORKER else WorkerState.OTHER)
-        child = fork(
-            slot, role, lambda stop_fd: self._run(role, slot, stop_fd), inherited=self._not_for(role)
-        )
-        child.started = self._clock()
-        self._children[child.pid] = child
-        log.info("process-started", role=role, index=slot, child=child.pid)
+        log.info("process-started", role=role, index=child.slot, child=child.pid)
 
-    def _not_for(self, role: str) -> list[socket.socket]:
-        """The sockets that a child of this role must not keep open."""
-        others = [*self._signals.sockets, *(child.channel for child in self._children.values())]
-        if role == HTTP:
-            return [*others, *self._dicom]
-        return others if self._http is None else [*others, self._http]
-
-    def _run(self, role: str, slot: int, stop_fd: int) -> int:
-        """In the child: its whole life."""
-        join_as(str(slot))
-        settings = self._settings
-        self._metrics.peers = frozenset(peer.ae_title for peer in settings.peer)
-        associations = AssociationCounter(self._associations, slot, settings.dicom.max_associations)
-        sockets = self._dicom if role == WORKER else [self._http] if self._http else []
-        context = WorkerContext(
-            index=slot,
-            sockets=sockets,
-            stop_fd=stop_fd,
-            settings=settings,
-            shared=SharedState(associations, self._metrics, self._workers),
-        )
-        return self._run_worker(context) if role == WORKER else run_http(context)
-
-    def _reap(self) -> None:
-        while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            child = self._children.pop(pid, None)
-            # As process 1 of a container, we also get orphans that we never started.
-            if child is not None:
-                self._bury(child, status)
-
-    def _bury(self, child: Child, status: int) -> None:
-        child.channel.close()
-        forget_process(str(child.slot))
-        self._associations[child.slot] = 0
-        self._workers.set(child.slot, WorkerState.NONE)
+    def _ended(self, child: Child, status: int) -> None:
         facts = {"role": child.role, "index": child.slot, "child": child.pid, **describe_exit(status)}
         if self._stopping or child.expected_to_end:
             log.info("process-ended", **facts)
             self._stop_http_last()
             return
-        delay = self._backoff[child.role].delay(self._clock() - child.started)
+        delay = self._backoff[child.role].delay(self._processes.lived(child))
         self._vacancies.append((self._clock() + delay, child.role))
-        self._metrics.worker_restarted()
+        self._processes.metrics.worker_restarted()
         log.error("process-died", replaced_in_seconds=delay, **facts)
 
     def _fill_vacancies(self) -> None:
@@ -239,37 +197,34 @@ class Supervisor:
     def _stop(self, reason: str) -> None:
         if self._stopping:
             self._deadline = min(self._deadline or math.inf, self._clock() + HURRY_SECONDS)
-            log.warning("server-hurries", reason=reason, processes=len(self._children))
+            log.warning("server-hurries", reason=reason, processes=len(self._processes))
             return
         log.info("server-stopping", reason=reason, shutdown_timeout=self._settings.server.shutdown_timeout)
         self._stopping = True
         self._vacancies.clear()
         self._deadline = self._clock() + self._settings.server.shutdown_timeout + GRACE_SECONDS
-        self._workers.wanted = 0
-        for listening in self._dicom:
+        self._processes.workers.wanted = 0
+        for listening in self._processes.dicom:
             listening.close()
-        for child in self._of_role(WORKER):
-            self._workers.set(child.slot, WorkerState.STOPPING)
+        for child in self._processes.of_role(WORKER):
+            self._processes.workers.set(child.slot, WorkerState.STOPPING)
             child.shut_down()
         self._stop_http_last()
 
     def _stop_http_last(self) -> None:
         """While workers drain, somebody may want to see it."""
-        if self._stopping and not self._of_role(WORKER):
-            for child in self._of_role(HTTP):
+        if self._stopping and not self._processes.of_role(WORKER):
+            for child in self._processes.of_role(HTTP):
                 child.shut_down()
 
     def _enforce_deadline(self) -> None:
         if self._deadline is None or self._clock() < self._deadline:
             return
-        for child in self._of_role(WORKER) or self._of_role(HTTP):
+        for child in self._processes.of_role(WORKER) or self._processes.of_role(HTTP):
             log.error("process-killed", role=child.role, index=child.slot, child=child.pid)
             child.kill()
         # The HTTP process is told to stop when the last worker is gone, and then has a deadline of its own.
         self._deadline = self._clock() + GRACE_SECONDS
-
-    def _of_role(self, role: str) -> list[Child]:
-        return [child for child in self._children.values() if child.role == role]
 
     # --- reloading
 
@@ -279,29 +234,30 @@ class Supervisor:
         except ConfigurationError as error:
             log.error("configuration-refused", reason=str(error))  # noqa: TRY400  the reason says it all
             return
-        settings, kept = keep_what_needs_a_restart(self._settings, settings)
-        room = self._workers.count(WorkerState.NONE)
-        if settings.server.worker_count >= room:
+        if settings.server.worker_count >= self._processes.room:
             log.error("configuration-refused", reason="too many processes still drain from earlier reloads")
             return
-        if kept:
-            log.warning("configuration-needs-restart", unchanged=kept)
-        self._settings = settings
+        self._settings, unchanged = keep_what_needs_a_restart(self._settings, settings)
         configure_logging(settings.log)
-        old = list(self._children.values())
+        if unchanged:
+            log.warning("configuration-needs-restart", unchanged=unchanged)
+        old = self._processes.all()
         self._vacancies.clear()
-        self._start_workers()
+        self._start_all()
         for child in old:
             self._retire(child)
-        if self._http is not None:
-            self._start(HTTP)
-        log.info("configuration-reloaded", workers=self._workers.wanted)
+        log.info("configuration-reloaded", workers=self._processes.workers.wanted)
 
     def _retire(self, child: Child) -> None:
         if child.role == WORKER:
-            self._workers.set(child.slot, WorkerState.STOPPING)
+            self._processes.workers.set(child.slot, WorkerState.STOPPING)
         if not child.expected_to_end:
             child.retire()
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"{host}:{port}"
 
 
 def _prepare_database(url: str) -> None:

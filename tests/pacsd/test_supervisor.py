@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,7 +19,9 @@ import pytest
 from pacsd.backoff import Backoff
 from pacsd.configuration_reload import keep_what_needs_a_restart
 from pacsd.listeners import AddressUnavailable, bind
+from pacsd.processes import WORKER, Processes
 from pacsd.settings import DicomSettings, HttpSettings, Settings
+from pacsd.shared_numbers import SLOTS, WorkerState
 from support.deadline import wait_until
 from support.peers import free_port
 
@@ -39,7 +42,15 @@ class Server:
         self.log_file = folder / "log"
         self.configure()
 
-    def configure(self, *, ae_title: str = "FIRST", more: str = "", workers: int = 2, port: int = 0) -> None:
+    def configure(
+        self,
+        *,
+        ae_title: str = "FIRST",
+        more: str = "",
+        http: str = "[http]",
+        workers: int = 2,
+        port: int = 0,
+    ) -> None:
         self.config.write_text(
             f"""
 {more}
@@ -47,8 +58,7 @@ class Server:
 ae_title = "{ae_title}"
 host = "127.0.0.1"
 port = {port or self.port}
-[http]
-port = {self.http_port}
+{http and f"{http}{chr(10)}port = {self.http_port}"}
 [server]
 workers = {workers}
 shutdown_timeout = 0.5
@@ -67,6 +77,10 @@ port = 11113
         )
 
     def start(self) -> None:
+        self.launch()
+        self.until(lambda: self.get("/readyz")[0] == 200, "ready")
+
+    def launch(self) -> None:
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(PROGRAM), str(self.config)],
@@ -74,7 +88,6 @@ port = 11113
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
-        self.until(lambda: self.get("/readyz")[0] == 200, "ready")
 
     def until(self, condition: object, what: str) -> None:
         try:
@@ -265,6 +278,40 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert done.stderr.startswith(f"dicom.port: port {server.port} on 127.0.0.1 is in use")
+
+
+def test_without_http_it_serves_all_the_same(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.configure(more="http.enabled = false", http="")
+    server.launch()
+    try:
+        server.until(lambda: server.events("server-started") != [], "started")
+        assert server.ask().split()[2] == "FIRST"
+        assert {event["role"] for event in server.events("process-started")} == {"worker"}
+    finally:
+        assert server.end(signal.SIGTERM) == 0
+
+
+def test_no_room_for_a_process_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    processes = Processes(lambda context: 0, dicom=[], http=None)
+    files, room = len(list(Path("/proc/self/fd").iterdir())), processes.room
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(BlockingIOError):
+        processes.start(WORKER, Settings())
+    assert (len(processes), processes.room) == (0, room)
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
+def test_no_more_processes_than_slots() -> None:
+    processes = Processes(lambda context: 0, dicom=[], http=None)
+    for slot in range(SLOTS):
+        processes.workers.set(slot, WorkerState.STOPPING)
+    with pytest.raises(BlockingIOError, match="still drain"):
+        processes.start(WORKER, Settings())
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "x" * 300])

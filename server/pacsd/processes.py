@@ -1,0 +1,128 @@
+"""The server's processes: starting one with all that it needs, and clearing up after one that ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from pacsd.child_process import Child, fork
+from pacsd.observability.http import run_http
+from pacsd.observability.metrics import Metrics, forget_process, join_as
+from pacsd.shared_numbers import SLOTS, AssociationCounter, WorkerState, WorkerTable, shared_numbers
+from pacsd.worker import SharedState, WorkerContext
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pacsd.settings import Settings
+
+__all__ = ["HTTP", "WORKER", "Processes"]
+
+WORKER: Final = "worker"
+HTTP: Final = "http"
+
+
+class Processes:
+    """What lives now, each in a slot of its own. For the supervisor's one thread only."""
+
+    def __init__(
+        self,
+        run_worker: Callable[[WorkerContext], int],
+        *,
+        dicom: list[socket.socket],
+        http: socket.socket | None,
+        private: Iterable[socket.socket] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`dicom` and `http` are the listening sockets; `private` ones stay the supervisor's."""
+        self.metrics = Metrics()
+        self.workers = WorkerTable()
+        self.dicom = dicom
+        self.http = http
+        self._run_worker = run_worker
+        self._private = tuple(private)
+        self._clock = clock
+        self._associations = shared_numbers(SLOTS)
+        self._children: dict[int, Child] = {}
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def all(self) -> list[Child]:
+        """The living, oldest first."""
+        return list(self._children.values())
+
+    def of_role(self, role: str) -> list[Child]:
+        """The living of one role."""
+        return [child for child in self._children.values() if child.role == role]
+
+    @property
+    def room(self) -> int:
+        """How many more could be started."""
+        return self.workers.count(WorkerState.NONE)
+
+    def start(self, role: str, settings: Settings) -> Child:
+        """Fork one that goes by `settings` for all its life; raises OSError when there is no room for it."""
+        slot = self.workers.free_slot()
+        if slot is None:
+            raise BlockingIOError(0, "too many processes still drain")
+        self.workers.set(slot, WorkerState.STARTING if role == WORKER else WorkerState.OTHER)
+        try:
+            child = fork(
+                slot,
+                role,
+                lambda stop_fd: self._run(role, slot, stop_fd, settings),
+                inherited=self._not_for(role),
+            )
+        except OSError:
+            self.workers.set(slot, WorkerState.NONE)
+            raise
+        child.started = self._clock()
+        self._children[child.pid] = child
+        return child
+
+    def lived(self, child: Child) -> float:
+        """For how long it has been there, seconds."""
+        return self._clock() - child.started
+
+    def reap(self) -> Iterator[tuple[Child, int]]:
+        """Those that ended since the last call with their `waitpid` status; what they held is given back."""
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            child = self._children.pop(pid, None)
+            # As process 1 of a container, we also get orphans that we never started.
+            if child is not None:
+                self._clear_up(child)
+                yield child, status
+
+    def _clear_up(self, child: Child) -> None:
+        child.channel.close()
+        forget_process(str(child.slot))
+        self._associations[child.slot] = 0
+        self.workers.set(child.slot, WorkerState.NONE)
+
+    def _not_for(self, role: str) -> list[socket.socket]:
+        """The sockets that a child of this role must not keep open."""
+        others = [*self._private, *(child.channel for child in self._children.values())]
+        if role == HTTP:
+            return [*others, *self.dicom]
+        return others if self.http is None else [*others, self.http]
+
+    def _run(self, role: str, slot: int, stop_fd: int, settings: Settings) -> int:
+        """In the child: its whole life."""
+        join_as(str(slot))
+        self.metrics.peers = frozenset(peer.ae_title for peer in settings.peer)
+        associations = AssociationCounter(self._associations, slot, settings.dicom.max_associations)
+        sockets = self.dicom if role == WORKER else [self.http] if self.http else []
+        context = WorkerContext(
+            index=slot,
+            sockets=sockets,
+            stop_fd=stop_fd,
+            settings=settings,
+            shared=SharedState(associations, self.metrics, self.workers),
+        )
+        return self._run_worker(context) if role == WORKER else run_http(context)
