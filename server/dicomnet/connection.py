@@ -163,12 +163,12 @@ class Connection:
 
     def accept(self, accept: pdu.AssociateAccept) -> None:
         """Answer `AssociateRequested` with yes."""
-        self._handle(Event.LOCAL_ASSOCIATE_ACCEPT, accept)
+        self._handle_writable(Event.LOCAL_ASSOCIATE_ACCEPT, accept)
         self._establish(accept)
 
     def reject(self, *, result: int, source: int, reason: int) -> None:
         """Answer `AssociateRequested` with no (PS3.8 Table 9-21)."""
-        self._handle(
+        self._handle_writable(
             Event.LOCAL_ASSOCIATE_REJECT, pdu.AssociateReject(result=result, source=source, reason=reason)
         )
 
@@ -197,9 +197,13 @@ class Connection:
 
     def abort(self, *, source: int = pdu.AbortSource.SERVICE_USER, reason: int = 0) -> None:
         """End the association at once."""
-        self._handle(Event.LOCAL_ABORT, pdu.Abort(source=source, reason=reason))
+        self._handle_writable(Event.LOCAL_ABORT, pdu.Abort(source=source, reason=reason))
 
     # Effects of the state machine.
+
+    def _handle_writable(self, event: Event, request: pdu.Pdu) -> None:
+        write_pdu(request)  # what has no encoding fails here, before the state changes
+        self._handle(event, request)
 
     def _handle(self, event: Event, stimulus: Stimulus = None) -> None:
         effects = self._association.handle(event, stimulus)
