@@ -6,6 +6,7 @@ in them, `*` alone in any key, and several values in any key, of which one must 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -176,6 +177,7 @@ def _name_criterion(values: list[str]) -> NameCriterion | None:
 
 def _group_criterion(group: str) -> Criterion | None:
     """One component group; empty components at its end are no part of a name, so `^*` there may match nothing."""
+    group = re.sub(r"\*+", "*", group)
     base = group
     while base.endswith(("^*", "^")):
         base = base.removesuffix("*").removesuffix("^")
