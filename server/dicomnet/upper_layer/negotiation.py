@@ -113,8 +113,9 @@ def answer_request(
 ) -> AssociateAccept:
     """Return the A-ASSOCIATE-AC for a request.
 
-    `support` says for an abstract syntax how it is supported, or why its contexts are refused. User identity is
-    taken note of by nobody here; a positive response is only owed by who checks it (PS3.7 §D.3.3.7).
+    `support` says for an abstract syntax how it is supported, or why its contexts are refused. A request that
+    leaves out the application context name means the only one there is (PS3.7 §A.2.1). User identity is taken
+    note of by nobody here; a positive response is only owed by who checks it (PS3.7 §D.3.3.7).
     """
     decisions = {
         context.abstract_syntax: support(context.abstract_syntax) for context in request.presentation_contexts
@@ -122,7 +123,7 @@ def answer_request(
     return AssociateAccept(
         called_ae_title=request.called_ae_title,
         calling_ae_title=request.calling_ae_title,
-        application_context_name=request.application_context_name,
+        application_context_name=request.application_context_name or uids.APPLICATION_CONTEXT_NAME,
         presentation_contexts=tuple(
             _answer_context(context, decisions[context.abstract_syntax])
             for context in request.presentation_contexts
