@@ -13,8 +13,8 @@ __all__ = ["Dataset", "fragment_length", "message_pdus"]
 
 Buffer = bytes | bytearray | memoryview
 Dataset = Buffer | Iterable[Buffer]
-"""A data set to send: all of it, or its pieces in order. A piece must keep its content until the piece after
-it has been asked for, since only that tells whether it was the last."""
+"""A data set to send: all of it, or its pieces in order. A piece must keep its content while the next is made,
+since only that tells whether it was the last: two buffers in turn will do, one will not."""
 
 _OWN_FRAGMENT_LENGTH: Final = 262144 - PDV_HEADER_LENGTH
 """Where the peer states no limit, bytes; larger PDUs gain nothing."""
@@ -51,7 +51,7 @@ def message_pdus(
                 yield batch
                 batch = []
         if batch and not is_last:
-            yield batch  # before the next piece is asked for: it may overwrite this one
+            yield batch  # before the piece behind the next is asked for: it may overwrite this one
             batch = []
     if batch:
         yield batch
