@@ -6,6 +6,7 @@ step moves forward, so that it ends.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import DatasetInvalid
@@ -16,6 +17,7 @@ from pacsd.storage.encodings import (
     LONG_VRS,
     SHORT_VRS,
     Encoding,
+    read_header,
 )
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ class Walk:
                 if tag == length == 0 and code == b"\0\0":
                     self._check_padding(position)
                     return
-                vr, length, header_length = self._long_header(position, encoding)
+                vr, length, header_length = self._header(position, encoding)
                 position += header_length
                 if length == UNDEFINED_LENGTH:
                     self._skip_undefined_length(position, encoding, vr)
@@ -93,7 +95,10 @@ class Walk:
                 if position + length > len(window):
                     self._move_to_value(position, length)
                     window, position, limit = self.window, 0, self.limit
-                values[indexed[0]] = (indexed[1] if vr == "UN" else vr, window[position : position + length])
+                values[indexed[0]] = (
+                    indexed[1] if vr in ("", "UN") else vr,
+                    window[position : position + length],
+                )
             position += length
 
     def _collect_implicit(self, encoding: Encoding, values: RawValues, last_group: int) -> None:
@@ -149,26 +154,10 @@ class Walk:
 
     def _header(self, position: int, encoding: Encoding) -> tuple[str, int, int]:
         """Return VR, value length and header length."""
-        if not encoding.explicit_vr:
-            return "", encoding.unpack_implicit(self.window, position)[1], 8
-        _, code, length = encoding.unpack_explicit(self.window, position)
-        vr = SHORT_VRS.get(code)
-        return (vr, length, 8) if vr is not None else self._long_header(position, encoding)
-
-    def _long_header(self, position: int, encoding: Encoding) -> tuple[str, int, int]:
-        """As `_header`, where the VR is none of those with a 16-bit length."""
-        _, code, short_length = encoding.unpack_explicit(self.window, position)
-        vr = LONG_VRS.get(code)
-        if vr is None:
-            if not code.isalpha() or not code.isupper():
-                # Some writers fall back into implicit VR for single elements; pydicom reads them so, too.
-                return "UN", encoding.unpack_implicit(self.window, position)[1], 8
-            if short_length:
-                return "UN", short_length, 8
-            vr = "UN"  # a VR of the future, which has a 32-bit length (PS3.5 §7.1.2)
-        if position + 12 > len(self.window):
-            raise self.source.ended()
-        return vr, encoding.unpack_length(self.window, position + 8)[0], 12
+        try:
+            return read_header(self.window, position, encoding)
+        except struct.error:
+            raise self.source.ended() from None
 
     def _skip_undefined_length(self, position: int, encoding: Encoding, vr: str) -> None:
         """Go past the delimitation item of a sequence or of encapsulated pixel data (PS3.5 §7.5, §A.4).

@@ -20,6 +20,7 @@ __all__ = [
     "LONG_VRS",
     "SHORT_VRS",
     "Encoding",
+    "read_header",
 ]
 
 SHORT_VRS: Final = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_16}
@@ -58,6 +59,26 @@ def _encoding(*, explicit_vr: bool, byte_order: str) -> Encoding:
     if byte_order == "<":
         indexed = {(tag & 0xFFFF) << 16 | tag >> 16: value for tag, value in INDEXED_ATTRIBUTES.items()}
     return Encoding(explicit_vr, explicit, implicit, item, length, 16 if byte_order == ">" else 0, indexed)
+
+
+def read_header(data: bytes, position: int, encoding: Encoding) -> tuple[str, int, int]:
+    """Return VR ("" where there is none), value length and header length of the element at `position`.
+
+    A VR that is unknown is given as UN. Raises `struct.error` if the data end within the header.
+    """
+    if not encoding.explicit_vr:
+        return "", encoding.unpack_implicit(data, position)[1], 8
+    _, code, short_length = encoding.unpack_explicit(data, position)
+    if code in SHORT_VRS:
+        return SHORT_VRS[code], short_length, 8
+    if code not in LONG_VRS:
+        if not code.isalpha() or not code.isupper():
+            # Some writers fall back into implicit VR for single elements; pydicom reads them so, too.
+            return "", encoding.unpack_implicit(data, position)[1], 8
+        if short_length:
+            return "UN", short_length, 8
+        # What remains is a VR of the future, which has a 32-bit length (PS3.5 §7.1.2).
+    return LONG_VRS.get(code, "UN"), encoding.unpack_length(data, position + 8)[0], 12
 
 
 IMPLICIT_LITTLE_ENDIAN: Final = _encoding(explicit_vr=False, byte_order="<")
