@@ -1,0 +1,168 @@
+"""What services and SCP rely on in an index, tried on the real one and on the fake that other tests use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fake_index import FakeIndex
+from support.service_parts import record_of
+
+from pacsd.errors import DatasetInvalid, IdentifierInvalid
+from pacsd.index.repository import Index
+from pacsd.model import (
+    CommitOutcome,
+    CommitResult,
+    DuplicatePolicy,
+    FindQuery,
+    InstanceSelection,
+    QueryLevel,
+    QueryModel,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.service_parts import OpenIndex
+
+AnyIndex = FakeIndex | Index
+STORED = CommitResult(CommitOutcome.STORED)
+
+
+@pytest.fixture(params=["fake", "real"])
+def open_any(request: pytest.FixtureRequest, open_index: OpenIndex) -> Callable[..., AnyIndex]:
+    """Opens either index with a duplicates policy."""
+    make: Callable[[DuplicatePolicy], AnyIndex] = FakeIndex if request.param == "fake" else open_index
+    return lambda duplicates=DuplicatePolicy.KEEP_FIRST: make(duplicates)
+
+
+@pytest.fixture
+def index(open_any: Callable[..., AnyIndex]) -> AnyIndex:
+    return open_any()
+
+
+def found(index: AnyIndex, level: QueryLevel = QueryLevel.STUDY, **keys: str) -> list[dict[str, str]]:
+    query = FindQuery(model=QueryModel.STUDY_ROOT, level=level, keys=keys)
+    return [dict(match) for match in index.find(query)]
+
+
+def located(index: AnyIndex, level: QueryLevel, **keys: object) -> list[str]:
+    chosen = InstanceSelection(model=QueryModel.STUDY_ROOT, level=level, **keys)  # type: ignore[arg-type]
+    return [each.sop_instance_uid for each in index.locate(chosen)]
+
+
+def test_a_batch_is_kept_and_answered_in_order(index: AnyIndex) -> None:
+    batch = [record_of(1), record_of(2, SOPInstanceUID=""), record_of(3)]
+    results = index.commit(batch)
+    assert (results[0], results[2]) == (STORED, STORED)
+    assert isinstance(results[1], DatasetInvalid)
+    assert [index.has_path(record.path) for record in batch] == [True, False, True]
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_the_same_content_again_is_not_kept_twice(
+    open_any: Callable[..., AnyIndex], policy: DuplicatePolicy
+) -> None:
+    index = open_any(policy)
+    index.commit([record_of()])
+    assert index.commit([record_of(path="again.dcm")]) == [CommitResult(CommitOutcome.IDENTICAL, "again.dcm")]
+    assert index.commit([record_of()]) == [CommitResult(CommitOutcome.IDENTICAL)]
+    assert not index.has_path("again.dcm")
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome", "kept", "obsolete"),
+    [
+        (DuplicatePolicy.KEEP_FIRST, CommitOutcome.KEPT_FIRST, "old.dcm", "new.dcm"),
+        (DuplicatePolicy.REJECT, CommitOutcome.REJECTED, "old.dcm", "new.dcm"),
+        (DuplicatePolicy.REPLACE, CommitOutcome.REPLACED, "new.dcm", "old.dcm"),
+    ],
+)
+@pytest.mark.parametrize("together", [False, True])
+def test_other_content_meets_the_policy(
+    open_any: Callable[..., AnyIndex],
+    policy: DuplicatePolicy,
+    outcome: CommitOutcome,
+    kept: str,
+    obsolete: str,
+    together: bool,
+) -> None:
+    index = open_any(policy)
+    old, new = record_of(path="old.dcm"), record_of(path="new.dcm", checksum="xxh3_128:other")
+    results = index.commit([old, new]) if together else [*index.commit([old]), *index.commit([new])]
+    assert results == [STORED, CommitResult(outcome, obsolete)]
+    assert index.has_path(kept)
+    assert not index.has_path(obsolete)
+
+
+def test_universal_and_single_value_matching_find_studies(index: AnyIndex) -> None:
+    index.commit([record_of(1), record_of(2), record_of(1, study=2, PatientID="P2")])
+    assert found(index, StudyInstanceUID="", PatientID="") == [
+        {"StudyInstanceUID": "1.2.1", "PatientID": "P1"},
+        {"StudyInstanceUID": "1.2.2", "PatientID": "P2"},
+    ]
+    assert found(index, StudyInstanceUID="1.2.2") == [{"StudyInstanceUID": "1.2.2"}]
+    assert found(index, StudyInstanceUID="1.2.1\\1.2.2") == [
+        {"StudyInstanceUID": "1.2.1"},
+        {"StudyInstanceUID": "1.2.2"},
+    ]
+    assert found(index, PatientID="P*", StudyInstanceUID="1.2.1") == [
+        {"PatientID": "P1", "StudyInstanceUID": "1.2.1"}
+    ]
+    assert found(index, PatientID="P3") == []
+
+
+def test_every_key_has_an_answer(index: AnyIndex) -> None:
+    index.commit([record_of()])
+    query = FindQuery(
+        model=QueryModel.STUDY_ROOT,
+        level=QueryLevel.STUDY,
+        keys={"StudyInstanceUID": "", "StudyDescription": "", "ProcedureCodeSequence": ""},
+    )
+    assert index.unsupported_keys(query) == ("ProcedureCodeSequence",)
+    assert [dict(match) for match in index.find(query)] == [
+        {"StudyInstanceUID": "1.2.1", "StudyDescription": "", "ProcedureCodeSequence": ""}
+    ]
+
+
+def test_the_study_root_has_no_patients(index: AnyIndex) -> None:
+    with pytest.raises(IdentifierInvalid) as refused:
+        found(index, QueryLevel.PATIENT, PatientID="P1")
+    assert refused.value.keywords == ("QueryRetrieveLevel",)
+
+
+def test_instances_are_located_by_level(index: AnyIndex) -> None:
+    index.commit([record_of(1), record_of(2), record_of(1, series=2), record_of(1, study=2)])
+    study = ("1.2.1",)
+    assert located(index, QueryLevel.STUDY, study_instance_uids=study) == [
+        "1.2.1.1.1",
+        "1.2.1.1.2",
+        "1.2.1.2.1",
+    ]
+    assert located(
+        index, QueryLevel.SERIES, study_instance_uids=study, series_instance_uids=("1.2.1.2",)
+    ) == ["1.2.1.2.1"]
+    assert located(
+        index,
+        QueryLevel.IMAGE,
+        study_instance_uids=study,
+        series_instance_uids=("1.2.1.1",),
+        sop_instance_uids=("1.2.1.1.2", "1.2.9"),
+    ) == ["1.2.1.1.2"]
+    assert located(index, QueryLevel.STUDY, study_instance_uids=("1.2.9",)) == []
+
+
+def test_a_located_instance_says_where_it_is(index: AnyIndex) -> None:
+    record = replace(record_of(), size=12345, dataset_offset=345)
+    index.commit([record])
+    chosen = InstanceSelection(model=QueryModel.PATIENT_ROOT, level=QueryLevel.PATIENT, patient_id="P1")
+    (stored,) = index.locate(chosen)
+    for name in type(stored).__dataclass_fields__:
+        assert getattr(stored, name) == getattr(record, name)
+
+
+def test_a_retrieve_without_its_unique_key_is_refused(index: AnyIndex) -> None:
+    with pytest.raises(IdentifierInvalid) as refused:
+        located(index, QueryLevel.STUDY)
+    assert refused.value.keywords == ("StudyInstanceUID",)

@@ -1,0 +1,130 @@
+"""What the services rely on in a file store, tried on the real one and on the fake that other tests use."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fake_store import FakeStore
+
+from pacsd.errors import StorageUnavailable
+from pacsd.storage.filesystem import FileStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Store = FakeStore | FileStore
+PATH = "2026/01/02/1.2/1.3/1.4.dcm"
+
+
+@pytest.fixture(params=["fake", "real"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "fake":
+        return FakeStore()
+    real = FileStore(tmp_path)
+    real.open()
+    return real
+
+
+def publish(store: Store, content: bytes = b"data", path: str = PATH) -> str:
+    with store.begin(b"header") as file:
+        file.write(content)
+        file.finish()
+        return file.publish(path)
+
+
+def read(store: Store, path: str) -> bytes:
+    with store.open_dataset(path) as file:
+        return file.read()
+
+
+def test_a_published_file_holds_header_and_fragments(store: Store) -> None:
+    with store.begin(b"header") as file:
+        for fragment in (b"da", bytearray(b"ta"), memoryview(b"set")):
+            file.write(fragment)
+        assert file.size == 7
+        assert file.prefix == b"dataset"
+        assert file.read_at(2, 3) == b"tas"
+        assert file.read_at(5, 100) == b"et"
+        file.finish()
+        path = file.publish(PATH)
+    assert path == PATH
+    assert read(store, PATH) == b"headerdataset"
+    assert list(store.published(None)) == [PATH]
+    assert list(store.leftovers()) == []
+
+
+def test_equal_content_has_an_equal_checksum(store: Store) -> None:
+    checksums = []
+    for content in (b"one", b"one", b"two"):
+        with store.begin(b"header") as file:
+            file.write(content)
+            checksums.append(file.checksum)
+    assert checksums[0] == checksums[1] != checksums[2]
+
+
+def test_a_file_that_is_not_published_vanishes(store: Store) -> None:
+    with store.begin(b"header") as file:
+        file.write(b"data")
+        assert len(list(store.leftovers())) == 1
+    assert list(store.leftovers()) == []
+    assert list(store.published(None)) == []
+
+
+def test_a_file_vanishes_with_an_exception(store: Store) -> None:
+    with pytest.raises(KeyError), store.begin(b"header"):
+        raise KeyError
+    assert list(store.leftovers()) == []
+
+
+def test_only_a_finished_file_is_published(store: Store) -> None:
+    with store.begin(b"header") as file, pytest.raises(ValueError, match="finished"):
+        file.publish(PATH)
+
+
+def test_nothing_is_written_behind_the_end(store: Store) -> None:
+    with store.begin(b"header") as file:
+        file.finish()
+        with pytest.raises(ValueError, match="finished"):
+            file.write(b"more")
+
+
+def test_a_name_in_use_is_not_overwritten(store: Store) -> None:
+    assert publish(store, b"first") == PATH
+    other = publish(store, b"second")
+    assert other != PATH
+    assert read(store, PATH) == b"headerfirst"
+    assert read(store, other) == b"headersecond"
+
+
+def test_a_removed_file_is_gone(store: Store) -> None:
+    publish(store)
+    assert store.remove(PATH)
+    assert not store.remove(PATH)
+    assert list(store.published(None)) == []
+    with pytest.raises(StorageUnavailable):
+        store.open_dataset(PATH)
+
+
+def test_directories_of_published_files_can_be_synced(store: Store) -> None:
+    publish(store)
+    store.sync_directories([PATH])
+    assert read(store, PATH) == b"headerdata"
+
+
+def test_published_files_come_by_day(store: Store) -> None:
+    paths = [f"{day}/1.2/1.3/1.4.dcm" for day in ("2025/12/31", "2026/01/02", "2026/01/03", "2026/11/01")]
+    for path in reversed(paths):
+        publish(store, path=path)
+    assert list(store.published(None)) == paths
+    assert list(store.published(datetime(2026, 1, 2, 23, tzinfo=UTC))) == paths[1:]
+    assert list(store.published(datetime(2026, 2, 1, tzinfo=UTC))) == paths[3:]
+
+
+def test_a_sweep_is_remembered(store: Store) -> None:
+    assert store.last_sweep is None
+    began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    store.note_sweep(began)
+    assert store.last_sweep == began
+    assert list(store.published(None)) == []

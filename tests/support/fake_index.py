@@ -1,0 +1,150 @@
+"""The index in memory. `tests/pacsd/services/test_index_contract.py` holds it to what the real one does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+from pacsd.errors import DatasetInvalid, IdentifierInvalid
+from pacsd.model import (
+    CommitOutcome,
+    CommitResult,
+    DuplicatePolicy,
+    FindQuery,
+    InstanceRecord,
+    InstanceSelection,
+    QueryLevel,
+    QueryModel,
+    StoredInstance,
+)
+
+UNIQUE_KEYS = {
+    QueryLevel.PATIENT: "PatientID",
+    QueryLevel.STUDY: "StudyInstanceUID",
+    QueryLevel.SERIES: "SeriesInstanceUID",
+    QueryLevel.IMAGE: "SOPInstanceUID",
+}
+_OUTCOMES = {
+    DuplicatePolicy.KEEP_FIRST: CommitOutcome.KEPT_FIRST,
+    DuplicatePolicy.REPLACE: CommitOutcome.REPLACED,
+    DuplicatePolicy.REJECT: CommitOutcome.REJECTED,
+}
+
+
+@dataclass(slots=True)
+class FakeIndex:
+    """Records by SOP Instance UID, in order of receipt.
+
+    `journal` and `failures` as in FakeStore. `before_match`, if set, is called with the number of each match
+    before it is handed out.
+    """
+
+    duplicates: DuplicatePolicy = DuplicatePolicy.KEEP_FIRST
+    journal: list[str] = field(default_factory=list)
+    failures: dict[str, Exception] = field(default_factory=dict)
+    records: dict[str, InstanceRecord] = field(default_factory=dict)
+    before_match: Callable[[int], None] | None = None
+
+    def note(self, effect: str) -> None:
+        self.journal.append(effect)
+        if effect in self.failures:
+            raise self.failures[effect]
+
+    def commit(self, records: Sequence[InstanceRecord]) -> Sequence[CommitResult | DatasetInvalid]:
+        self.note("committing")
+        results = [self._keep(record) for record in records]
+        self.note("committed")
+        return results
+
+    def _keep(self, record: InstanceRecord) -> CommitResult | DatasetInvalid:
+        uid = record.sop_instance_uid
+        if not (uid and record.study_instance_uid and record.series_instance_uid and record.sop_class_uid):
+            return DatasetInvalid("no UID")
+        kept = self.records.get(uid)
+        if kept is None:
+            self.records[uid] = record
+            return CommitResult(CommitOutcome.STORED)
+        content = (record.checksum, record.transfer_syntax_uid)
+        if (kept.checksum, kept.transfer_syntax_uid) == content:
+            return CommitResult(CommitOutcome.IDENTICAL, _unused(record.path, kept.path))
+        outcome = _OUTCOMES[self.duplicates]
+        if outcome is CommitOutcome.REPLACED:
+            self.records[uid] = record
+            return CommitResult(outcome, _unused(kept.path, record.path))
+        return CommitResult(outcome, _unused(record.path, kept.path))
+
+    def has_path(self, path: str) -> bool:
+        self.note("has path")
+        return any(record.path == path for record in self.records.values())
+
+    def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
+        return tuple(keyword for keyword in query.keys if _vr(keyword) in ("SQ", "OB", "OW", "UN"))
+
+    def find(self, query: FindQuery) -> Iterator[Mapping[str, str]]:
+        self.note("find")
+        if query.model is QueryModel.STUDY_ROOT and query.level is QueryLevel.PATIENT:
+            raise IdentifierInvalid("no PATIENT level", keywords=("QueryRetrieveLevel",))
+        unsupported = self.unsupported_keys(query)
+        entities = {
+            record.attributes.get(UNIQUE_KEYS[query.level], ""): record
+            for record in reversed(self.records.values())
+            if all(
+                _matches(key, record.attributes.get(keyword, ""))
+                for keyword, key in query.keys.items()
+                if keyword not in unsupported
+            )
+        }
+        return self._answers(query, list(reversed(entities.values())), unsupported)
+
+    def _answers(
+        self, query: FindQuery, found: Sequence[InstanceRecord], unsupported: tuple[str, ...]
+    ) -> Iterator[Mapping[str, str]]:
+        for number, record in enumerate(found):
+            if self.before_match is not None:
+                self.before_match(number)
+            yield {
+                keyword: "" if keyword in unsupported else record.attributes.get(keyword, "")
+                for keyword in query.keys
+            }
+
+    def locate(self, chosen: InstanceSelection) -> Sequence[StoredInstance]:
+        self.note("locate")
+        given = {
+            QueryLevel.PATIENT: (chosen.patient_id,) if chosen.patient_id else (),
+            QueryLevel.STUDY: chosen.study_instance_uids,
+            QueryLevel.SERIES: chosen.series_instance_uids,
+            QueryLevel.IMAGE: chosen.sop_instance_uids,
+        }
+        if not given[chosen.level]:
+            keyword = UNIQUE_KEYS[chosen.level]
+            raise IdentifierInvalid(f"{keyword} is missing", keywords=(keyword,))
+        if chosen.model is QueryModel.STUDY_ROOT:
+            del given[QueryLevel.PATIENT]
+        return [
+            _stored(record)
+            for record in self.records.values()
+            if all(
+                not values or record.attributes.get(UNIQUE_KEYS[level], "") in values
+                for level, values in given.items()
+            )
+        ]
+
+
+def _unused(path: str, kept: str) -> str | None:
+    return None if path == kept else path
+
+
+def _vr(keyword: str) -> str:
+    tag = tag_for_keyword(keyword)
+    return "UN" if tag is None else dictionary_VR(tag)
+
+
+def _matches(key: str, value: str) -> bool:
+    return not key or any(fnmatchcase(value, pattern) for pattern in key.split("\\"))
+
+
+def _stored(record: InstanceRecord) -> StoredInstance:
+    return StoredInstance(**{name: getattr(record, name) for name in StoredInstance.__dataclass_fields__})

@@ -1,0 +1,127 @@
+"""The file store in memory. `tests/pacsd/services/test_store_contract.py` holds it to what the real one does."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from pacsd.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pacsd.services.ingest import Fragment
+
+
+class FakeFile:
+    """One file on its way into a FakeStore."""
+
+    def __init__(self, store: FakeStore, name: str, header: bytes) -> None:
+        self._store = store
+        self._name = name
+        self._header = header
+        self._content = bytearray()
+        self._finished = False
+
+    @property
+    def size(self) -> int:
+        return len(self._content)
+
+    @property
+    def prefix(self) -> bytes:
+        return bytes(self._content[:65536])
+
+    @property
+    def checksum(self) -> str:
+        return f"fake:{hash(bytes(self._content)) & 0xFFFFFFFF:08x}"
+
+    def write(self, fragment: Fragment) -> None:
+        self._store.note("write")
+        if self._finished:
+            raise ValueError("the file is finished")
+        self._content += fragment
+
+    def read_at(self, position: int, length: int) -> bytes:
+        return bytes(self._content[position : position + length])
+
+    def finish(self) -> None:
+        self._store.note("file synced")
+        self._finished = True
+
+    def publish(self, relative_path: str) -> str:
+        self._store.note("published")
+        if not self._finished:
+            raise ValueError("only a finished file can be published")
+        path = self._store.free_name(relative_path)
+        self._store.files[path] = self._header + bytes(self._content)
+        return path
+
+
+@dataclass(slots=True)
+class FakeStore:
+    """Files by path. `journal` takes the name of every effect; `failures` holds what an effect shall raise."""
+
+    journal: list[str] = field(default_factory=list)
+    failures: dict[str, Exception] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    incoming: set[str] = field(default_factory=set)
+    durable: set[str] = field(default_factory=set)
+    """Published paths whose directory entries were synced."""
+    last_sweep: datetime | None = None
+    asked_since: list[datetime | None] = field(default_factory=list)
+
+    def note(self, effect: str) -> None:
+        self.journal.append(effect)
+        if effect in self.failures:
+            raise self.failures[effect]
+
+    @contextmanager
+    def begin(self, header: bytes) -> Iterator[FakeFile]:
+        self.note("begun")
+        name = f"incoming/{len(self.journal)}.part"
+        self.incoming.add(name)
+        try:
+            yield FakeFile(self, name, header)
+        finally:
+            self.incoming.discard(name)
+
+    def free_name(self, relative_path: str) -> str:
+        path = PurePosixPath(relative_path)
+        names = [path, *(path.with_stem(f"{path.stem}-{number}") for number in range(1, 100))]
+        return next(str(name) for name in names if str(name) not in self.files)
+
+    def sync_directories(self, relative_paths: Iterable[str]) -> None:
+        self.note("directories synced")
+        self.durable.update(relative_paths)
+
+    def remove(self, relative_path: str) -> bool:
+        self.note("removed")
+        if relative_path in self.incoming:
+            self.incoming.remove(relative_path)
+            return True
+        return self.files.pop(relative_path, None) is not None
+
+    def open_dataset(self, relative_path: str) -> io.FileIO:
+        if relative_path not in self.files:
+            raise StorageUnavailable("cannot open a stored object: no such file")
+        file = io.FileIO(os.memfd_create("stored"), "r+")
+        file.write(self.files[relative_path])
+        file.seek(0)
+        return file
+
+    def leftovers(self) -> Iterator[str]:
+        yield from sorted(self.incoming)
+
+    def published(self, since: datetime | None = None) -> Iterator[str]:
+        self.asked_since.append(since)
+        earliest = since.strftime("%Y/%m/%d") if since else ""
+        yield from [path for path in sorted(self.files) if path[:10] >= earliest]
+
+    def note_sweep(self, began: datetime) -> None:
+        self.note("sweep noted")
+        self.last_sweep = began.astimezone(UTC)
