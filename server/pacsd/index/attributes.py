@@ -17,7 +17,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pacsd.index.levels import PATIENT_KEYWORDS, SERIES_KEYWORDS, STUDY_KEYWORDS
 from pacsd.model import QueryLevel
 
-__all__ = ["COLUMN_ATTRIBUTES", "Attribute", "Matching", "Source", "attribute", "level_of"]
+__all__ = ["COLUMN_ATTRIBUTES", "LEVEL_OF", "Attribute", "Matching", "Source", "attribute"]
 
 
 class Matching(Enum):
@@ -130,17 +130,13 @@ COLUMN_ATTRIBUTES: Final = {
 }
 """By level, the attributes of a header whose normalised values fill columns."""
 
-_LEVEL_OF: Final = {
+LEVEL_OF: Final = {
     **dict.fromkeys(PATIENT_KEYWORDS, _PATIENT),
     **dict.fromkeys(STUDY_KEYWORDS, _STUDY),
     **dict.fromkeys(SERIES_KEYWORDS, _SERIES),
     **{each.keyword: each.level for each in _ATTRIBUTES},
 }
-
-
-def level_of(keyword: str) -> QueryLevel:
-    """The level whose header keeps this attribute; whatever is not listed describes the instance."""
-    return _LEVEL_OF.get(keyword, _IMAGE)
+"""The level whose header keeps an attribute; whatever is not listed describes the instance."""
 
 
 @lru_cache(maxsize=4096)
@@ -151,4 +147,4 @@ def attribute(keyword: str) -> Attribute | None:
         return known
     tag = tag_for_keyword(keyword)
     matching = None if tag is None else _MATCHING_OF_VR.get(dictionary_VR(tag))
-    return None if matching is None else Attribute(keyword, level_of(keyword), matching)
+    return None if matching is None else Attribute(keyword, LEVEL_OF.get(keyword, _IMAGE), matching)

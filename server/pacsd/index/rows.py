@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pacsd.errors import DatasetInvalid
 from pacsd.index import normalization
-from pacsd.index.attributes import COLUMN_ATTRIBUTES, Attribute, Matching, level_of
+from pacsd.index.attributes import COLUMN_ATTRIBUTES, LEVEL_OF, Attribute, Matching
 from pacsd.model import QueryLevel
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ _IDENTIFYING: Final = (
     ("study_instance_uid", "StudyInstanceUID"),
     ("series_instance_uid", "SeriesInstanceUID"),
 )
-_LEVELS: Final = tuple(QueryLevel)
+_DEPTH_OF: Final = {keyword: list(QueryLevel).index(level) for keyword, level in LEVEL_OF.items()}
+_DEEPEST: Final = len(QueryLevel) - 1
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +59,21 @@ def received(record: InstanceRecord) -> Received:
     missing = tuple(keyword for field, keyword in _IDENTIFYING if not getattr(record, field).strip())
     if missing:
         raise DatasetInvalid(f"no {', '.join(missing)}: the index cannot keep it", keywords=missing)
-    headers: dict[QueryLevel, Header] = {level: {} for level in _LEVELS}
+    headers: tuple[Header, Header, Header, Header] = {}, {}, {}, {}
     for keyword, value in record.attributes.items():
         if value:
-            headers[level_of(keyword)][keyword] = value
+            # By number: the hash of an Enum member costs more than all the rest here.
+            headers[_DEPTH_OF.get(keyword, _DEEPEST)][keyword] = value
     for keyword in _KEPT_IN_COLUMNS:
-        headers[level_of(keyword)].pop(keyword, None)
-    patient = headers[QueryLevel.PATIENT]
+        headers[_DEPTH_OF.get(keyword, _DEEPEST)].pop(keyword, None)
+    patient, study, series, image = headers
     return Received(
         record,
         _patient_key(patient, record.study_instance_uid),
         patient,
-        headers[QueryLevel.STUDY],
-        headers[QueryLevel.SERIES],
-        _instance_columns(record, headers[QueryLevel.IMAGE]),
+        study,
+        series,
+        _instance_columns(record, image),
     )
 
 
@@ -102,7 +105,7 @@ def _instance_columns(record: InstanceRecord, header: Header) -> dict[str, Any]:
 
 def header_json(header: Header) -> str:
     """A header as the text that its row keeps; ASCII, so any database takes any character."""
-    return json.dumps(header, separators=(",", ":"))
+    return _ENCODER.encode(header)
 
 
 def columns_of(level: QueryLevel, header: Header) -> dict[str, Any]:
