@@ -7,6 +7,7 @@ batches grow by themselves with the time that a commit takes.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
@@ -35,7 +36,8 @@ class GroupCommit(Generic[Item, Result]):
     """Runs `commit` for several callers of `submit` at once, and never twice at the same time.
 
     `commit` takes a batch in the order of submission and returns a result, or an exception in its place, for
-    each item of it; what it raises concerns the whole batch.
+    each item of it; what it raises concerns the whole batch. As one exception raised in several threads would
+    collect the tracebacks of all, each caller but the first gets a copy, with the original as its cause.
     """
 
     def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Result | Exception]]) -> None:
@@ -78,12 +80,24 @@ class GroupCommit(Generic[Item, Result]):
     def _settle(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         try:
             results = self._commit([entry.item for entry in batch])
+            if len(results) != len(batch):
+                raise ValueError(f"{len(results)} results for a batch of {len(batch)}")  # noqa: TRY301
         except Exception as error:
-            for entry in batch:
-                entry.error = error
+            batch[0].error = error
+            for entry in batch[1:]:
+                entry.error = _copy_of(error)
             return
         for entry, result in zip(batch, results, strict=True):
             if isinstance(result, Exception):
                 entry.error = result
             else:
                 entry.result = result
+
+
+def _copy_of(error: Exception) -> Exception:
+    try:
+        twin = copy.copy(error)
+    except TypeError:  # its class cannot be made from its arguments
+        twin = RuntimeError(str(error))
+    twin.__cause__ = error
+    return twin

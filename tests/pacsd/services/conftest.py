@@ -6,9 +6,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from support.service_parts import OpenIndex, opened_indexes
 
 from pacsd.index import migrations
+from support.service_parts import OpenIndex, opened_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from support.fake_index import FakeIndex
-from support.service_parts import record_of
 
 from pacsd.errors import DatasetInvalid, IdentifierInvalid
 from pacsd.index.repository import Index
@@ -20,6 +18,8 @@ from pacsd.model import (
     QueryLevel,
     QueryModel,
 )
+from support.fake_index import FakeIndex
+from support.service_parts import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from support.fake_store import FakeStore
 
 from pacsd.errors import StorageUnavailable
 from pacsd.storage.filesystem import FileStore
+from support.fake_store import FakeStore
 
 if TYPE_CHECKING:
     from pathlib import Path
