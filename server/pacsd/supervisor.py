@@ -11,10 +11,8 @@ import gc
 import math
 import signal
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -28,6 +26,7 @@ from pacsd.index.engines import database_file, database_url
 from pacsd.listeners import bind
 from pacsd.observability.logging import configure_logging
 from pacsd.observability.metrics import share_between_processes
+from pacsd.observability.metrics_directory import metrics_directory
 from pacsd.processes import HTTP, WORKER, Processes
 from pacsd.settings import load_settings
 from pacsd.shared_numbers import WorkerState
@@ -75,8 +74,7 @@ def serve(
         http = None
         if settings.http.enabled:
             http = stack.enter_context(bind(settings.http.host, settings.http.port, section="http"))
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="pacsd-metrics-"))
-        share_between_processes(Path(directory))
+        share_between_processes(stack.enter_context(metrics_directory()))
         _prepare_database(settings.index.url)
         if prepare is not None:
             prepare(settings)

@@ -45,9 +45,11 @@ def answer(asked: bytes, send: object, context: WorkerContext) -> None:
     if asked == b"keep":
         send(b"kept")  # type: ignore[operator]
         return
-    send(f"{context.index} {os.getpid()} {context.settings.dicom.ae_title} {counter.total}".encode())  # type: ignore[operator]
+    text = f"{context.index} {os.getpid()} {context.settings.dicom.ae_title} {counter.total}"
+    # Before the answer, after which the test looks at the numbers.
     context.shared.metrics.association_released("CT1")
     counter.leave()
+    send(text.encode())  # type: ignore[operator]
     while asked == b"hang":
         signal.pause()
 
