@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tomllib
@@ -105,3 +106,13 @@ class TestServe:
         done = _pacsd("serve", "--config", "nowhere.toml")
         assert done.returncode == 2
         assert "nowhere.toml" in done.stderr
+
+    def test_a_port_in_use_is_status_1_and_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            monkeypatch.setenv("PACSD_DICOM__HOST", "127.0.0.1")
+            monkeypatch.setenv("PACSD_DICOM__PORT", str(port))
+            done = _pacsd("serve")
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"dicom.port: port {port} on 127.0.0.1 is in use")
+        assert not Path("data").exists(), "nothing is made before the port is ours"
