@@ -33,6 +33,8 @@ ITEM_DELIMITATION: Final = (0xFFFE, 0xE00D)
 SEQUENCE_DELIMITATION: Final = (0xFFFE, 0xE0DD)
 LONGEST_SHORT_VALUE: Final = 0xFFFF
 LAST_TAG: Final = (0xFFFF, 0xFFFF)
+BITS_ALLOCATED: Final = (0x0028, 0x0100)
+PIXEL_DATA: Final = (0x7FE0, 0x0010)
 PIXEL_REPRESENTATION: Final = (0x0028, 0x0103)
 
 WORD_LENGTHS: Final = (
@@ -105,6 +107,8 @@ class _Reencoding:
         self.swapped = (source is EXPLICIT_BIG_ENDIAN) != (target is EXPLICIT_BIG_ENDIAN)
         self.signed = False
         """Pixel Representation as last seen: what "US or SS" means in implicit VR (PS3.5 §A.1)."""
+        self.wide = False
+        """Bits Allocated as last seen: more than a word of OW holds."""
         self.levels = [_Level(True, len(data), source)]
 
     def run(self) -> bytearray:
@@ -198,6 +202,11 @@ class _Reencoding:
     def _value(self, tag: tuple[int, int], vr: str, value: bytes) -> None:
         if tag == PIXEL_REPRESENTATION:
             self.signed = any(value)
+        elif tag == BITS_ALLOCATED:
+            self.wide = max(value, default=0) > 16
+        elif tag == PIXEL_DATA and self.wide and self.swapped and vr == "OW":
+            # Some swap 16-bit words, as DCMTK and PS3.5 §7.3 have it, others whole pixels.
+            raise DatasetInvalid("pixels of more than 16 bits have no agreed byte order in big endian")
         if self.swapped and vr in WORD_LENGTHS:
             words = array.array(WORD_LENGTHS[vr])
             whole = len(value) - len(value) % words.itemsize

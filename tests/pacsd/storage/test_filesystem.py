@@ -1,0 +1,369 @@
+"""The file store: whole files or none, never one over another, and failing disks."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import multiprocessing
+import os
+import resource
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import xxhash
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pacsd.errors import StorageFull, StorageUnavailable
+from pacsd.storage.filesystem import FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEADER = b"preamble and meta"
+PATH = "2024/02/29/1.2/1.2.3/1.2.3.4.dcm"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    store = FileStore(tmp_path / "store")
+    store.open()
+    return store
+
+
+def put(store: FileStore, content: bytes, path: str = PATH) -> str:
+    with store.begin(HEADER) as incoming:
+        incoming.write(content)
+        incoming.finish()
+        return incoming.publish(path)
+
+
+def failing(error: int) -> Callable[..., None]:
+    def call(*arguments: object, **options: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    return call
+
+
+def test_a_published_file_holds_header_and_data_set(store: FileStore) -> None:
+    with store.begin(HEADER) as incoming:
+        incoming.write(b"data ")
+        incoming.write(memoryview(b"set"))
+        assert incoming.size == 8
+        assert incoming.prefix == b"data set"
+        assert incoming.checksum == f"xxh3_128:{xxhash.xxh3_128_hexdigest(b'data set')}"
+        assert incoming.read_at(5, 100) == b"set"
+        incoming.finish()
+        assert incoming.read_at(0, 4) == b"data"
+        assert incoming.publish(PATH) == PATH
+    store.sync_directories([PATH])
+    assert (store.root / PATH).read_bytes() == HEADER + b"data set"
+    assert list(store.published()) == [PATH]
+    assert list(store.leftovers()) == []
+    with store.open_dataset(PATH) as file:
+        assert os.pread(file.fileno(), 4, len(HEADER)) == b"data"
+
+
+def test_sha256_is_a_choice_and_nonsense_is_not(tmp_path: Path) -> None:
+    store = FileStore(tmp_path, checksum_algorithm="sha256")
+    store.open()
+    with store.begin(b"") as incoming:
+        incoming.write(b"x")
+        assert incoming.checksum == f"sha256:{hashlib.sha256(b'x').hexdigest()}"
+    with pytest.raises(ValueError, match="xxh3_128, sha256"):
+        FileStore(tmp_path, checksum_algorithm="crc")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(
+        st.sampled_from([0, 1, 100, 16384, 32767, 32768, 65535, 65536, 65537, 200_000]), max_size=8
+    ),
+    taken=st.sampled_from([1 << 30, 70_000, 4099]),
+)
+def test_any_fragments_and_short_writes_make_the_same_file(
+    tmp_path: Path, sizes: list[int], taken: int
+) -> None:
+    store = FileStore(tmp_path, sync=False)
+    store.open()
+    writev = os.writev
+
+    def short_writev(descriptor: int, buffers: list[memoryview]) -> int:
+        return writev(descriptor, [buffers[0][:taken]])
+
+    content = bytes(index % 251 for index in range(sum(sizes)))
+    buffer = bytearray(max(sizes, default=0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "writev", short_writev)
+        with store.begin(HEADER) as incoming:
+            position = 0
+            for size in sizes:
+                # As the network does it: one buffer, used again as soon as `write` returns.
+                buffer[:size] = content[position : position + size]
+                incoming.write(memoryview(buffer)[:size])
+                buffer[:size] = bytes(size)
+                position += size
+            incoming.finish()
+            assert incoming.prefix == content[:65536]
+            assert incoming.size == len(content)
+            assert incoming.checksum == f"xxh3_128:{xxhash.xxh3_128_hexdigest(content)}"
+            published = incoming.publish(PATH)
+    assert (store.root / published).read_bytes() == HEADER + content
+
+
+def test_nothing_is_ever_overwritten(store: FileStore) -> None:
+    paths = [put(store, content) for content in (b"one", b"two", b"three")]
+    assert paths == [PATH, PATH.replace(".dcm", "-1.dcm"), PATH.replace(".dcm", "-2.dcm")]
+    contents = [(store.root / path).read_bytes() for path in paths]
+    assert contents == [HEADER + b"one", HEADER + b"two", HEADER + b"three"]
+
+
+def test_an_unpublished_file_leaves_nothing_behind(store: FileStore) -> None:
+    with store.begin(HEADER) as incoming:
+        incoming.write(b"x" * 100_000)
+        assert len(list(store.leftovers())) == 1
+    assert list(store.leftovers()) == []
+    with suppress(ConnectionError), store.begin(HEADER) as incoming:
+        incoming.write(b"x")
+        raise ConnectionError
+    assert list(store.leftovers()) == []
+    assert list(store.published()) == []
+    incoming.close()
+    with pytest.raises(ValueError, match="finished"):
+        incoming.write(b"x")
+
+
+def test_only_a_finished_file_is_published_and_once(store: FileStore) -> None:
+    with store.begin(HEADER) as incoming:
+        with pytest.raises(ValueError, match="finished file"):
+            incoming.publish(PATH)
+        incoming.finish()
+        with pytest.raises(ValueError, match="finished"):
+            incoming.write(b"late")
+        incoming.publish(PATH)
+        with pytest.raises(ValueError, match="once"):
+            incoming.publish(PATH)
+    assert list(store.published()) == [PATH]
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/\0"])
+def test_paths_stay_below_the_root(store: FileStore, path: str) -> None:
+    for use in (store.open_dataset, store.remove, lambda path: store.sync_directories([path])):
+        with pytest.raises(ValueError, match="relative to the storage root"):
+            use(path)
+    with pytest.raises(ValueError, match="relative to the storage root"):
+        put(store, b"x", path)
+    assert list(store.leftovers()) == []
+
+
+def test_a_full_disk_is_storage_full_and_leaves_nothing(store: FileStore) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(StorageFull, match="free some space"), store.begin(HEADER) as incoming:
+            incoming.write(bytes(200_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(store.leftovers()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errno.ENOSPC, StorageFull),
+        (errno.EDQUOT, StorageFull),
+        (errno.EROFS, StorageUnavailable),
+        (errno.EACCES, StorageUnavailable),
+        (errno.EIO, StorageUnavailable),
+        (errno.ESTALE, StorageUnavailable),
+    ],
+)
+@pytest.mark.parametrize("call", ["open", "writev", "fdatasync", "link", "fsync"])
+def test_every_failing_call_has_its_error_and_leaves_nothing_under_incoming(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch, call: str, error: int, expected: type[Exception]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing(error))
+        with pytest.raises(expected) as caught:
+            store.sync_directories([put(store, b"secret")])
+    assert isinstance(caught.value.__cause__, OSError)
+    assert os.strerror(error) in str(caught.value)
+    assert "1.2.3.4" not in str(caught.value)
+    assert list(store.leftovers()) == []
+
+
+def test_after_a_failed_sync_the_file_cannot_be_finished_again(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel forgets a failed write-back once it has told of it: a second sync would succeed."""
+    with store.begin(HEADER) as incoming:
+        incoming.write(b"x")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", failing(errno.EIO))
+            with pytest.raises(StorageUnavailable):
+                incoming.finish()
+        assert list(store.leftovers()) == []
+        with pytest.raises(ValueError, match="removed"):
+            incoming.finish()
+        with pytest.raises(ValueError, match="finished file"):
+            incoming.publish(PATH)
+
+
+def test_a_file_that_was_written_in_part_cannot_be_finished(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.begin(HEADER) as incoming:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "writev", failing(errno.ENOSPC))
+            with pytest.raises(StorageFull):
+                incoming.write(bytes(100_000))
+        with pytest.raises(ValueError, match="removed"):
+            incoming.finish()
+
+
+def test_the_watermark_is_looked_at_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    store = FileStore(tmp_path, min_free_bytes=1 << 62, clock=lambda: now[0])
+    store.open()
+    with pytest.raises(StorageFull, match="to be kept free"):
+        store.begin(HEADER)
+    looks = []
+    monkeypatch.setattr(FileStore, "free_bytes", lambda self: looks.append(now[0]) or 1 << 63)
+    with pytest.raises(StorageFull):
+        store.begin(HEADER)
+    now[0] += 1.0
+    store.begin(HEADER).close()
+    now[0] += 0.9
+    store.begin(HEADER).close()
+    now[0] += 0.1
+    store.begin(HEADER).close()
+    assert looks == [101.0, 102.0]
+
+
+def test_free_bytes_are_the_file_systems(store: FileStore) -> None:
+    status = os.statvfs(store.root)
+    assert 0 <= store.free_bytes() <= status.f_blocks * status.f_frsize
+
+
+def test_opening_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    with pytest.raises(StorageUnavailable, match="storage root"):
+        FileStore(blocked / "store").open()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", failing(errno.EPERM))
+        with pytest.raises(StorageUnavailable, match=r"no hard links.*ext4 or XFS"):
+            FileStore(tmp_path / "linkless").open()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", failing(errno.EROFS))
+        with pytest.raises(StorageUnavailable, match="read-write"):
+            FileStore(tmp_path / "readonly").open()
+    FileStore(tmp_path / "linkless").open()
+    assert list((tmp_path / "linkless" / "incoming").iterdir()) == []
+
+
+def test_every_new_directory_is_synced_with_its_parents_once(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "pacsd.storage.filesystem.sync_directory",
+        lambda path: synced.append(str(path.relative_to(store.root))),
+    )
+    store.sync_directories([put(store, b"1"), put(store, b"2", "2024/02/29/1.2/1.2.4/5.dcm")])
+    assert sorted(synced) == [
+        ".", "2024", "2024/02", "2024/02/29", "2024/02/29/1.2", "2024/02/29/1.2/1.2.3", "2024/02/29/1.2/1.2.4"
+    ]  # fmt: skip
+    synced.clear()
+    store.sync_directories([put(store, b"3")])
+    assert synced == ["2024/02/29/1.2/1.2.3"]
+    synced.clear()
+    other = FileStore(store.root)
+    other.sync_directories([put(other, b"4")])
+    assert len(synced) == 6, "another process may not have come to it yet"
+
+
+def test_directories_that_could_not_be_synced_are_tried_again(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(store, b"1")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(errno.EIO))
+        with pytest.raises(StorageUnavailable, match="check the disk"):
+            store.sync_directories([path])
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    store.sync_directories([path])
+    assert len(synced) == 6
+
+
+def test_without_sync_nothing_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for call in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, call, failing(errno.EIO))
+    store = FileStore(tmp_path, sync=False)
+    store.open()
+    store.sync_directories([put(store, b"x")])
+
+
+def test_removing(store: FileStore) -> None:
+    path = put(store, b"x")
+    assert store.remove(path)
+    assert not store.remove(path)
+    assert list(store.published()) == []
+    with pytest.raises(StorageUnavailable, match="gone"):
+        store.open_dataset(path)
+    (store.root / "incoming" / "left.part").touch()
+    assert [store.remove(leftover) for leftover in store.leftovers()] == [True]
+
+
+def test_published_files_come_by_date_and_foreign_ones_do_not(store: FileStore) -> None:
+    paths = [f"{date}/1/2/{n}.dcm" for date in ("2023/12/31", "2024/01/01", "2024/01/02") for n in (1, 2)]
+    for path in reversed(paths):
+        put(store, b"x", path)
+    (store.root / "lost+found").mkdir()
+    (store.root / "lost+found" / "x").touch()
+    (store.root / "index.db").touch()
+    assert list(store.published()) == paths
+
+
+def test_threads_publishing_one_name_get_one_each(store: FileStore) -> None:
+    published: list[str] = []
+    start = threading.Barrier(8)
+
+    def publish(number: int) -> None:
+        start.wait(timeout=10)
+        for turn in range(10):
+            path = put(store, f"{number} {turn}".encode())
+            store.sync_directories([path])
+            published.append(path)
+
+    threads = [threading.Thread(target=publish, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(set(published)) == 80
+    contents = {(store.root / path).read_bytes() for path in published}
+    assert contents == {HEADER + f"{number} {turn}".encode() for number in range(8) for turn in range(10)}
+
+
+def publish_many(root: Path, number: int) -> None:
+    store = FileStore(root, sync=False)
+    for turn in range(20):
+        put(store, f"{number} {turn}".encode())
+
+
+def test_processes_publishing_one_name_get_one_each(store: FileStore) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=publish_many, args=(store.root, number)) for number in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=60)
+        assert process.exitcode == 0
+    contents = [(store.root / path).read_bytes() for path in store.published()]
+    assert sorted(contents) == sorted(HEADER + f"{n} {turn}".encode() for n in range(3) for turn in range(20))
+    assert list(store.leftovers()) == []

@@ -1,0 +1,276 @@
+"""Transcoding of pydicom's test files: native ones keep every value, compressed ones decode to the right pixels."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dataset_bytes import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, NATIVE, WRITERS, Writer, deflate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from pacsd.errors import DatasetInvalid, TranscodingFailed
+from pacsd.storage.encodings import EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
+from pacsd.storage.header import scan, verify_complete
+from pacsd.storage.part10 import part10_header, read_part10
+from pacsd.storage.reencode import reencode
+from pacsd.storage.transcode import transcode
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
+UNREADABLE = ("MR_truncated.dcm", "rtplan_truncated.dcm", "meta_missing_tsyntax.dcm")
+DAMAGED = "JPEG2000-embedded-sequence-delimiter.dcm"
+"""Its code stream has nonsense for a width, put there to look like a delimitation item."""
+
+
+def transfer_syntax(path: Path) -> str:
+    try:
+        return read_part10(path).transfer_syntax_uid
+    except DatasetInvalid:
+        return ""
+
+
+FILES = {path: transfer_syntax(path) for path in sorted(FOLDER.glob("*.dcm")) if path.name not in UNREADABLE}
+NATIVE_FILES = [path for path, uid in FILES.items() if uid in NATIVE and "rtdose_expb" not in path.name]
+COMPRESSED_FILES = [path for path, uid in FILES.items() if uid and uid not in NATIVE and path.name != DAMAGED]
+
+
+def part10(data: bytes, transfer_syntax_uid: str) -> bytes:
+    header = part10_header(
+        sop_class_uid="1.2",
+        sop_instance_uid="1.2.3",
+        transfer_syntax_uid=transfer_syntax_uid,
+        implementation_class_uid="1.2",
+        implementation_version_name="TEST",
+    )
+    return header + data
+
+
+def read(data: bytes, transfer_syntax_uid: str) -> Dataset:
+    return dcmread(io.BytesIO(part10(data, transfer_syntax_uid)))
+
+
+def transcoded(path: Path, target: str) -> Dataset:
+    uid, data = transcode(path, [target])
+    assert uid == target
+    verify_complete(data, target)
+    return read(data, target)
+
+
+def test_the_files_are_there() -> None:
+    assert len(NATIVE_FILES) >= 29
+    assert len(COMPRESSED_FILES) > 30
+
+
+def assert_same(first: Dataset, second: Dataset) -> None:
+    """The same elements with the same values, but for group lengths and how VRs are known."""
+    tags = [element.tag for element in first if element.tag.element]
+    assert [element.tag for element in second] == tags
+    for tag in tags:
+        one, other = first[tag], second[tag]
+        if one.VR == "SQ" and other.VR == "SQ":
+            assert len(one.value) == len(other.value)
+            for item, other_item in zip(one.value, other.value, strict=True):
+                assert_same(item, other_item)
+        elif one.VR == other.VR:
+            assert one.value == other.value, tag
+
+
+@pytest.mark.parametrize("path", NATIVE_FILES, ids=lambda path: path.name)
+def test_native_files_keep_every_value(path: Path) -> None:
+    original = dcmread(path)
+    values = scan(path.read_bytes()[read_part10(path).dataset_offset :], FILES[path], complete=True).values
+    for target in (IMPLICIT, EXPLICIT, DEFLATED):
+        _, data = transcode(path, [target])
+        found = scan(data, target, complete=True).values
+        if FILES[path] != BIG_ENDIAN:
+            assert {key: value for key, (_, value) in found.items()} == {
+                key: value for key, (_, value) in values.items()
+            }
+        if original.is_little_endian == True and not any(e.VR == "UN" for e in original.iterall()):  # noqa: E712
+            assert_same(original, transcoded(path, target))
+
+
+@pytest.mark.parametrize("name", ["MR_small", "liver_1frame"])
+def test_big_endian_files_equal_their_little_endian_originals(name: str) -> None:
+    """pydicom has each of these in both byte orders, written by another implementation."""
+    big = {"MR_small": "MR_small_bigendian.dcm", "liver_1frame": "liver_expb_1frame.dcm"}
+    ours = transcoded(FOLDER / big[name], EXPLICIT)
+    theirs = dcmread(FOLDER / f"{name}.dcm")
+    assert (ours.pixel_array == theirs.pixel_array).all()
+    for keyword in ("PatientName", "Rows", "Columns", "BitsAllocated", "ImagePositionPatient"):
+        assert ours.get(keyword) == theirs.get(keyword)
+
+
+def test_wide_pixels_change_no_byte_order() -> None:
+    """pydicom and DCMTK disagree about this file's pixels: better none than wrong ones."""
+    with pytest.raises(TranscodingFailed, match="no agreed byte order"):
+        transcode(FOLDER / "rtdose_expb_1frame.dcm", [EXPLICIT])
+    with pytest.raises(TranscodingFailed, match="no agreed byte order"):
+        transcode(FOLDER / "rtdose_1frame.dcm", [BIG_ENDIAN])
+
+
+def test_to_big_endian_and_back_is_the_same() -> None:
+    path = FOLDER / "CT_small.dcm"
+    _, big = transcode(path, [BIG_ENDIAN])
+    assert (read(big, BIG_ENDIAN).pixel_array == dcmread(path).pixel_array).all()
+    _, little = transcode(io.BytesIO(part10(big, BIG_ENDIAN)), [EXPLICIT])
+    assert little == transcode(io.BytesIO(part10(little, EXPLICIT)), [EXPLICIT, IMPLICIT])[1]
+    assert_same(dcmread(path), read(little, EXPLICIT))
+
+
+@pytest.mark.parametrize("path", COMPRESSED_FILES, ids=lambda path: path.name)
+def test_compressed_files_decode_and_keep_the_rest(path: Path) -> None:
+    original = dcmread(path)
+    for target in (EXPLICIT, IMPLICIT):
+        decoded = transcoded(path, target)
+        assert decoded.get("SOPInstanceUID") == original.get("SOPInstanceUID")
+        assert str(decoded.get("PatientName")) == str(original.get("PatientName"))
+        if "PixelData" in original:
+            frames = int(original.get("NumberOfFrames", 1) or 1)
+            size = (
+                decoded.Rows * decoded.Columns * decoded.SamplesPerPixel * decoded.BitsAllocated // 8 * frames
+            )
+            assert len(decoded.PixelData) == size + size % 2
+            assert decoded.PhotometricInterpretation in ("RGB", "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+
+
+LOSSLESS = {
+    "MR_small_RLE.dcm": "MR_small.dcm",
+    "MR_small_jp2klossless.dcm": "MR_small.dcm",
+    "MR_small_jpeg_ls_lossless.dcm": "MR_small.dcm",
+    "rtdose_rle.dcm": "rtdose.dcm",
+    "rtdose_rle_1frame.dcm": "rtdose_1frame.dcm",
+    "SC_rgb_jpeg_gdcm.dcm": "SC_rgb_rle.dcm",
+}
+
+
+@pytest.mark.parametrize(("name", "reference"), LOSSLESS.items())
+def test_lossless_files_decode_to_their_originals(name: str, reference: str) -> None:
+    expected = dcmread(FOLDER / reference)
+    if expected.file_meta.TransferSyntaxUID.is_compressed:
+        expected = transcoded(FOLDER / reference, EXPLICIT)
+    assert np.array_equal(transcoded(FOLDER / name, EXPLICIT).pixel_array, expected.pixel_array)
+
+
+LOSSY_COLOUR = [
+    path.name for path in COMPRESSED_FILES if path.name.startswith(("SC_rgb_dcmtk", "SC_rgb_jpeg_dcmtk"))
+]
+
+
+@pytest.mark.parametrize("name", [*LOSSY_COLOUR, "SC_rgb_jpeg_lossy_gdcm.dcm", "SC_rgb_gdcm_KY.dcm"])
+def test_lossy_colour_is_the_right_colour(name: str) -> None:
+    """All show the same bars; at a bar's middle there is little loss, and a wrong colour space is far off."""
+    expected = transcoded(FOLDER / "SC_rgb_rle.dcm", EXPLICIT).pixel_array.astype(int)
+    decoded = transcoded(FOLDER / name, EXPLICIT)
+    middles = np.s_[5::10, 50]
+    assert decoded.PhotometricInterpretation == "RGB"
+    assert np.abs(decoded.pixel_array.astype(int)[middles] - expected[middles]).max() <= 5
+
+
+def test_extended_jpeg_has_twelve_bits() -> None:
+    decoded = transcoded(FOLDER / "JPGExtended.dcm", EXPLICIT).pixel_array
+    assert decoded.dtype == np.uint16
+    assert 255 < decoded.max() < 4096
+
+
+def test_what_cannot_be_decoded_says_so_without_values() -> None:
+    with pytest.raises(TranscodingFailed, match="cannot be decompressed") as caught:
+        transcode(FOLDER / DAMAGED, [EXPLICIT])
+    assert caught.value.__cause__ is not None
+    with pytest.raises(TranscodingFailed, match="no uncompressed"):
+        transcode(FOLDER / "CT_small.dcm", ["1.2.840.10008.1.2.4.70"])
+    with pytest.raises(TranscodingFailed):
+        transcode(FOLDER / "missing.dcm", [EXPLICIT])
+    with pytest.raises(TranscodingFailed, match="truncated"):
+        transcode(FOLDER / "MR_truncated.dcm", [IMPLICIT])
+
+
+def test_explicit_vr_little_endian_is_preferred() -> None:
+    assert transcode(FOLDER / "MR_small_RLE.dcm", [IMPLICIT, DEFLATED, EXPLICIT])[0] == EXPLICIT
+    assert transcode(FOLDER / "MR_small_RLE.dcm", {IMPLICIT, BIG_ENDIAN})[0] == IMPLICIT
+
+
+def test_a_value_too_long_for_its_vr_becomes_unknown() -> None:
+    data = WRITERS[IMPLICIT].element(0x00091001, "", b"x" * 70_000) + WRITERS[IMPLICIT].element(
+        0x0020000D, "", b"1.2" + b"0" * 70_001
+    )
+    explicit = reencode(data, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN)
+    assert explicit.count(b"UN\0\0") == 2
+    assert reencode(explicit, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN) == data
+
+
+def test_ambiguous_vrs_follow_pixel_representation() -> None:
+    writer = WRITERS[IMPLICIT]
+    for representation, vr in ((b"\0\0", b"US"), (b"\1\0", b"SS")):
+        data = writer.element(0x00280103, "", representation) + writer.element(0x00280106, "", b"\xff\xff")
+        assert reencode(data, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN)[14:16] == vr
+
+
+def test_nesting_of_any_depth() -> None:
+    for vr in ("SQ", "UN"):
+        data = Writer().nested(0x00081140, 10_000, vr)
+        again = reencode(data, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
+        assert again == WRITERS[IMPLICIT].nested(0x00081140, 10_000)
+
+
+def test_a_compressed_icon_is_not_passed_off_as_a_native_one() -> None:
+    writer = Writer()
+    icon = writer.sequence(0x7FE00010, [writer.item(b""), writer.item(b"\xff\xd8")], undefined=True, vr="OB")
+    data = writer.sequence(0x00880200, [writer.item(icon)])
+    with pytest.raises(TranscodingFailed, match="beside"):
+        transcode(io.BytesIO(part10(data, EXPLICIT)), [IMPLICIT])
+
+
+ENCODINGS = {
+    IMPLICIT: IMPLICIT_LITTLE_ENDIAN,
+    EXPLICIT: EXPLICIT_LITTLE_ENDIAN,
+    BIG_ENDIAN: EXPLICIT_BIG_ENDIAN,
+}
+texts = st.tuples(
+    st.sampled_from([(0x00100010, "PN"), (0x00100020, "LO"), (0x00091001, "UN")]), st.binary(max_size=40)
+)
+words = st.tuples(
+    st.sampled_from([(0x00280010, "US"), (0x00189219, "SS"), (0x7FE00010, "OW")]), st.just(b"\1\2\3\4")
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(texts, words), max_size=6), st.booleans())
+def test_any_native_encoding_and_back(elements: list[tuple[tuple[int, str], bytes]], nested: bool) -> None:
+    writer = Writer()
+    data = b"".join(writer.element(*tag_and_vr, value) for tag_and_vr, value in elements)
+    if nested:
+        data = writer.sequence(0x00081140, [writer.item(data, undefined=True)], undefined=True)
+    for uid, encoding in ENCODINGS.items():
+        there = reencode(data, EXPLICIT_LITTLE_ENDIAN, encoding)
+        verify_complete(there, uid)
+        assert reencode(there, encoding, EXPLICIT_LITTLE_ENDIAN) == data
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.binary(max_size=300),
+    st.sampled_from(list(ENCODINGS.values())),
+    st.sampled_from(list(ENCODINGS.values())),
+)
+def test_garbage_ends_in_a_documented_error(data: bytes, source: object, target: object) -> None:
+    try:
+        assert isinstance(reencode(data, source, target), bytes)
+    except DatasetInvalid:
+        assert data
+
+
+def test_a_deflated_file_that_is_cut_off_fails() -> None:
+    whole = deflate(Writer().element(0x00100020, "LO", b"ID"))
+    assert transcode(io.BytesIO(part10(whole, DEFLATED)), [EXPLICIT])[1] == Writer().element(
+        0x00100020, "LO", b"ID"
+    )
+    with pytest.raises(TranscodingFailed):
+        transcode(io.BytesIO(part10(whole[:5], DEFLATED)), [EXPLICIT])
