@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING
 
 from support.constructed import encode, simple_dataset
@@ -30,7 +31,7 @@ def _template(pixels: int) -> Instance:
     dataset.StudyInstanceUID = f"{PREFIX}.1.999999"
     dataset.SeriesInstanceUID = f"{PREFIX}.2.999999"
     dataset.SOPInstanceUID = f"{PREFIX}.3.999999.88888888"
-    dataset.Rows, dataset.Columns = 1, pixels // 2
+    dataset.Rows, dataset.Columns = pixels // 2000, 1000
     dataset.PixelData = b"\x5a\xa5" * (pixels // 2)
     return encode(dataset, "load")
 
@@ -93,26 +94,24 @@ class Load:
                 thread.join(60)
 
     def _send(self, series: int) -> None:
-        number = 0
+        numbers = count(1)
         while not self._stopping.is_set():
             try:
-                number = self._send_on_one_association(series, number)
+                self._send_on_one_association(series, numbers)
             except ConnectionLostError:
-                number += 1
+                continue
             except ConnectionRefusedError:
                 return
 
-    def _send_on_one_association(self, series: int, number: int) -> int:
-        sample = instance(series, number)
+    def _send_on_one_association(self, series: int, numbers: Iterator[int]) -> None:
+        sample = instance(series, 0)
         context = [(sample.sop_class_uid, sample.transfer_syntax_uid)]
         with WireAssociation(self._address, context) as peer:
             while not self._stopping.is_set():
-                number += 1
+                number = next(numbers)
                 sent = instance(series, number)
-                status = peer.store(sent, number % 65536).status
-                self._note(series, sent, status)
+                self._note(series, sent, peer.store(sent, number % 65536).status)
             peer.release()
-        return number
 
     def _note(self, series: int, sent: Instance, status: int) -> None:
         with self._changed:

@@ -41,6 +41,7 @@ def test_killing_all_processes_loses_nothing_acknowledged(server: PacsdServer) -
             burden.wait_for(chance.randint(20, 200), within=60)
             server.kill()
         server.start()
+        assert server.incoming_files() == set()
         assert_kept(server, burden)
 
 
@@ -58,6 +59,9 @@ def test_killing_a_worker_loses_nothing_acknowledged_and_it_is_replaced(server: 
             server.wait_for_workers(len(before))
         assert burden.refused == []
         assert_kept(server, burden)
+    server.stop()
+    server.start()
+    assert server.incoming_files() == set()
 
 
 def assert_kept(server: PacsdServer, burden: load.Load) -> None:
@@ -78,4 +82,3 @@ def assert_kept(server: PacsdServer, burden: load.Load) -> None:
         for uid, received in inbox.received.items():
             number = int(uid.rpartition(".")[2]) - 10_000_000
             assert received.dataset == load.instance(series, number).dataset, uid
-    assert server.incoming_files() == set()

@@ -17,7 +17,7 @@ from support.wire import WireAssociation, cancel_request, find_request, message
 if TYPE_CHECKING:
     from support.server import PacsdServer
 
-STUDIES = 1500
+STUDIES = 800
 PREFIX = "1.2.826.0.1.3680043.10.1584"
 MESSAGE_ID = 31
 

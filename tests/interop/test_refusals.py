@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from pydicom.dataset import Dataset
 
 from support import dcmtk, scp, scu
 from support.instance import EXPLICIT_LITTLE_ENDIAN
 from support.wire import WireAssociation
 
 if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
     from interop.conftest import Archive
     from support.server import PacsdServer
 
@@ -78,8 +79,14 @@ def test_an_unsupported_abstract_syntax_is_refused_by_name(pacsd_server: PacsdSe
     assert set(results.values()) == {3}
 
 
+def without_level() -> Dataset:
+    keys = scu.keys("STUDY", StudyInstanceUID="1.2.3")
+    del keys.QueryRetrieveLevel
+    return keys
+
+
 IDENTIFIERS_AT_FAULT = {
-    "no level": Dataset(),
+    "no level": without_level(),
     "unknown level": scu.keys("FLOOR", StudyInstanceUID="1.2.3"),
     "a level that the model lacks": scu.keys("PATIENT", PatientID="X"),
 }

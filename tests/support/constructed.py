@@ -22,7 +22,7 @@ from support.instance import Instance, dataset_offset
 
 ROOT = "1.2.826.0.1.3680043.10.1583"
 PATIENT_ID = "PID-4711-ODDITY"
-"""Of the constructed instances that have one; no log line may ever hold it."""
+"""Begins the PatientID of the constructed instances that have one; no log line may ever hold it."""
 FAMILY_NAME = "Quuxwood"
 """In the PatientName of all constructed instances that have a Latin one; no log line may ever hold it."""
 
@@ -45,7 +45,7 @@ def simple_dataset(number: int) -> Dataset:
     dataset.ConversionType = "WSD"
     dataset.ReferringPhysicianName = ""
     dataset.PatientName = f"{FAMILY_NAME}^Number^{number}"
-    dataset.PatientID = PATIENT_ID
+    dataset.PatientID = f"{PATIENT_ID}-{number}"
     dataset.PatientBirthDate = ""
     dataset.PatientSex = "O"
     dataset.StudyInstanceUID = f"{ROOT}.{number}"

@@ -165,13 +165,19 @@ class PacsdServer:
             self.kill()
             raise AssertionError(f"the server did not stop:\n{self.log_text()[-4000:]}") from None
         assert status == 0, f"exit status {status}:\n{self.log_text()[-4000:]}"
-        assert "Traceback" not in self.log_text(), self.log_text()
+        self.assert_no_traceback()
+
+    def assert_no_traceback(self) -> None:
+        """No exception that nobody expected has reached the log."""
+        lines = [line for line in self.log_text().splitlines() if "Traceback" in line]
+        assert not lines, "\n".join(lines)
 
     def kill(self) -> None:
         """SIGKILL the supervisor and all workers at once."""
         assert self._process is not None
         group = self.pid
-        os.killpg(group, signal.SIGKILL)
+        if _group_exists(group):
+            os.killpg(group, signal.SIGKILL)
         self._process.wait(timeout=STOP_DEADLINE)
         self._process = None
         wait_until(lambda: not _group_exists(group), within=5.0, what="all killed processes are gone")
@@ -221,8 +227,12 @@ class PacsdServer:
         return self.log_path.stat().st_size
 
     def kept_files(self) -> set[Path]:
-        """All files under the storage root and in `incoming`, lock files apart."""
-        found = {path for path in self.visible_root().rglob("*") if path.is_file()}
+        """All files in the folders under the storage root, and in `incoming`.
+
+        What lies in the root itself is the server's own bookkeeping.
+        """
+        root = self.visible_root()
+        found = {path for path in root.rglob("*") if path.is_file() and path.parent != root}
         return {path for path in found if not _is_lock(path)} | self.incoming_files()
 
     def incoming_files(self) -> set[Path]:

@@ -146,8 +146,12 @@ class WireAssociation:
         self._buffer = b""
         self._command = b""
         self._responses: deque[Response] = deque()
-        self.send(associate_request(called, calling, proposed))
-        self.accept_or_reject = self.read_pdu()
+        try:
+            self.send(associate_request(called, calling, proposed))
+            self.accept_or_reject = self.read_pdu()
+        except ConnectionLostError:
+            self._socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
