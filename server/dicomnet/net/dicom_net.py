@@ -346,6 +346,8 @@ class DicomNet(Requests):
             while self._held:
                 held, data = self._held.pop(0)
                 self._perform(held, ReceivedDataset.of(data, held.context.transfer_syntax))
+            # What came too late for its operation must not end the next one with that message ID.
+            self._cancelled.clear()
         elif isinstance(event, ul.ReleaseRequested):
             self.on_receive_release_request()
         else:
@@ -400,11 +402,15 @@ class DicomNet(Requests):
     def await_response(self, message_id: int) -> tuple[Response, ReceivedDataset | None]:
         """Wait for the next response to our own request; see `Requests.await_response`."""
         channel = self._open_channel()
+        if self._dataset is not None:
+            self._dataset.drain()
         while True:
             event = channel.next_event()
-            if not isinstance(event, MessageReceived):
+            if isinstance(event, ul.ReleaseRequested):
                 channel.put_back(event)
                 raise AssociationReleased("the peer released the association instead of answering")
+            if not isinstance(event, MessageReceived):
+                raise channel.violation(f"{type(event).__name__} came unexpectedly")
             message = event.message
             if isinstance(message, Response) and message.message_id_being_responded_to == message_id:
                 return message, self._dataset_of(event)

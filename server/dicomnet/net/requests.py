@@ -48,7 +48,7 @@ class Requests(Callbacks):
 
     @abstractmethod
     def await_response(self, message_id: int) -> tuple[Response, ReceivedDataset | None]:
-        """Wait for the next response to our own request.
+        """Wait for the next response to our own request; what is unread of a data set before it is dropped.
 
         Requests of the peer that come before it are served meanwhile (C-GET's C-STOREs), or kept for later
         while we serve one already.
