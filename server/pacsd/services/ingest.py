@@ -16,7 +16,13 @@ from typing import Protocol
 import structlog
 
 from dicomnet import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from pacsd.errors import DatasetInvalid, DuplicateInstance, IndexUnavailable
+from pacsd.errors import (
+    DatasetInvalid,
+    DuplicateInstance,
+    IndexUnavailable,
+    StorageFull,
+    StorageUnavailable,
+)
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord
 from pacsd.services.group_commit import GroupCommit
 from pacsd.storage.charsets import decode_attributes
@@ -127,14 +133,11 @@ class Ingest:
         record = self._write(incoming, dataset)
         try:
             result = self._group.submit(record)
-        except IndexUnavailable:
+        except Exception:
             self._withdraw(record.path)
             raise
-        except Exception:
-            self._store.remove(record.path)
-            raise
         if result.obsolete_path is not None:
-            self._store.remove(result.obsolete_path)
+            self._discard(result.obsolete_path)
         self._observe_outcome(result.outcome)
         self._report(record, result)
         return result.outcome
@@ -186,8 +189,8 @@ class Ingest:
     def _withdraw(self, path: str) -> None:
         """Remove a file that the index did not take, but only if the index itself says so.
 
-        A connection that broke at the end of a commit leaves open whether the row is there; then the file
-        stays, for the next start to find or to index.
+        Whatever went wrong may have done so behind the commit, as when the connection breaks at its end. Where
+        the index cannot say, the file stays, for the next start to find or to index.
         """
         try:
             is_kept = self._index.has_path(path)
@@ -195,7 +198,14 @@ class Ingest:
             _log.warning("file-left-for-next-start", path=path)
             return
         if not is_kept:
+            self._discard(path)
+
+    def _discard(self, path: str) -> None:
+        """Remove a file that no row names; that it cannot be removed changes nothing about the instance."""
+        try:
             self._store.remove(path)
+        except (StorageFull, StorageUnavailable) as error:
+            _log.warning("file-not-removed", path=path, reason=str(error))
 
     def _report(self, record: InstanceRecord, result: CommitResult) -> None:
         if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REPLACED, CommitOutcome.REJECTED):
