@@ -20,7 +20,7 @@ import structlog
 from pacsd.backoff import Backoff
 from pacsd.child_process import SUPERVISED_SIGNALS, Child, describe_exit
 from pacsd.configuration_reload import keep_what_needs_a_restart
-from pacsd.errors import ConfigurationError
+from pacsd.errors import ConfigurationError, PacsdError
 from pacsd.index import migrations
 from pacsd.index.engines import database_file, database_url
 from pacsd.listeners import bind
@@ -55,13 +55,15 @@ def serve(
     *,
     run_worker: Callable[[WorkerContext], int],
     prepare: Callable[[Settings], None] | None = None,
+    clear_up: Callable[[Settings, int], None] | None = None,
     reload: Callable[[], Settings] = load_settings,
 ) -> int:
     """Run the server until SIGTERM or SIGINT; returns the exit status.
 
     An SQLite database is brought to the newest migration; another one must have it (MigrationNeeded). Then `prepare`
     makes store and index ready, in this process before any fork, and must leave no thread and no open database
-    connection behind; `run_worker` runs in each worker process; `reload` reads the configuration anew at SIGHUP.
+    connection behind; `run_worker` runs in each worker process; `clear_up` removes what the worker with this process id
+    left behind when it was killed, in this process as well; `reload` reads the configuration anew at SIGHUP.
     Raises AddressUnavailable, IndexUnavailable, and what `prepare` raises.
     """
     configure_logging(settings.log)
@@ -78,7 +80,10 @@ def serve(
         _prepare_database(settings.index.url)
         if prepare is not None:
             prepare(settings)
-        return Supervisor(settings, run_worker=run_worker, reload=reload, dicom=[dicom], http=http).run()
+        supervisor = Supervisor(
+            settings, run_worker=run_worker, clear_up=clear_up, reload=reload, dicom=[dicom], http=http
+        )
+        return supervisor.run()
 
 
 class Supervisor:
@@ -89,6 +94,7 @@ class Supervisor:
         settings: Settings,
         *,
         run_worker: Callable[[WorkerContext], int],
+        clear_up: Callable[[Settings, int], None] | None,
         reload: Callable[[], Settings],
         dicom: list[socket.socket],
         http: socket.socket | None,
@@ -96,6 +102,7 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._load = reload
+        self._clear_up = clear_up
         self._clock = clock
         self._signals = SignalQueue(SUPERVISED_SIGNALS)
         self._processes = Processes(
@@ -174,6 +181,8 @@ class Supervisor:
 
     def _ended(self, child: Child, status: int) -> None:
         facts = {"role": child.role, "index": child.slot, "child": child.pid, **describe_exit(status)}
+        if status:
+            self._clear_up_after(child)
         if self._stopping or child.expected_to_end:
             log.info("process-ended", **facts)
             self._stop_http_last()
@@ -182,6 +191,15 @@ class Supervisor:
         self._vacancies.append((self._clock() + delay, child.role))
         self._processes.metrics.worker_restarted()
         log.error("process-died", replaced_in_seconds=delay, **facts)
+
+    def _clear_up_after(self, child: Child) -> None:
+        if self._clear_up is None or child.role != WORKER:
+            return
+        try:
+            self._clear_up(self._settings, child.pid)
+        except (PacsdError, OSError) as error:
+            # The next start does it.
+            log.error("not-cleared-up", child=child.pid, reason=str(error))  # noqa: TRY400
 
     def _fill_vacancies(self) -> None:
         now = self._clock()

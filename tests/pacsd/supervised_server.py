@@ -12,8 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-from pacsd.errors import PacsdError
-from pacsd.settings import load_settings
+from pacsd.errors import PacsdError, StorageUnavailable
+from pacsd.settings import Settings, load_settings
 from pacsd.supervisor import serve
 from pacsd.worker import WorkerContext
 
@@ -54,6 +54,11 @@ def answer(asked: bytes, send: object, context: WorkerContext) -> None:
         signal.pause()
 
 
+def clear_up(settings: Settings, pid: int) -> None:
+    (settings.storage.root / f"cleared-{pid}").touch(exist_ok=False)
+    raise StorageUnavailable("it is told, and the server goes on")
+
+
 def main() -> int:
     config = Path(sys.argv[1])
     try:
@@ -61,6 +66,7 @@ def main() -> int:
             load_settings(config),
             run_worker=run_worker,
             prepare=lambda settings: settings.storage.root.mkdir(parents=True, exist_ok=True),
+            clear_up=clear_up,
             reload=lambda: load_settings(config),
         )
     except PacsdError as error:
