@@ -31,6 +31,17 @@ _POOL: Final[dict[str, Any]] = {
     "pool_timeout": 30,
 }
 
+_POSTGRESQL: Final[dict[str, Any]] = {
+    "application_name": "pacsd",
+    "connect_timeout": 10,
+    # A server that vanished is noticed, and a lock that nobody gives back ends in an error: both in half a
+    # minute.
+    "keepalives_idle": 15,
+    "tcp_user_timeout": 30_000,
+    "options": "-c lock_timeout=30s",
+}
+"""libpq's parameters, where the URL does not say otherwise."""
+
 
 def database_url(url: str | URL) -> URL:
     """A configured URL, checked: SQLite in a file or PostgreSQL through psycopg; else ConfigurationError."""
@@ -74,7 +85,8 @@ def _is_remote(url: URL) -> bool:
 
 def _options(url: URL) -> dict[str, Any]:
     if _is_remote(url):
-        return {**_POOL, "connect_args": {"connect_timeout": 10, "application_name": "pacsd"}}
+        own = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
+        return {**_POOL, "connect_args": own}
     return {**_POOL, "connect_args": {"timeout": _BUSY_TIMEOUT, "check_same_thread": False}}
 
 

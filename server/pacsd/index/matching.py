@@ -15,38 +15,34 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-__all__ = ["condition", "matches"]
+__all__ = ["condition", "matches", "name_conditions"]
 
 _LAST_CHARACTER: Final = "\U0010ffff"
 
 
-def condition(
-    criterion: Criterion | NameCriterion, columns: Sequence[ColumnElement[Any]], *, glob: bool
-) -> ColumnElement[bool]:
+def condition(criterion: Criterion, column: ColumnElement[Any], *, glob: bool) -> ColumnElement[bool]:
     """The criterion as SQL. `glob` is for SQLite, whose LIKE ignores case and whose GLOB does not."""
-    if isinstance(criterion, Criterion):
-        values = [each.value for each in criterion.alternatives if isinstance(each, Exact)]
-        others = [each for each in criterion.alternatives if not isinstance(each, Exact)]
-        conditions = [_alternative(each, columns[0], glob=glob) for each in others]
-        if values:
-            conditions.append(columns[0].in_(values))
-        return or_(*conditions)
-    return or_(
-        *(
-            and_(
-                *(
-                    or_(
-                        *(
-                            condition(part, [column], glob=glob)
-                            for column in (columns if group is None else [columns[group]])
-                        )
-                    )
-                    for group, part in name
-                )
-            )
-            for name in criterion.names
-        )
-    )
+    values = [each.value for each in criterion.alternatives if isinstance(each, Exact)]
+    others = [each for each in criterion.alternatives if not isinstance(each, Exact)]
+    conditions = [_alternative(each, column, glob=glob) for each in others]
+    if values:
+        conditions.append(column.in_(values))
+    return or_(*conditions)
+
+
+def name_conditions(
+    criterion: NameCriterion, columns: Sequence[ColumnElement[Any]], *, glob: bool
+) -> list[ColumnElement[bool]]:
+    """The criterion as SQL on a name's three columns: conditions of which one must hold, each with an index."""
+    anywhere = [part for name in criterion.names for group, part in name if group is None]
+    conditions = [
+        or_(*(condition(part, column, glob=glob) for part in anywhere)) for column in columns if anywhere
+    ]
+    for name in criterion.names:
+        parts = [condition(part, columns[group], glob=glob) for group, part in name if group is not None]
+        if parts:
+            conditions.append(and_(*parts))
+    return conditions
 
 
 def _alternative(

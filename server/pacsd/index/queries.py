@@ -10,14 +10,14 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Table, or_, select
+from sqlalchemy import ColumnElement, Table, or_, select, union_all
 
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.aggregates import AGGREGATES, LISTS
 from pacsd.index.attributes import Attribute, Source, attribute
 from pacsd.index.criteria import Criterion, NameCriterion, criterion
 from pacsd.index.hierarchy import check_hierarchy, depth, supported_keys, unsupported_keys
-from pacsd.index.matching import condition, matches
+from pacsd.index.matching import condition, matches, name_conditions
 from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, studies
 from pacsd.model import QueryLevel
 
@@ -128,18 +128,26 @@ def _apply(
     *,
     glob: bool,
 ) -> None:
-    table = _TABLES[known.level]
-    if known.columns:
-        decided = condition(asked, [table.c[name] for name in known.columns], glob=glob)
-        if known.source is Source.COLUMN:
-            conditions.append(decided)
-        else:
-            conditions.append(or_(decided, table.c.inexact))
+    if isinstance(asked, Criterion) and known.keyword in LISTS:
+        conditions.append(LISTS[known.keyword](lambda column: condition(asked, column, glob=glob)))
+    elif known.columns:
+        conditions.append(_on_columns(known, asked, glob=glob))
+        if known.source is Source.HEADER:
             comparisons.append(_Comparison(known, asked, always=False))
-    elif known.keyword in LISTS:
-        conditions.append(LISTS[known.keyword](lambda column: condition(asked, [column], glob=glob)))
     else:
         comparisons.append(_Comparison(known, asked, always=True))
+
+
+def _on_columns(known: Attribute, asked: Criterion | NameCriterion, *, glob: bool) -> ColumnElement[bool]:
+    """The condition on the attribute's columns; rows marked `inexact` pass, to be compared when they come."""
+    table = _TABLES[known.level]
+    if isinstance(asked, Criterion):
+        decided = condition(asked, table.c[known.columns[0]], glob=glob)
+        return decided if known.source is Source.COLUMN else or_(decided, table.c.inexact)
+    # One SELECT an index: SQLite reads the whole table rather than several ranges joined by OR.
+    names = table.alias()
+    each = name_conditions(asked, [names.c[column] for column in known.columns], glob=glob)
+    return table.c.id.in_(union_all(*(select(names.c.id).where(part) for part in (*each, names.c.inexact))))
 
 
 def _select(level: QueryLevel, returned: tuple[Attribute, ...]) -> Select[Any]:

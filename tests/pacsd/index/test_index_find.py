@@ -11,6 +11,8 @@ from pacsd.errors import IdentifierInvalid, IndexUnavailable
 from pacsd.model import DuplicatePolicy, FindQuery, QueryLevel, QueryModel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import OpenIndex
     from pacsd.index.repository import Index
 
@@ -481,6 +483,18 @@ def test_a_lost_database_is_unavailable(empty_database_url: str) -> None:
     with pytest.raises(IndexUnavailable) as failure:
         list(index.find(study_query()))
     assert failure.value.__cause__ is not None
+    with pytest.raises(IndexUnavailable):
+        index.ping()
+    with pytest.raises(IndexUnavailable):
+        index.commit([record()])
+    index.dispose()
+
+
+def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    from pacsd.index.repository import Index
+
+    (tmp_path / "index.db").write_bytes(b"no database" * 1000)
+    index = Index(f"sqlite:///{tmp_path}/index.db", duplicates=DuplicatePolicy.REJECT)
     with pytest.raises(IndexUnavailable):
         index.ping()
     with pytest.raises(IndexUnavailable):

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Double, create_engine, literal, select
+from sqlalchemy import Connection, Double, create_engine, literal, or_, select
 from sqlalchemy.dialects import postgresql
 
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.attributes import Attribute, Matching, attribute
-from pacsd.index.criteria import criterion
-from pacsd.index.matching import condition, matches
+from pacsd.index.criteria import NameCriterion, criterion
+from pacsd.index.matching import condition, matches, name_conditions
 from pacsd.index.normalization import date, name_groups, number, time_of_day, values_of
 
 # Few characters, so that keys match; among them all that are special to LIKE, GLOB or regular expressions.
@@ -57,7 +57,11 @@ def sql_says(
         )
     )
     kept = row.subquery()
-    where = condition(wanted, list(kept.c), glob=connection.dialect.name == "sqlite")
+    glob = connection.dialect.name == "sqlite"
+    if isinstance(wanted, NameCriterion):
+        where = or_(*name_conditions(wanted, list(kept.c), glob=glob))
+    else:
+        where = condition(wanted, kept.c[0], glob=glob)
     return connection.execute(select(literal(1)).select_from(kept).where(where)).first() is not None
 
 
