@@ -1,0 +1,191 @@
+"""Taking instances in with the real file store and the real index."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from pacsd.errors import DuplicateInstance, StorageFull
+from pacsd.model import CommitOutcome, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
+from pacsd.scp.sop_classes import STORAGE_TRANSFER_SYNTAXES
+from pacsd.services.ingest import Ingest
+from pacsd.storage.filesystem import FileStore
+from support.constructed import constructed_instances, encode, simple_dataset
+from support.fake_archive import altered, incoming
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pacsd.index.repository import Index
+    from support.instance import Instance
+    from support.service_parts import OpenIndex
+
+DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
+NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    store = FileStore(tmp_path / "store")
+    store.open()
+    return store
+
+
+@pytest.fixture
+def index(open_index: OpenIndex) -> Index:
+    return open_index(DuplicatePolicy.KEEP_FIRST)
+
+
+def ingest(store: FileStore, index: Index) -> Ingest:
+    return Ingest(
+        store,
+        index,
+        observe_batch=lambda size, seconds: None,
+        observe_outcome=lambda outcome: None,
+        clock=lambda: 0.0,
+    )
+
+
+def take(store: FileStore, index: Index, instance: Instance) -> CommitOutcome:
+    fragments = [instance.dataset[at : at + 5000] for at in range(0, len(instance.dataset), 5000)]
+    return ingest(store, index).take(incoming(instance), fragments)
+
+
+def kept_content(store: FileStore, index: Index, instance: Instance) -> bytes:
+    """The data set in the file that the index names for an instance."""
+    stored = index.find_by_sop_instance_uid(instance.sop_instance_uid)
+    assert stored is not None
+    content = (store.root / stored.path).read_bytes()
+    assert len(content) == stored.size
+    return content[stored.dataset_offset :]
+
+
+def assert_files_are_rows(store: FileStore, index: Index) -> None:
+    assert sorted(store.published()) == list(index.paths())
+    assert list(store.leftovers()) == []
+
+
+@pytest.mark.parametrize("instance", constructed_instances(), ids=lambda instance: instance.name)
+def test_an_awkward_instance_is_kept_byte_for_byte(
+    store: FileStore, index: Index, instance: Instance
+) -> None:
+    assert take(store, index, instance) is CommitOutcome.STORED
+    assert kept_content(store, index, instance) == instance.dataset
+    (path,) = store.published()
+    read = dcmread(store.root / path)
+    assert read == instance.read()
+    assert read.file_meta.TransferSyntaxUID == instance.transfer_syntax_uid
+    assert read.file_meta.MediaStorageSOPInstanceUID == instance.sop_instance_uid
+    assert read.file_meta.MediaStorageSOPClassUID == instance.sop_class_uid
+    assert read.file_meta.SourceApplicationEntityTitle == "MODALITY"
+
+
+def in_transfer_syntax(uid: str) -> Instance:
+    """A small instance as that transfer syntax encodes data sets, whatever its pixels are."""
+    if uid in NATIVE:
+        return encode(simple_dataset(1), uid, uid)
+    explicit = simple_dataset(1)
+    if uid not in DEFLATED:
+        explicit.PixelData = encapsulate([b"compressed"])
+        explicit["PixelData"].VR = "OB"
+        explicit["PixelData"].is_undefined_length = True
+        return encode(explicit, uid, uid)
+    instance = encode(explicit, uid)
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    data = deflate.compress(instance.dataset) + deflate.flush()
+    return replace(instance, transfer_syntax_uid=uid, dataset=data + b"\0" * (len(data) % 2))
+
+
+@pytest.mark.parametrize("uid", sorted(STORAGE_TRANSFER_SYNTAXES), ids=lambda uid: UID(uid).keyword)
+def test_every_transfer_syntax_is_kept_as_it_came(store: FileStore, index: Index, uid: str) -> None:
+    instance = in_transfer_syntax(uid)
+    assert take(store, index, instance) is CommitOutcome.STORED
+    assert kept_content(store, index, instance) == instance.dataset
+    (path,) = store.published()
+    assert dcmread(store.root / path, stop_before_pixels=True).file_meta.TransferSyntaxUID == uid
+    query = FindQuery(
+        model=QueryModel.STUDY_ROOT,
+        level=QueryLevel.STUDY,
+        keys={"StudyInstanceUID": instance.study_instance_uid, "PatientName": ""},
+    )
+    assert [match["PatientName"] for match in index.find(query)] == [str(simple_dataset(1).PatientName)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome", "kept"),
+    [
+        (DuplicatePolicy.KEEP_FIRST, CommitOutcome.KEPT_FIRST, "first"),
+        (DuplicatePolicy.REPLACE, CommitOutcome.REPLACED, "second"),
+    ],
+)
+def test_other_content_under_one_uid(
+    store: FileStore, open_index: OpenIndex, policy: DuplicatePolicy, outcome: CommitOutcome, kept: str
+) -> None:
+    index = open_index(policy)
+    instances = {"first": altered(StudyID="first"), "second": altered(StudyID="second")}
+    assert take(store, index, instances["first"]) is CommitOutcome.STORED
+    assert take(store, index, instances["second"]) is outcome
+    assert kept_content(store, index, instances["first"]) == instances[kept].dataset
+    assert_files_are_rows(store, index)
+
+
+def test_a_rejected_duplicate(store: FileStore, open_index: OpenIndex) -> None:
+    index = open_index(DuplicatePolicy.REJECT)
+    first = altered(StudyID="first")
+    take(store, index, first)
+    with pytest.raises(DuplicateInstance):
+        take(store, index, altered(StudyID="second"))
+    assert kept_content(store, index, first) == first.dataset
+    assert_files_are_rows(store, index)
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_identical_content_is_kept_once(
+    store: FileStore, open_index: OpenIndex, policy: DuplicatePolicy
+) -> None:
+    index = open_index(policy)
+    instance = altered()
+    assert [take(store, index, instance) for _ in range(3)] == [
+        CommitOutcome.STORED,
+        CommitOutcome.IDENTICAL,
+        CommitOutcome.IDENTICAL,
+    ]
+    assert kept_content(store, index, instance) == instance.dataset
+    assert_files_are_rows(store, index)
+
+
+def test_a_replacement_replaced_by_the_first_content_again(store: FileStore, open_index: OpenIndex) -> None:
+    index = open_index(DuplicatePolicy.REPLACE)
+    for study_id in ("first", "second", "first"):
+        last = altered(StudyID=study_id)
+        take(store, index, last)
+    assert kept_content(store, index, last) == last.dataset
+    assert_files_are_rows(store, index)
+
+
+def test_below_the_watermark_nothing_is_begun(tmp_path: Path, index: Index) -> None:
+    store = FileStore(tmp_path / "full", min_free_bytes=1 << 60)
+    store.open()
+    with pytest.raises(StorageFull):
+        take(store, index, altered())
+    assert_files_are_rows(store, index)
+
+
+def test_a_peer_that_vanishes_leaves_no_file(store: FileStore, index: Index) -> None:
+    instance = altered()
+    with pytest.raises(ConnectionError):
+        ingest(store, index).take(incoming(instance), _broken_off(instance.dataset))
+    assert_files_are_rows(store, index)
+    assert list(index.paths()) == []
+
+
+def _broken_off(data: bytes) -> Iterator[bytes]:
+    yield data[: len(data) // 2]
+    raise ConnectionError
