@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from pacsd.errors import DatasetInvalid
+from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import InstanceRecord
 from pacsd.storage.charsets import decode_attributes
 from pacsd.storage.checksums import new_checksum
@@ -17,6 +17,7 @@ from pacsd.storage.part10 import read_part10
 __all__ = ["ReadableStore", "record_of_file"]
 
 _CHUNK_LENGTH: Final = 1 << 20
+_IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
 class ReadableStore(Protocol):
@@ -34,34 +35,40 @@ def record_of_file(store: ReadableStore, path: str, *, checksum_algorithm: str) 
     cannot be read.
     """
     with store.open_dataset(path) as file:
-        meta = read_part10(file)
-        status = os.fstat(file.fileno())
-        offset = meta.dataset_offset
-        scan = examine(
-            b"",
-            status.st_size - offset,
-            lambda position, length: os.pread(file.fileno(), length, offset + position),
-            meta.transfer_syntax_uid,
-        )
-        checksum = _checksum(file.fileno(), offset, checksum_algorithm)
+        try:
+            return _record_of(file, path, checksum_algorithm)
+        except OSError as error:
+            raise StorageUnavailable(f"cannot read a stored object: {error.strerror or error}") from error
+
+
+def _record_of(file: io.FileIO, path: str, checksum_algorithm: str) -> InstanceRecord:
+    meta = read_part10(file)
+    status = os.fstat(file.fileno())
+    offset = meta.dataset_offset
+    scan = examine(
+        b"",
+        status.st_size - offset,
+        lambda position, length: os.pread(file.fileno(), length, offset + position),
+        meta.transfer_syntax_uid,
+    )
     attributes = decode_attributes(scan)
-    try:
-        return InstanceRecord(
-            sop_instance_uid=attributes["SOPInstanceUID"],
-            sop_class_uid=attributes["SOPClassUID"],
-            study_instance_uid=attributes["StudyInstanceUID"],
-            series_instance_uid=attributes["SeriesInstanceUID"],
-            transfer_syntax_uid=meta.transfer_syntax_uid,
-            attributes=attributes,
-            path=path,
-            size=status.st_size,
-            dataset_offset=offset,
-            checksum=checksum,
-            received_at=datetime.fromtimestamp(status.st_mtime, UTC),
-            calling_ae_title=meta.source_ae_title,
-        )
-    except KeyError as error:
-        raise DatasetInvalid(f"no {error.args[0]}", keywords=(str(error.args[0]),)) from error
+    missing = tuple(keyword for keyword in _IDENTIFYING if not attributes.get(keyword))
+    if missing:
+        raise DatasetInvalid(f"no value for {', '.join(missing)}", keywords=missing)
+    return InstanceRecord(
+        sop_instance_uid=attributes["SOPInstanceUID"],
+        sop_class_uid=attributes["SOPClassUID"],
+        study_instance_uid=attributes["StudyInstanceUID"],
+        series_instance_uid=attributes["SeriesInstanceUID"],
+        transfer_syntax_uid=meta.transfer_syntax_uid,
+        attributes=attributes,
+        path=path,
+        size=status.st_size,
+        dataset_offset=offset,
+        checksum=_checksum(file.fileno(), offset, checksum_algorithm),
+        received_at=datetime.fromtimestamp(status.st_mtime, UTC),
+        calling_ae_title=meta.source_ae_title,
+    )
 
 
 def _checksum(descriptor: int, offset: int, algorithm: str) -> str:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from pacsd.errors import DatasetInvalid
+from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import CommitResult, InstanceRecord
 
 __all__ = ["SweptIndex", "SweptStore", "sweep"]
@@ -92,8 +92,9 @@ def _index_files(
         if isinstance(result, DatasetInvalid):
             _log.warning("file-not-indexed", path=record.path, reason=str(result))
             continue
-        indexed += 1
-        if result.obsolete_path is not None:
+        if result.obsolete_path is None:
+            indexed += 1
+        else:
             store.remove(result.obsolete_path)
     return indexed
 
@@ -101,6 +102,7 @@ def _index_files(
 def _readable(path: str, read_record: Callable[[str], InstanceRecord]) -> InstanceRecord | None:
     try:
         return read_record(path)
-    except DatasetInvalid as error:
+    except (DatasetInvalid, StorageUnavailable) as error:
+        # One bad sector shall not keep the archive from starting; nothing without a row was ever acknowledged.
         _log.warning("file-not-indexed", path=path, reason=str(error))
         return None
