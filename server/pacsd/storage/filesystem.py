@@ -70,6 +70,7 @@ class FileStore:
         Raises `StorageUnavailable` (or `StorageFull`), saying what to do.
         """
         with storage_errors(f"use the storage root {self.root}"):
+            created = [path for path in (self._incoming, *self._incoming.parents) if not path.exists()]
             self._incoming.mkdir(parents=True, exist_ok=True)
             probe = self._incoming / f"probe-{os.getpid()}-{secrets.token_hex(8)}"
             linked = probe.with_suffix(".link")
@@ -80,7 +81,8 @@ class FileStore:
                 probe.unlink(missing_ok=True)
                 linked.unlink(missing_ok=True)
             if self.sync:
-                sync_directory(self.root)
+                for directory in {self.root, *(path.parent for path in created)}:
+                    sync_directory(directory)
 
     def _try_hard_link(self, probe: Path, linked: Path) -> None:
         try:

@@ -9,6 +9,7 @@ import os
 import resource
 import threading
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -263,6 +264,25 @@ def test_opening_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             FileStore(tmp_path / "readonly").open()
     FileStore(tmp_path / "linkless").open()
     assert list((tmp_path / "linkless" / "incoming").iterdir()) == []
+
+
+def test_the_root_itself_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[Path] = set()
+    monkeypatch.setattr("pacsd.storage.filesystem.sync_directory", synced.add)
+    root = tmp_path / "data" / "store"
+    FileStore(root).open()
+    assert synced == {tmp_path, tmp_path / "data", root}
+    synced.clear()
+    FileStore(root).open()
+    assert synced == {root}
+
+
+def test_only_files_of_a_day_or_later_are_listed(store: FileStore) -> None:
+    paths = [f"{date}/1/2/3.dcm" for date in ("2023/12/31", "2024/01/01", "2024/01/02", "2024/02/01")]
+    for path in paths:
+        put(store, b"x", path)
+    assert list(store.published(datetime(2024, 1, 2, 12, tzinfo=UTC))) == paths[2:]
+    assert list(store.published(datetime(2025, 1, 1, tzinfo=UTC))) == []
 
 
 def test_every_new_directory_is_synced_with_its_parents_once(

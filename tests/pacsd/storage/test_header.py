@@ -419,3 +419,25 @@ def test_the_stop_tag_lies_behind_every_indexed_attribute() -> None:
     assert all(
         vr not in ("SQ", "OB", "OW", "UN") and " or " not in vr for _, vr in INDEXED_ATTRIBUTES.values()
     )
+
+
+@pytest.mark.parametrize("transfer_syntax_uid", WRITERS)
+def test_an_unknown_vr_at_the_end_of_a_window(transfer_syntax_uid: str) -> None:
+    writer = WRITERS[transfer_syntax_uid]
+    inner = Writer(explicit=False)
+    unknown = inner.sequence(
+        0x00091010, [inner.item(inner.nested(0x0008114A, 2), undefined=True)], undefined=True
+    )
+    data = writer.element(0x00080001, "LT", b"x" * 4090)
+    data += writer.element(0x00091010, "UN", unknown[8:], UNDEFINED) if writer.explicit else unknown
+    data += writer.element(0x00100020, "LO", b"ID") + writer.element(0x7FE00010, "OW", bytes(5000))
+    for prefix_length in range(4096, 4096 + 100):
+        assert examined(data, transfer_syntax_uid, prefix_length) == {"PatientID": b"ID"}
+
+
+@pytest.mark.parametrize("transfer_syntax_uid", WRITERS)
+def test_a_scan_stops_before_sequences_behind_the_stop_tag(transfer_syntax_uid: str) -> None:
+    writer = WRITERS[transfer_syntax_uid]
+    header = writer.element(0x00100020, "LO", b"ID")
+    cut_off = writer.sequence(0x52009229, [writer.item(bytes(100), undefined=True)], undefined=True)[:30]
+    assert raw(scan(header + cut_off, transfer_syntax_uid).values) == {"PatientID": b"ID"}

@@ -274,3 +274,20 @@ def test_a_deflated_file_that_is_cut_off_fails() -> None:
     )
     with pytest.raises(TranscodingFailed):
         transcode(io.BytesIO(part10(whole[:5], DEFLATED)), [EXPLICIT])
+
+
+@pytest.mark.parametrize("declared", ["YBR_FULL_422", "RGB"])
+def test_an_adobe_marker_tells_the_colour_space_whatever_the_data_set_calls_it(declared: str) -> None:
+    path = FOLDER / "SC_rgb_dcmtk_+eb+cy+np.dcm"
+    dataset = dcmread(path)
+    frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
+    marker = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x01"
+    dataset.PixelData = pydicom.encaps.encapsulate([frame[:2] + marker + frame[2:]])
+    dataset.PhotometricInterpretation = declared
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, dataset)
+    file.seek(0)
+    decoded = read(transcode(file, [EXPLICIT])[1], EXPLICIT)
+    expected = transcoded(FOLDER / "SC_rgb_rle.dcm", EXPLICIT).pixel_array.astype(int)
+    assert decoded.PhotometricInterpretation == "RGB"
+    assert np.abs(decoded.pixel_array.astype(int) - expected)[5::10, 50].max() <= 5
