@@ -9,8 +9,9 @@ from pydicom import dcmread
 
 from support import dcmtk, scp, scu
 from support.bundled import bundled_instances
-from support.equality import decompression_differences, differences, same_pixels
+from support.equality import decompression_differences, differences
 from support.instance import UNCOMPRESSED, Instance, dataset_offset
+from support.pixels import assert_same_picture
 from support.server import PacsdServer, Peer
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def test_getscu_fetches_uncompressed(archive: Archive, name: str, tmp_path: Path
     """getscu offers uncompressed transfer syntaxes only; one that is stored comes back as it is."""
     instance = archive.named(name)
     dcmtk.run("getscu", archive.server, "-S", "+B", "-od", tmp_path, *image_keys(instance))
-    assert_file_equals(single_file(tmp_path), instance)
+    assert_file_equals(single_file(tmp_path), instance, tmp_path)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -142,7 +143,7 @@ def single_file(folder: Path) -> Path:
     return path
 
 
-def assert_file_equals(path: Path, instance: Instance) -> None:
+def assert_file_equals(path: Path, instance: Instance, folder: Path) -> None:
     received = dcmread(path)
     syntax = received.file_meta.TransferSyntaxUID
     assert syntax in UNCOMPRESSED
@@ -151,4 +152,4 @@ def assert_file_equals(path: Path, instance: Instance) -> None:
         assert content[dataset_offset(content) :] == instance.dataset
     assert decompression_differences(instance.read(), received) == []
     if "PixelData" in received:
-        assert same_pixels(instance, received)
+        assert_same_picture(instance, received, folder)

@@ -46,9 +46,9 @@ def test_a_study_is_found_with_its_attributes(peer: Association, archive: Archiv
     keys = scu.keys("STUDY", StudyInstanceUID=study, **dict.fromkeys(keywords))
     (match,) = query(peer, keys)
     assert match.StudyInstanceUID == study
-    headers = [instance.read() for instance in archive.study(study)]
     for keyword in keywords:
-        assert text(match, keyword) in {text(header, keyword) for header in headers}, keyword
+        expected = {known_text(instance, keyword) for instance in archive.study(study)}
+        assert text(match, keyword) in expected, keyword
 
 
 @every_study
@@ -149,6 +149,7 @@ def test_nothing_matches(peer: Association) -> None:
         ("PatientName", "Yamada*", {2}),
         ("PatientName", "*山田^太郎*", {2}),
         ("PatientName", "*홍^길동*", {3}),
+        ("PatientName", "*小东", {4, 5}),
     ],
 )
 def test_matching(peer: Association, keyword: str, value: str | list[str], expected: set[int]) -> None:
@@ -202,6 +203,13 @@ UNIQUE_KEYS = {
     "SERIES": "SeriesInstanceUID",
     "IMAGE": "SOPInstanceUID",
 }
+
+
+def known_text(instance: Instance, keyword: str) -> str:
+    """The value as pydicom decodes it, apart from the one name that it is known to leave escape sequences in."""
+    if (instance.name, keyword) == ("Chinese, ISO 2022", "PatientName"):
+        return "Zhang^XiaoDong=张^小东"
+    return text(instance.read(), keyword)
 
 
 def text(dataset: Dataset, keyword: str) -> str:
