@@ -8,7 +8,7 @@ from typing import Final
 
 from dicomnet.connection import Connection, ConnectionEvent
 from dicomnet.dimse.command_set import CommandSet
-from dicomnet.dimse.fragments import Dataset
+from dicomnet.dimse.fragments import Buffer, Dataset
 from dicomnet.dimse.messages import Message
 from dicomnet.errors import (
     AssociationAborted,
@@ -49,9 +49,7 @@ class Channel:
         writes = self.connection.send_message(context_id, message, dataset)
         try:
             for buffers in writes:
-                self.transport.send(buffers, self._timeouts.write)
-        except AssociationEnded:
-            raise
+                self._write(buffers)
         except Exception:
             self.abort()
             raise
@@ -60,7 +58,15 @@ class Channel:
         """Write what the protocol has to say by itself."""
         outgoing = self.connection.data_to_send()
         if outgoing:
-            self.transport.send(outgoing, self._timeouts.write)
+            self._write(outgoing)
+
+    def _write(self, buffers: list[Buffer]) -> None:
+        try:
+            self.transport.send(buffers, self._timeouts.write)
+        except AssociationEnded:
+            # A PDU may be half out, and whatever followed it would be read as its rest.
+            self.connection.transport_closed()
+            raise
 
     def abort(
         self, *, source: int = AbortSource.SERVICE_PROVIDER, reason: int = AbortReason.NOT_SPECIFIED
