@@ -176,4 +176,4 @@ def test_abort_in_an_operation() -> None:
         with pytest.raises(AssociationAborted) as raised:
             list(answers)
         assert raised.value.by_peer
-    assert client.journal.of("closed") == [None], "our user ended it, after it was told"
+    assert len(client.journal.of("closed")) == 1
