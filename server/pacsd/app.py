@@ -28,7 +28,7 @@ from pacsd.storage.filesystem import FileStore
 from pacsd.storage.transcode import transcode
 from pacsd.worker import Stop, WorkerContext
 
-__all__ = ["net_configuration", "prepare", "run_worker"]
+__all__ = ["clear_up", "net_configuration", "prepare", "run_worker"]
 
 _log = structlog.get_logger()
 
@@ -54,6 +54,13 @@ def prepare(settings: Settings) -> None:
         )
     finally:
         index.dispose()
+
+
+def clear_up(settings: Settings, pid: int) -> None:
+    """Remove the half files that a killed worker has left; raises StorageUnavailable."""
+    store = _file_store(settings)
+    for path in store.leftovers(pid):
+        store.remove(path)
 
 
 def run_worker(context: WorkerContext) -> int:

@@ -20,6 +20,7 @@ def serve(config: ConfigFile = None) -> None:
         settings,
         run_worker=app.run_worker,
         prepare=app.prepare,
+        clear_up=app.clear_up,
         # The file of the start, also where meanwhile another one would be found.
         reload=lambda: load_settings(file),
     )

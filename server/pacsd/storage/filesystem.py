@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import posixpath
 import secrets
 import threading
 import time
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
@@ -34,6 +35,8 @@ FREE_SPACE_INTERVAL: Final = 1.0
 KNOWN_DIRECTORIES: Final = 100_000
 """Directories remembered as durable; when there are more, the memory starts anew, which costs some syncs."""
 NAME_ATTEMPTS: Final = 10_000
+NOT_BELOW: Final = frozenset({"", ".", ".."})
+"""Parts of a path that could lead out of the root."""
 
 
 class FileStore:
@@ -55,7 +58,10 @@ class FileStore:
         new_checksum(checksum_algorithm)
         self.root = root
         self.sync = sync
+        # Text where it counts: `pathlib` would take as long as the system calls.
+        self._root = str(root)
         self._incoming = root / INCOMING
+        self._incoming_text = str(self._incoming)
         self._min_free_bytes = min_free_bytes
         self._checksum_algorithm = checksum_algorithm
         self._clock = clock
@@ -116,32 +122,34 @@ class FileStore:
                 "to be kept free"
             )
         name = f"{os.getpid()}-{secrets.token_hex(8)}.part"
-        return IncomingFile(self, self._incoming / name, header, self._checksum_algorithm)
+        return IncomingFile(self, f"{self._incoming_text}/{name}", header, self._checksum_algorithm)
 
-    def link(self, source: Path, relative_path: str) -> str:
+    def link(self, source: str, relative_path: str) -> str:
         """Give `source` a second name, `relative_path` or the next free one beside it; returns which.
 
         For `IncomingFile.publish`, which see.
         """
-        target = self._resolve(relative_path)
-        parent, stem, suffix = PurePosixPath(relative_path).parent, target.stem, target.suffix
+        stem, suffix = posixpath.splitext(relative_path)
+        published = relative_path
         with storage_errors("publish an object"):
-            for attempt in range(NAME_ATTEMPTS):
-                name = f"{stem}-{attempt}{suffix}" if attempt else target.name
+            for attempt in range(1, NAME_ATTEMPTS + 1):
                 try:
-                    self._link_once(source, target.with_name(name))
+                    self._link_once(source, published)
                 except FileExistsError:
+                    published = f"{stem}-{attempt}{suffix}"
                     continue
-                return str(parent / name)
+                return published
         raise StorageUnavailable(f"cannot publish an object: {NAME_ATTEMPTS} files have its name already")
 
-    def _link_once(self, source: Path, target: Path) -> None:
+    def _link_once(self, source: str, relative_path: str) -> None:
+        target = self._resolve(relative_path)
         try:
             os.link(source, target)
         except FileNotFoundError:
             # Only now, as most directories are there. Whatever was known of these no longer holds.
-            self._forget(target.parent)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                self._durable.difference_update(_directories(relative_path))
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
             os.link(source, target)
 
     def sync_directories(self, relative_paths: Iterable[str]) -> None:
@@ -153,28 +161,19 @@ class FileStore:
         """
         if not self.sync:
             return
-        parents = {self._resolve(path).parent for path in relative_paths}
-        named = {directory for parent in parents for directory in self._ancestors(parent)}
+        paths = list(relative_paths)
+        named = {directory for path in paths for directory in _directories(path)}
         with self._lock:
-            fresh = {directory for directory in named if str(directory) not in self._durable}
+            fresh = named - self._durable
+        changed = {posixpath.dirname(path) for path in (*paths, *fresh)}
         with storage_errors("make directory entries durable"):
             # Any order does: all of them are durable before this returns.
-            for directory in parents | {directory.parent for directory in fresh}:
-                sync_directory(directory)
+            for directory in changed:
+                sync_directory(self._resolve(directory) if directory else self._root)
         with self._lock:
             if len(self._durable) > KNOWN_DIRECTORIES:
                 self._durable.clear()
-            self._durable.update(map(str, fresh))
-
-    def _ancestors(self, directory: Path) -> Iterator[Path]:
-        """Yield a directory and those above it, the root excluded."""
-        while directory != self.root:
-            yield directory
-            directory = directory.parent
-
-    def _forget(self, directory: Path) -> None:
-        with self._lock:
-            self._durable.difference_update(map(str, self._ancestors(directory)))
+            self._durable.update(fresh)
 
     def open_dataset(self, relative_path: str) -> io.FileIO:
         """Open a stored file for reading, unbuffered, at its beginning; the caller closes it.
@@ -187,7 +186,7 @@ class FileStore:
 
     def remove(self, relative_path: str) -> bool:
         """Remove a file, published or under `incoming/`, and return whether it was there."""
-        path = self._resolve(relative_path)
+        path = Path(self._resolve(relative_path))
         with storage_errors("remove a stored object"):
             try:
                 path.unlink()
@@ -195,15 +194,17 @@ class FileStore:
                 return False
             return True
 
-    def leftovers(self) -> Iterator[str]:
-        """Yield the files under `incoming/`, relative to the root.
+    def leftovers(self, pid: int | None = None) -> Iterator[str]:
+        """Yield the files under `incoming/`, relative to the root; with `pid` those of one process.
 
-        For the time before workers start: afterwards these are objects on their way in.
+        For the time before workers start, or after that process has ended: until then these are objects on
+        their way in.
         """
         with storage_errors("list incoming/"):
             names = sorted(entry.name for entry in os.scandir(self._incoming) if not entry.is_dir())
         for name in names:
-            yield f"{INCOMING}/{name}"
+            if pid is None or name.startswith(f"{pid}-"):
+                yield f"{INCOMING}/{name}"
 
     def published(self, since: datetime | None = None) -> Iterator[str]:
         """Yield the published files, relative to the root and ordered by date; `since` leaves out days before it."""
@@ -242,9 +243,14 @@ class FileStore:
             (self.root / SWEPT).touch()
             os.utime(self.root / SWEPT, (began.timestamp(), began.timestamp()))
 
-    def _resolve(self, relative_path: str) -> Path:
+    def _resolve(self, relative_path: str) -> str:
         """Return the path below the root; raises `ValueError` for one that could lead out of it."""
-        parts = relative_path.split("/")
-        if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        if "\0" in relative_path or not NOT_BELOW.isdisjoint(relative_path.split("/")):
             raise ValueError("not a path of a file relative to the storage root")
-        return self.root.joinpath(*parts)
+        return f"{self._root}/{relative_path}"
+
+
+def _directories(relative_path: str) -> list[str]:
+    """Return the directories that lead to a file, the root excluded."""
+    parts = relative_path.split("/")[:-1]
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
