@@ -62,9 +62,9 @@ class Archive:
         return next(instance for instance in self.instances if instance.name == name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def destinations() -> Iterator[Destinations]:
-    """Run the pynetdicom destinations for the session."""
+    """Run the pynetdicom destinations for the tier."""
     with ExitStack() as running:
         sink = running.enter_context(scp.destination("SINK"))
         narrow = running.enter_context(scp.destination("NARROW", scp.NARROW))
@@ -92,7 +92,7 @@ def storescp(destinations: Destinations, tmp_path: Path) -> Iterator[Path]:
         yield running.folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pacsd_server(
     tmp_path_factory: pytest.TempPathFactory, destinations: Destinations
 ) -> Iterator[PacsdServer]:
@@ -113,7 +113,7 @@ def pacsd_server(
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def archive(pacsd_server: PacsdServer, tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """The server, with every corpus instance sent to it once."""
     instances = bundled_instances() + constructed_instances()
