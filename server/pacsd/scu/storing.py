@@ -1,0 +1,80 @@
+"""C-STORE requests for instances in files: as they are where the peer takes that, else decompressed or re-encoded."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from dicomnet import CStoreResponse, DicomNet, LocalProtocolError, fragment_length
+from pacsd.errors import StorageUnavailable
+from pacsd.model import StoredInstance
+
+__all__ = ["StoreRequester", "Transcode"]
+
+Transcode = Callable[[io.FileIO, Collection[str]], tuple[str, bytes]]
+"""From a DICOM file and the acceptable transfer syntaxes to the one chosen and the data set in it."""
+
+_CHUNK_LENGTH: Final = 262144
+
+
+class StoreRequester:
+    """Sends instances over one association; `move_originator` is who asked for it, and its message ID."""
+
+    def __init__(
+        self,
+        net: DicomNet,
+        transcode: Transcode,
+        *,
+        priority: int = 0,
+        move_originator: tuple[str, int] | None = None,
+    ) -> None:
+        self._net = net
+        self._transcode = transcode
+        self._priority = priority
+        self._move_originator = move_originator
+        self._buffers: tuple[memoryview, memoryview] | None = None
+
+    def store(self, instance: StoredInstance, file: io.FileIO) -> CStoreResponse:
+        """Send one instance from its opened file and return the peer's verdict.
+
+        Raises LocalProtocolError where no context fits, TranscodingFailed, and StorageUnavailable or OSError where
+        the file cannot be read, upon which the association is aborted; AssociationEnded where it is gone.
+        """
+        association = self._net.association
+        contexts = association.contexts_of(instance.sop_class_uid) if association else []
+        by_syntax = {context.transfer_syntax: context for context in contexts}
+        if not by_syntax:
+            raise LocalProtocolError(f"the peer accepted no context for SOP class {instance.sop_class_uid}")
+        context = by_syntax.get(instance.transfer_syntax_uid)
+        dataset: bytes | Iterator[memoryview]
+        if context is not None:
+            dataset = self._fragments(file, instance)
+        else:
+            syntax, dataset = self._transcode(file, by_syntax.keys())
+            context = by_syntax[syntax]
+        return self._net.c_store(
+            context,
+            instance.sop_instance_uid,
+            dataset,
+            priority=self._priority,
+            move_originator=self._move_originator,
+        )
+
+    def _fragments(self, file: io.FileIO, instance: StoredInstance) -> Iterator[memoryview]:
+        """Yield the data set in pieces of whole PDVs, from two buffers in turn: one is sent, one is read."""
+        association = self._net.association
+        pdv = fragment_length(association.maximum_length_to_send if association else 0)
+        chunk = max(1, _CHUNK_LENGTH // pdv) * pdv
+        if self._buffers is None:
+            self._buffers = (memoryview(bytearray(chunk)), memoryview(bytearray(chunk)))
+        buffers = self._buffers
+        position, turn = instance.dataset_offset, 0
+        while position < instance.size:
+            count = os.preadv(file.fileno(), [buffers[turn][: instance.size - position]], position)
+            if count == 0:
+                raise StorageUnavailable(f"a stored file ends at {position} of {instance.size} bytes")
+            yield buffers[turn][:count]
+            position += count
+            turn = 1 - turn
