@@ -44,7 +44,7 @@ def storage_errors(action: str) -> Iterator[None]:
         raise StorageUnavailable(f"cannot {action}: {reason}" + (f"; {advice}" if advice else "")) from error
 
 
-def sync_directory(path: Path) -> None:
+def sync_directory(path: Path | str) -> None:
     """Make a directory's entries durable; raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

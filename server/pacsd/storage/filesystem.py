@@ -162,6 +162,8 @@ class FileStore:
         if not self.sync:
             return
         paths = list(relative_paths)
+        for path in paths:
+            self._resolve(path)
         named = {directory for path in paths for directory in _directories(path)}
         with self._lock:
             fresh = named - self._durable

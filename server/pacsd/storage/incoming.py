@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from pacsd.errors import PacsdError, StorageUnavailable
@@ -12,7 +13,6 @@ from pacsd.storage.disk import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import TracebackType
 
     from pacsd.storage.filesystem import FileStore
@@ -36,7 +36,7 @@ class IncomingFile:
     as after a failed write or sync nobody knows what it holds. Using it further raises `ValueError`.
     """
 
-    def __init__(self, store: FileStore, path: Path, header: bytes, algorithm: str) -> None:
+    def __init__(self, store: FileStore, path: str, header: bytes, algorithm: str) -> None:
         self._store = store
         self._path = path
         self._header_length = len(header)
@@ -126,7 +126,7 @@ class IncomingFile:
             try:
                 os.close(self._descriptor)
             finally:
-                self._path.unlink(missing_ok=True)
+                Path(self._path).unlink(missing_ok=True)
 
     @contextmanager
     def _giving_up(self, action: str) -> Iterator[None]:

@@ -291,7 +291,7 @@ def test_every_new_directory_is_synced_with_its_parents_once(
     synced: list[str] = []
     monkeypatch.setattr(
         "pacsd.storage.filesystem.sync_directory",
-        lambda path: synced.append(str(path.relative_to(store.root))),
+        lambda path: synced.append(str(Path(path).relative_to(store.root))),
     )
     store.sync_directories([put(store, b"1"), put(store, b"2", "2024/02/29/1.2/1.2.4/5.dcm")])
     assert sorted(synced) == [
