@@ -56,10 +56,13 @@ _OWNERS: Final = (
     .join_from(studies, patients, studies.c.patient_row_id == patients.c.id)
     .where(studies.c.study_instance_uid.in_(bindparam("uids", expanding=True)))
     .order_by(studies.c.id)
-    .with_for_update(of=studies)
 )
 _MOVE_STUDY: Final = (
-    update(studies).where(studies.c.id == bindparam("row")).values(patient_row_id=bindparam("owner"))
+    update(studies)
+    # Unless another process was quicker to move it: then its key isn't found under this patient, see
+    # `LevelRows`.
+    .where(studies.c.id == bindparam("row"), studies.c.patient_row_id == bindparam("owner_before"))
+    .values(patient_row_id=bindparam("owner"))
 )
 
 _PATIENTS: Final = LevelRows(QueryLevel.PATIENT, patients, patients.c.patient_key)
@@ -154,6 +157,13 @@ def _move_studies(
     moved = [row for row in owners if owner_of[row.study_instance_uid] != row.patient_key]
     if not moved:
         return
-    moves = [{"row": row.id, "owner": patient_ids[owner_of[row.study_instance_uid], None]} for row in moved]
+    moves = [
+        {
+            "row": row.id,
+            "owner": patient_ids[owner_of[row.study_instance_uid], None],
+            "owner_before": row.owner_id,
+        }
+        for row in moved
+    ]
     connection.execute(_MOVE_STUDY, moves)
     remove_patients_without_studies(connection, {row.owner_id for row in moved})

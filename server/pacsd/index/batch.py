@@ -42,7 +42,7 @@ _KEPT: Final = (
     .where(instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
     .order_by(instances.c.id)
     # Nobody else may replace what this transaction decides by (SQLite has but one writer and ignores it).
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _INSERT: Final = {
     "sqlite": sqlite.insert(instances).on_conflict_do_nothing(index_elements=["sop_instance_uid"]),

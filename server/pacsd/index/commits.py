@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commit"]
 
-_ATTEMPTS: Final = 10
+_ATTEMPTS: Final = 40
 """Of one batch against other processes' commits; each attempt sees what overtook the one before."""
 
 _PASSING: Final = frozenset({"40001", "40P01", "23503"})

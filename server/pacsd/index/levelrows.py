@@ -14,7 +14,7 @@ from pacsd.index.tables import MOST_PARAMETERS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Column, Connection, Table
+    from sqlalchemy import Column, Connection, Select, Table
 
     from pacsd.model import QueryLevel
 
@@ -44,11 +44,10 @@ class LevelRows:
         if parent is not None:
             wanted.append(parent.label("parent"))
         self._select = (
-            select(*wanted)
-            .where(natural_key.in_(bindparam("keys", expanding=True)))
-            .order_by(table.c.id)
-            .with_for_update()
+            select(*wanted).where(natural_key.in_(bindparam("keys", expanding=True))).order_by(table.c.id)
         )
+        # Against other updates, but not against rows that refer to it (SQLite has one writer and ignores it).
+        self._select_to_change = self._select.with_for_update(key_share=True)
         self._insert = {
             "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
             "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
@@ -62,23 +61,28 @@ class LevelRows:
 
         Raises `OvertakenError` if another process has meanwhile put a key under another parent.
         """
-        found = self._read(connection, headers)
+        found = self._read(connection, self._select, headers)
         missing = sorted(set(headers) - set(found), key=lambda key: key[0])
         if missing:
             self._add(connection, missing, headers)
-            found = self._read(connection, headers)
+            found = self._read(connection, self._select, headers)
             if not set(headers) <= set(found):
                 raise OvertakenError
-        self._merge(connection, found, headers)
+        # Only now are rows locked: who holds a lock while it waits for an insert may wait in a circle.
+        changed = {
+            key: header for key, header in headers.items() if not header.items() <= found[key][1].items()
+        }
+        if changed:
+            self._merge(connection, changed)
         return {key: found[key][0] for key in headers}
 
     def _read(
-        self, connection: Connection, headers: Mapping[tuple[str, Parent], Header]
+        self, connection: Connection, statement: Select[Any], headers: Mapping[tuple[str, Parent], Header]
     ) -> dict[tuple[str, Any], tuple[int, Header]]:
         found = {}
         keys = sorted({key for key, _parent in headers})
         for start in range(0, len(keys), MOST_PARAMETERS):
-            for row in connection.execute(self._select, {"keys": keys[start : start + MOST_PARAMETERS]}):
+            for row in connection.execute(statement, {"keys": keys[start : start + MOST_PARAMETERS]}):
                 parent = None if self._parent is None else row.parent
                 found[row.natural_key, parent] = (row.id, json.loads(row.header))
         return found
@@ -97,16 +101,10 @@ class LevelRows:
             rows.append(row)
         connection.execute(self._insert[connection.dialect.name], rows)
 
-    def _merge(
-        self,
-        connection: Connection,
-        found: Mapping[tuple[str, Any], tuple[int, Header]],
-        headers: Mapping[tuple[str, Parent], Header],
-    ) -> None:
+    def _merge(self, connection: Connection, headers: Mapping[tuple[str, Parent], Header]) -> None:
         changes = []
-        for key, header in headers.items():
-            row_id, stored = found[key]
-            if not header.items() <= stored.items():
-                changes.append({"row": row_id, **columns_of(self._level, {**stored, **header})})
+        for key, (row_id, stored) in self._read(connection, self._select_to_change, headers).items():
+            if key in headers:
+                changes.append({"row": row_id, **columns_of(self._level, {**stored, **headers[key]})})
         if changes:
-            connection.execute(self._update, sorted(changes, key=lambda change: int(change["row"])))
+            connection.execute(self._update, changes)
