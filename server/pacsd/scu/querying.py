@@ -1,0 +1,61 @@
+"""C-FIND as SCU (PS3.4 §C.4.1): asking, and reading the matches as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from types import MappingProxyType
+from typing import Final, cast
+
+from dicomnet import CFindResponse, DicomNet, StatusClass
+from pacsd.identifier import NATIVE_TRANSFER_SYNTAXES, Element, Identifier, read_identifier, write_identifier
+from pacsd.model import QueryLevel, QueryModel
+from pacsd.scu.keys import level_element
+from pacsd.scu.outgoing import AbstractAndTransferSyntaxes
+from pacsd.scu.verdicts import RequestFailed, verdict
+
+__all__ = ["FIND_SOP_CLASSES", "find", "query_proposals"]
+
+FIND_SOP_CLASSES: Final[Mapping[QueryModel, str]] = MappingProxyType(
+    {
+        QueryModel.PATIENT_ROOT: "1.2.840.10008.5.1.4.1.2.1.1",
+        QueryModel.STUDY_ROOT: "1.2.840.10008.5.1.4.1.2.2.1",
+    }
+)
+
+
+def query_proposals(sop_class_uid: str) -> list[AbstractAndTransferSyntaxes]:
+    """Return what to propose for a query or retrieve: its SOP class in the syntaxes that identifiers can have."""
+    return [(sop_class_uid, NATIVE_TRANSFER_SYNTAXES)]
+
+
+def find(
+    net: DicomNet,
+    model: QueryModel,
+    level: QueryLevel,
+    keys: Iterable[Element],
+    *,
+    limit: int | None = None,
+) -> Iterator[Identifier]:
+    """Yield the matches of a query; after `limit` of them the rest are cancelled (C-CANCEL).
+
+    Raises RequestFailed where the peer refuses or breaks off, IdentifierInvalid for a match that is no data set, and
+    what `DicomNet.c_find` does.
+    """
+    context = net.context_for(FIND_SOP_CLASSES[model])
+    identifier = write_identifier([level_element(level), *keys], context.transfer_syntax)
+    responses = cast(
+        "Generator[tuple[CFindResponse, bytes | None], None, None]", net.c_find(context, identifier)
+    )
+    count = 0
+    with closing(responses):
+        for response, data in responses:
+            if response.status_class is StatusClass.PENDING:
+                if data is None:
+                    raise RequestFailed("C-FIND: the peer sent a match without an identifier")
+                yield read_identifier(data, context.transfer_syntax)
+                count += 1
+                if count == limit:
+                    return
+            elif response.status_class not in (StatusClass.SUCCESS, StatusClass.WARNING):
+                raise RequestFailed(f"C-FIND: {verdict(response)}")
