@@ -12,7 +12,13 @@ import typer
 import pacsd
 from pacsd.cli import database
 from pacsd.cli.configuration import check_config
+from pacsd.cli.echo import echo
+from pacsd.cli.find import find
+from pacsd.cli.get import get
+from pacsd.cli.move import move
+from pacsd.cli.send import send
 from pacsd.cli.serve import serve
+from pacsd.cli.terminal import note
 from pacsd.errors import ConfigurationError, PacsdError
 
 __all__ = ["app", "main"]
@@ -31,6 +37,11 @@ app = typer.Typer(
 app.command("serve")(serve)
 app.command("check-config")(check_config)
 app.add_typer(database.commands, name="db")
+app.command("echo")(echo)
+app.command("send")(send)
+app.command("find")(find)
+app.command("get")(get)
+app.command("move")(move)
 
 
 def main() -> NoReturn:
@@ -45,7 +56,8 @@ def main() -> NoReturn:
 
 
 def _fail(error: PacsdError, status: int) -> NoReturn:
-    typer.echo(str(error), err=True)
+    for line in str(error).split("\n"):
+        note(line)
     sys.exit(status)
 
 

@@ -1,0 +1,64 @@
+"""`pacsd move`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pacsd.cli.find import Keys
+from pacsd.cli.options import ConfigFile
+from pacsd.cli.peer import Called, Calling, Host, PeerName, Port, Timeout, ae_title, call_to
+from pacsd.cli.retrieve import RetrieveLevel, RetrieveModel, counted, following, note_failed, selection
+from pacsd.cli.terminal import say
+
+__all__ = ["move"]
+
+
+def move(
+    host: Host = None,
+    port: Port = None,
+    *,
+    destination: Annotated[
+        str,
+        typer.Option(
+            "--destination",
+            metavar="AE",
+            callback=ae_title,
+            help="Whom the peer shall send to; it must know it.",
+        ),
+    ],
+    key: Keys = [],  # noqa: B006 - typer reads it and never changes it
+    level: RetrieveLevel = None,
+    model: RetrieveModel = None,
+    calling: Calling = None,
+    called: Called = None,
+    peer: PeerName = None,
+    timeout: Timeout = None,
+    config: ConfigFile = None,
+) -> None:
+    """Have a peer send what the unique keys select to a third (C-MOVE); exit status 1 if any of it failed."""
+    # Here and not above: no other command should have to wait for it.
+    from dicomnet import DicomNet  # noqa: PLC0415
+    from pacsd.scu.association import association  # noqa: PLC0415
+    from pacsd.scu.querying import query_proposals  # noqa: PLC0415
+    from pacsd.scu.retrieving import MOVE_SOP_CLASSES  # noqa: PLC0415
+    from pacsd.scu.retrieving import move as move_to  # noqa: PLC0415
+
+    call = call_to(host, port, peer=peer, calling=calling, called=called, timeout=timeout, config=config)
+    query_model, query_level, keys = selection(key, model, level)
+    with (
+        association(
+            DicomNet(call.configuration),
+            call.peer,
+            query_proposals(MOVE_SOP_CLASSES[query_model]),
+            calling_ae_title=call.calling_ae_title,
+        ) as net,
+        following() as follow,
+    ):
+        retrieved = move_to(net, query_model, query_level, keys, destination=destination, on_pending=follow)
+    note_failed(retrieved)
+    said = counted(retrieved.counts)
+    say(f"C-MOVE: {retrieved.verdict}" + (f": {said}" if said else ""))
+    if not retrieved.is_complete:
+        raise typer.Exit(1)

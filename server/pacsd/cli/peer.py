@@ -1,0 +1,152 @@
+"""Whom a command calls and under which AE titles: options that echo, send, find, get and move share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dicomnet import NetConfiguration
+    from pacsd.scu.peer import Peer
+
+__all__ = [
+    "Call",
+    "Called",
+    "Calling",
+    "Host",
+    "PeerName",
+    "Port",
+    "Timeout",
+    "ae_title",
+    "call_to",
+    "port_number",
+]
+
+DEFAULT_AE_TITLE = "PACSD"
+
+
+def ae_title(value: str | None) -> str | None:
+    """Check an AE title as the configuration does; raises typer.BadParameter."""
+    if value is None:
+        return None
+    # Here and not above: no command should have to wait for what another needs.
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
+
+    from pacsd.settings import AeTitle  # noqa: PLC0415
+
+    try:
+        return str(TypeAdapter(AeTitle).validate_python(value))
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+def port_number(value: str) -> int:
+    """Read a TCP port; raises typer.BadParameter."""
+    if value.isdecimal() and value.isascii() and 1 <= int(value) <= 65535:
+        return int(value)
+    raise typer.BadParameter(f"{value!r} is no port; write a number from 1 to 65535")
+
+
+Host = Annotated[
+    str | None, typer.Argument(metavar="HOST", help="Host name or address, unless --peer is given.")
+]
+Port = Annotated[str | None, typer.Argument(metavar="PORT", help="TCP port, unless --peer is given.")]
+Calling = Annotated[
+    str | None,
+    typer.Option(
+        "--calling",
+        "--aet",
+        metavar="AE",
+        callback=ae_title,
+        help=f"Our AE title; without it {DEFAULT_AE_TITLE}, or with --peer the configuration's dicom.ae_title.",
+    ),
+]
+Called = Annotated[
+    str | None,
+    typer.Option(
+        "--called",
+        metavar="AE",
+        callback=ae_title,
+        help=f"The peer's AE title; without it {DEFAULT_AE_TITLE}, or the name that --peer gives.",
+    ),
+]
+PeerName = Annotated[
+    str | None,
+    typer.Option("--peer", metavar="AE", help="A [[peer]] of the configuration, instead of HOST and PORT."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=0.001,
+        help="How long the peer may take to answer a request; without it 60, or the configuration's with --peer.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A peer, what we are called there, and how we call it."""
+
+    peer: Peer
+    calling_ae_title: str
+    configuration: NetConfiguration
+
+
+def call_to(
+    host: str | None,
+    port: str | None,
+    *,
+    peer: str | None,
+    calling: str | None,
+    called: str | None,
+    timeout: float | None,
+    config: Path | None,
+) -> Call:
+    """Put the options together; raises typer.BadParameter, and ConfigurationError where --peer needs the file.
+
+    The configuration is read for --peer alone, so that a wrong one stands in nobody else's way.
+    """
+    from dataclasses import replace  # noqa: PLC0415
+
+    from dicomnet import NetConfiguration  # noqa: PLC0415
+    from pacsd.scu.peer import Peer  # noqa: PLC0415
+
+    if peer is not None:
+        if host is not None:
+            raise typer.BadParameter("give either HOST and PORT or --peer, not both")
+        call = _configured(peer, called, calling, config)
+    elif host is None or port is None:
+        raise typer.BadParameter("give HOST and PORT, or --peer with the AE title of a configured [[peer]]")
+    else:
+        address = Peer(called or DEFAULT_AE_TITLE, host, port_number(port))
+        call = Call(address, calling or DEFAULT_AE_TITLE, NetConfiguration())
+    if timeout is None:
+        return call
+    timeouts = replace(call.configuration.timeouts, dimse=timeout)
+    return replace(call, configuration=replace(call.configuration, timeouts=timeouts))
+
+
+def _configured(name: str, called: str | None, calling: str | None, config: Path | None) -> Call:
+    from dicomnet import NetConfiguration, Timeouts  # noqa: PLC0415
+    from pacsd.errors import ConfigurationError  # noqa: PLC0415
+    from pacsd.scu.peer import Peer  # noqa: PLC0415
+    from pacsd.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings(config)
+    known = settings.find_peer(name.strip(" "))
+    if known is None:
+        titles = ", ".join(entry.ae_title for entry in settings.peer) or "none"
+        raise ConfigurationError(f"no [[peer]] has the AE title {name}; configured: {titles}")
+    return Call(
+        Peer(called or known.ae_title, known.host, known.port),
+        calling or settings.dicom.ae_title,
+        NetConfiguration(
+            maximum_length=settings.dicom.max_pdu_length,
+            timeouts=Timeouts(**settings.dicom.timeouts.model_dump()),
+        ),
+    )
