@@ -167,8 +167,11 @@ class DicomNet(Requests):
             self._await_association_request(channel)
             while channel.connection.is_associated:
                 self._dispatch(channel.next_event(idle=True))
-        except AssociationReleased:
-            self._answer_release(State.AWAITING_LOCAL_RELEASE_RESPONSE)
+        except AssociationReleased as released:
+            if channel.connection.state is State.DATA_TRANSFER:
+                error = released  # another association's
+            else:
+                self.release()
         except AssociationEnded as ended:
             error = ended
         except Exception as unexpected:
@@ -232,16 +235,20 @@ class DicomNet(Requests):
         return association
 
     def release(self) -> None:
-        """End the association in order and close the connection; an association that is gone is no error."""
-        channel = self._channel
+        """End the association in order and close the connection; an association that is gone is no error.
+
+        Where the peer has asked for the end already, it gets its answer.
+        """
         error: AssociationEnded | None = None
-        if channel is not None and channel.connection.state is State.DATA_TRANSFER:
-            try:
-                channel.connection.request_release()
-                channel.flush()
-                self._await_release_response(channel)
-            except AssociationEnded as ended:
-                error = ended
+        try:
+            if self._channel is not None and self._channel.connection.state is State.DATA_TRANSFER:
+                self._channel.connection.request_release()
+                self._channel.flush()
+                self._await_release_response(self._channel)
+            else:
+                self._answer_release(State.AWAITING_LOCAL_RELEASE_RESPONSE)
+        except AssociationEnded as ended:
+            error = ended
         self._shut(error)
 
     def _await_release_response(self, channel: Channel) -> None:
