@@ -1,26 +1,24 @@
-"""Identifiers of queries and retrieves: data sets in the four native encodings, from and to text by keyword.
+"""Identifiers of queries and retrieves: data sets in the three native encodings, from and to text by keyword.
 
-Incoming ones go through pydicom. Answers are written here, because a C-FIND writes thousands of them: flat data
-sets of short texts, one `Struct` a header.
+pydicom takes incoming ones apart, and their values are decoded as those in the index are. Answers are written
+here, because a C-FIND writes thousands of them: flat data sets of short texts, one `Struct` a header.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from pydicom import Dataset
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.errors import BytesLengthException
-from pydicom.filereader import read_dataset
-from pydicom.multival import MultiValue
-from pydicom.valuerep import PersonName
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.filereader import data_element_generator
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.storage.charsets import choose_character_set, encode_text
+from pacsd.storage.charsets import choose_character_set, decode_value, encode_text
+from pacsd.storage.encodings import LONG_VRS, SHORT_VRS
+from pacsd.storage.header import verify_complete
 
 __all__ = ["NATIVE_TRANSFER_SYNTAXES", "Element", "Identifier", "read_identifier", "write_identifier"]
 
@@ -36,7 +34,12 @@ NATIVE_TRANSFER_SYNTAXES: Final = (
 
 _LONG_FORM: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _NUMBERS: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
+_NOT_TEXT: Final = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
+_FIRST_GROUP: Final = 0x0008
+"""Below are commands and file meta information, which are none of a data set's."""
+_LONGEST_VALUE: Final = 1024
+"""Bytes of a single value: no key needs more, and what is decoded is remembered for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,38 +75,64 @@ class Identifier:
 
 
 def read_identifier(data: bytes, transfer_syntax_uid: str) -> Identifier:
-    """Return what an identifier asks for; raises IdentifierInvalid where it is no data set."""
+    """Return what an identifier asks for; raises IdentifierInvalid where it is no data set, or not a whole one.
+
+    Half a key would ask for something else. Whether a value is one of its VR is not looked at here.
+    """
     try:
-        dataset = read_dataset(
-            io.BytesIO(data),
+        verify_complete(data, transfer_syntax_uid)
+        raw_values = _raw_values(data, transfer_syntax_uid)
+    except Exception as error:  # of pydicom's reader, which documents none
+        raise IdentifierInvalid("the identifier is not a readable data set") from error
+    _, raw_character_set = raw_values.pop(_SPECIFIC_CHARACTER_SET, ("CS", b""))
+    character_set = _text(_SPECIFIC_CHARACTER_SET, "CS", raw_character_set, "", big_endian=False)
+    big_endian = transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN
+    elements = tuple(
+        Element(tag, vr, _text(tag, vr, raw, character_set, big_endian=big_endian))
+        for tag, (vr, raw) in raw_values.items()
+    )
+    return Identifier(elements, character_set or None)
+
+
+def _raw_values(data: bytes, transfer_syntax_uid: str) -> dict[int, tuple[str, bytes]]:
+    """Return VR and undecoded value by tag, in ascending order; without group lengths and file meta information."""
+    stream = io.BytesIO(data)
+    elements = {
+        int(element.tag): (_vr(int(element.tag), str(element.VR or "")), element.value)
+        for element in data_element_generator(
+            stream,
             is_implicit_VR=transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN,
             is_little_endian=transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN,
         )
-        character_set = dataset.get("SpecificCharacterSet")
-        dataset.decode()
-        elements = tuple(_elements(dataset))
-    except (
-        ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OSError, LookupError, OverflowError,
-        struct.error, BytesLengthException, RecursionError,
-    ) as error:  # fmt: skip
-        raise IdentifierInvalid("the identifier is not a readable data set") from error
-    return Identifier(elements, _joined(character_set) or None)
+        if element.tag.element != 0 and element.tag.group >= _FIRST_GROUP
+    }
+    if stream.read(1):
+        raise ValueError("a delimitation item outside of any sequence")
+    return {
+        tag: (vr, value if isinstance(value, bytes) else b"") for tag, (vr, value) in sorted(elements.items())
+    }
 
 
-def _elements(dataset: Dataset) -> Iterator[Element]:
-    for element in dataset:
-        if element.tag.element != 0 and element.tag != _SPECIFIC_CHARACTER_SET:
-            yield Element(int(element.tag), str(element.VR), _joined(element.value))
+def _vr(tag: int, vr: str) -> str:
+    """Return an element's VR, or the data dictionary's where it has none; of several, as in "US or SS", the first."""
+    if vr in ("", "UN"):
+        vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
+    vr = vr.partition(" ")[0]
+    return vr if vr.encode() in SHORT_VRS or vr.encode() in LONG_VRS else "UN"
 
 
-def _joined(value: Any) -> str:
-    if value is None or isinstance(value, bytes):
+def _text(tag: int, vr: str, raw: bytes, character_set: str, *, big_endian: bool) -> str:
+    if vr in _NOT_TEXT:
         return ""
-    if isinstance(value, MultiValue | list | tuple):
-        return "\\".join(_joined(item) for item in value if not isinstance(item, Dataset))
-    if isinstance(value, PersonName):
-        return "=".join(value.components).rstrip("=")
-    return str(value)
+    if len(raw) <= _LONGEST_VALUE:
+        return decode_value(vr, raw, character_set, big_endian=big_endian)
+    values = raw.split(b"\\")  # a list of UIDs may be long
+    longest = max(map(len, values))
+    if vr in _NUMBERS or longest > _LONGEST_VALUE:
+        raise IdentifierInvalid(
+            f"a value of {longest} bytes, {_LONGEST_VALUE} are the most", keywords=(keyword_for_tag(tag),)
+        )
+    return "\\".join(decode_value(vr, value, character_set) for value in values)
 
 
 def write_identifier(
@@ -127,19 +156,24 @@ def write_identifier(
 
 
 def _value(element: Element, character_set: str | None, order: str) -> bytes:
-    if not element.value or element.vr in ("SQ", "UN") or element.vr.startswith("O"):
+    if not element.value or element.vr in _NOT_TEXT:
         return b""
     number = _NUMBERS.get(element.vr)
     if number is not None:
-        convert = float if element.vr in ("FL", "FD") else int
-        values = [convert(value) for value in element.value.split("\\")]
-        return struct.pack(f"{order}{len(values)}{number}", *values)
-    if element.vr == "AT":
-        return b""
+        return _numbers(element, order + number)
     encoded = encode_text(element.value, character_set, element.vr)
     if len(encoded) % 2:
         encoded += b"\0" if element.vr == "UI" else b" "
     return encoded
+
+
+def _numbers(element: Element, number: str) -> bytes:
+    """Return binary numbers; nothing where one is none of its VR, as no value is better than a wrong one."""
+    convert = float if element.vr in ("FL", "FD") else int
+    try:
+        return b"".join(struct.pack(number, convert(value)) for value in element.value.split("\\"))
+    except (ValueError, OverflowError, struct.error):
+        return b""
 
 
 def _write_implicit(element: Element, character_set: str | None) -> bytes:
@@ -152,8 +186,8 @@ def _write_explicit(element: Element, character_set: str | None, order: str = "<
     group, number, vr = element.tag >> 16, element.tag & 0xFFFF, element.vr.encode("ascii")
     if element.vr in _LONG_FORM:
         return struct.pack(f"{order}HH2sHI", group, number, vr, 0, len(value)) + value
-    if len(value) > 0xFFFF:
-        value = value[:0xFFFE]
+    if len(value) > 0xFFFF:  # no value is better than half of one
+        value = b""
     return struct.pack(f"{order}HH2sH", group, number, vr, len(value)) + value
 
 
