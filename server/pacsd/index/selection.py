@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select
 
 from pacsd.errors import IdentifierInvalid
+from pacsd.index.hierarchy import UNIQUE_KEYS, depth
 from pacsd.index.normalization import text
 from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, studies
 from pacsd.model import QueryLevel, QueryModel, StoredInstance
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["by_sop_instance_uid", "checked_keys", "count", "locate"]
 
-_UNIQUE_KEYS: Final = (
-    (QueryLevel.PATIENT, "PatientID"),
-    (QueryLevel.STUDY, "StudyInstanceUID"),
-    (QueryLevel.SERIES, "SeriesInstanceUID"),
-    (QueryLevel.IMAGE, "SOPInstanceUID"),
-)
 _COLUMNS: Final = {
     "PatientID": patients.c.patient_id,
     "StudyInstanceUID": studies.c.study_instance_uid,
@@ -66,17 +61,16 @@ def checked_keys(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
                 "the Study Root model has no PATIENT level", keywords=("QueryRetrieveLevel",)
             )
         del keys["PatientID"]
-    levels = list(QueryLevel)
-    for level, keyword in _UNIQUE_KEYS:
+    for level, keyword in UNIQUE_KEYS.items():
         if keyword not in keys:
             continue
-        depth = levels.index(level) - levels.index(selection.level)
-        if depth > 0:
+        below = depth(level) - depth(selection.level)
+        if below > 0:
             if keys.pop(keyword):
                 raise IdentifierInvalid(f"{keyword} is a key below the level", keywords=(keyword,))
         elif not keys[keyword]:
             raise IdentifierInvalid(f"{keyword} is missing", keywords=(keyword,))
-        elif len(keys[keyword]) > 1 and (depth < 0 or keyword == "PatientID"):
+        elif len(keys[keyword]) > 1 and (below < 0 or keyword == "PatientID"):
             raise IdentifierInvalid(f"{keyword} must have a single value", keywords=(keyword,))
     return keys
 
