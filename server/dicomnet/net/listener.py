@@ -71,7 +71,7 @@ class Listener:
             self._pause()
             return
         peer_address = (str(address[0]), int(address[1])) if address else ("local", 0)
-        client = self._net.on_accept(peer_address)
+        client = self._ask_for(peer_address)
         if client is None:
             connected.close()
             return
@@ -81,6 +81,14 @@ class Listener:
             _LOG.error("cannot serve a connection: %s", error)
             connected.close()
             self._pause()
+
+    def _ask_for(self, peer_address: tuple[str, int]) -> DicomNet | None:
+        try:
+            return self._net.on_accept(peer_address)
+        except Exception:
+            # One connection is lost by it; without this thread it would be all that are to come.
+            _LOG.exception("on_accept failed unexpectedly; a connection is refused")
+            return None
 
     def _start_worker(
         self, client: DicomNet, connected: socket.socket, peer_address: tuple[str, int]
