@@ -71,6 +71,7 @@ class DicomNet(Requests):
         """The listener that accepted this connection."""
         self.peer_address: tuple[str, int] | None = None
         self._channel: Channel | None = None
+        self._is_closing = False
         self._listener: Listener | None = None
         self._association: NegotiatedAssociation | None = None
         self._dataset: ReceivedDataset | None = None
@@ -282,15 +283,21 @@ class DicomNet(Requests):
             channel.transport.interrupt()
 
     def _shut(self, error: Exception | None) -> None:
-        """Close the connection and say so, exactly once."""
+        """Close the connection and say so, exactly once, whatever the notes of it come to."""
         channel = self._channel
-        if channel is None:
+        if channel is None or self._is_closing:
             return
-        channel.close()
-        if isinstance(error, AssociationAborted) and error.by_peer:
-            self.on_receive_abort(error.source, error.reason)
-        self.on_close(error)
-        self._channel = None
+        self._is_closing = True
+        try:
+            channel.close()
+            if isinstance(error, AssociationAborted) and error.by_peer:
+                self.on_receive_abort(error.source, error.reason)
+        finally:
+            try:
+                self.on_close(error)
+            finally:
+                self._channel = None
+                self._is_closing = False
 
     def __enter__(self) -> Self:
         return self

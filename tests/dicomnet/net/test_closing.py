@@ -1,0 +1,121 @@
+"""The end of a connection is told once, whatever happens (PS3.8 §9.1)."""
+
+from __future__ import annotations
+
+import pytest
+from tests.dicomnet.net.gate import Gate, in_background
+from tests.dicomnet.net.nets import CONFIGURATION, WITHIN, Net, ask_for, associated, ended_with, serving
+from tests.dicomnet.pair import VERIFICATION
+
+from dicomnet import (
+    AssociationAborted,
+    ConnectionLost,
+    LocalProtocolError,
+)
+
+
+def test_interrupt_ends_waiting_from_another_thread() -> None:
+    server, client = Gate(), Net()
+    with serving(server) as address:
+        client.connect(*address)
+        client.associate(ask_for())
+        ended: list[Exception] = []
+
+        def echo() -> None:
+            try:
+                client.c_echo()
+            except ConnectionLost as error:
+                ended.append(error)
+
+        waiting = in_background(echo)
+        server.journal.wait_for("echo")
+        client.interrupt()
+        waiting.join(WITHIN)
+        assert [type(error) for error in ended] == [ConnectionLost]
+        client.close()
+        server.let.set()
+    assert len(client.journal.of("closed")) == 1
+
+
+def test_leaving_with_an_error_aborts() -> None:
+    server, client = Net(), Net()
+
+    def fail() -> None:
+        with associated(client, address):
+            raise ValueError("changed my mind")
+
+    with serving(server) as address:
+        with pytest.raises(ValueError, match="changed my mind"):
+            fail()
+        assert ended_with(server.journal) == [AssociationAborted]
+    assert len(client.journal.of("closed")) == 1
+
+
+def test_calls_without_a_connection_are_refused() -> None:
+    net = Net()
+    with pytest.raises(LocalProtocolError, match="not connected"):
+        net.associate(ask_for())
+    with pytest.raises(LocalProtocolError, match="no presentation context"):
+        net.c_echo()
+    net.send_abort()
+    net.interrupt()
+    assert net.journal.of("closed") == []
+
+
+def test_second_connection_is_refused() -> None:
+    with serving(Net()) as address, associated(Net(), address) as client:
+        with pytest.raises(LocalProtocolError, match="already connected"):
+            client.connect(*address)
+        assert client.c_echo().status == 0x0000
+
+
+def test_a_net_may_connect_again() -> None:
+    client = Net()
+    with serving(Net()) as address:
+        for _ in range(3):
+            with associated(client, address):
+                assert client.c_echo().status == 0x0000
+    assert client.journal.of("closed") == [None] * 3
+
+
+class Failing(Net):
+    """Its notes of an end fail, and one of them closes once more."""
+
+    def on_receive_abort(self, source: int, reason: int) -> None:
+        super().on_receive_abort(source, reason)
+        raise ValueError("cannot take note")
+
+    def on_close(self, error: Exception | None) -> None:
+        super().on_close(error)
+        self.journal.note("bytes", self.bytes_received)
+        self.close()
+
+
+class Aborting(Net):
+    """Knows no release."""
+
+    def on_receive_release_request(self) -> None:
+        self.send_abort()
+
+
+def test_end_is_told_once_whatever_comes_of_it() -> None:
+    client = Failing()
+    with serving(Aborting()) as address:
+        client.connect(*address)
+        client.associate(ask_for())
+        with pytest.raises(ValueError, match="cannot take note"):
+            client.release()
+        assert ended_with(client.journal) == [AssociationAborted]
+        (received,) = client.journal.of("bytes")
+        assert isinstance(received, int)
+        assert received > 10
+        assert not client.is_connected
+
+
+def test_bytes_are_counted() -> None:
+    server = Net(CONFIGURATION)
+    with serving(server) as address, associated(Net(), address, ask_for([VERIFICATION])) as client:
+        before = client.bytes_sent, client.bytes_received
+        assert client.c_echo().status == 0x0000
+        assert client.bytes_sent - before[0] == 12 + 12 + 8 + 18 + 10 + 10 + 10
+        assert client.bytes_received - before[1] == client.bytes_sent - before[0] + 10
