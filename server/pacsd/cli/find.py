@@ -153,8 +153,9 @@ def _print_lines(matches: Iterator[Identifier], columns: Sequence[str]) -> int:
     first = next(matches, None)  # before the heading: a refusal shall print nothing
     typer.echo("\t".join(columns))
     count = 0
-    for count, match in enumerate(chain([first] if first else [], matches), start=1):
+    for match in chain([first] if first else [], matches):
         typer.echo("\t".join(printable(match.value(name)) for name in columns))
+        count += 1
     return count
 
 
@@ -166,8 +167,11 @@ def _print_table(matches: Iterator[Identifier], columns: Sequence[str]) -> int:
     table = Table()
     for name in columns:
         table.add_column(name, overflow="fold")
-    for match in matches:
-        # As Text, in which square brackets are no markup.
-        table.add_row(*(Text(printable(match.value(name))) for name in columns))
-    Console().print(table)
+    try:
+        for match in matches:
+            # As Text, in which square brackets are no markup.
+            table.add_row(*(Text(printable(match.value(name))) for name in columns))
+    finally:
+        if table.row_count:
+            Console().print(table)
     return table.row_count

@@ -91,8 +91,8 @@ def _make(output: Path) -> None:
 def _storage_proposals(
     call: Call, model: QueryModel, level: QueryLevel, keys: Sequence[Element]
 ) -> list[AbstractAndTransferSyntaxes]:
-    from dicomnet import DicomNet  # noqa: PLC0415
-    from pacsd.errors import DestinationUnreachable, IdentifierInvalid  # noqa: PLC0415
+    from dicomnet import DicomNet, DicomNetError  # noqa: PLC0415
+    from pacsd.errors import IdentifierInvalid  # noqa: PLC0415
     from pacsd.scp.sop_classes import STORAGE_SOP_CLASSES  # noqa: PLC0415
     from pacsd.scu.association import association  # noqa: PLC0415
     from pacsd.scu.querying import FIND_SOP_CLASSES, query_proposals  # noqa: PLC0415
@@ -103,18 +103,17 @@ def _storage_proposals(
     )
     from pacsd.scu.verdicts import RequestFailed  # noqa: PLC0415
 
-    try:
-        with association(
-            DicomNet(call.configuration),
-            call.peer,
-            query_proposals(FIND_SOP_CLASSES[model]),
-            calling_ae_title=call.calling_ae_title,
-        ) as net:
+    proposals: list[AbstractAndTransferSyntaxes] = []
+    with association(
+        DicomNet(call.configuration),
+        call.peer,
+        query_proposals(FIND_SOP_CLASSES[model]),
+        calling_ae_title=call.calling_ae_title,
+    ) as net:
+        try:
             proposals = proposals_for(take_inventory(net, model, level, keys))
-    except (DestinationUnreachable, RequestFailed, IdentifierInvalid) as error:
-        # If the peer cannot be reached at all, the C-GET is about to say so.
-        note(f"no C-FIND before the C-GET: {error}")
-        proposals = []
+        except (DicomNetError, RequestFailed, IdentifierInvalid) as error:
+            note(f"no C-FIND before the C-GET: {error}")
     return proposals or proposals_without_inventory(STORAGE_SOP_CLASSES)
 
 

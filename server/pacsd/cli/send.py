@@ -77,8 +77,10 @@ def _split(arguments: Sequence[str]) -> tuple[str, str, Sequence[str]]:
 def _existing(names: Iterable[str]) -> list[Path]:
     paths = [Path(name) for name in names]
     for path in paths:
-        if not path.exists():
-            raise typer.BadParameter(f"there is no {path}")
+        try:
+            path.stat()
+        except OSError as error:
+            raise typer.BadParameter(f"{path}: {error.strerror}") from error
     return paths
 
 

@@ -25,6 +25,8 @@ UNIQUE_KEYS: Final = {
 """By level, from the top (PS3.4 §C.6.1, §C.6.2)."""
 
 _TAG: Final = re.compile(r"\(?([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)?")
+_LONGEST_VALUE: Final = 0xFFFE
+"""Bytes of a value in an explicit VR with a 16-bit length (PS3.5 §7.1.2)."""
 _NO_KEYS: Final = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet"})
 
 
@@ -82,6 +84,10 @@ def _check(key: Element) -> None:
     """Encode a key once, so that a value which its VR cannot hold is told before anybody is called."""
     if key.value and (key.vr in ("SQ", "AT", "UN") or key.vr.startswith("O")):
         raise IdentifierInvalid(f"{key.keyword} has VR {key.vr}; it can only be asked for, without a value")
+    if key.vr != "UT" and len(key.value.encode()) > _LONGEST_VALUE:
+        raise IdentifierInvalid(
+            f"the value for {key.keyword} is longer than {_LONGEST_VALUE} bytes; ask in parts"
+        )
     try:
         write_identifier([key], NATIVE_TRANSFER_SYNTAXES[0])
     except (ValueError, struct.error) as error:

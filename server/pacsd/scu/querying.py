@@ -57,5 +57,6 @@ def find(
                 count += 1
                 if count == limit:
                     return
-            elif response.status_class not in (StatusClass.SUCCESS, StatusClass.WARNING):
+            elif response.status_class is not StatusClass.SUCCESS:
+                # A warning too: it says that there are more matches than have come.
                 raise RequestFailed(f"C-FIND: {verdict(response)}")

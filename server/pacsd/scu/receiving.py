@@ -17,7 +17,7 @@ from dicomnet import (
     Status,
 )
 from pacsd.errors import DatasetInvalid
-from pacsd.storage.disk import FULL
+from pacsd.storage.disk import FULL, sync_directory
 from pacsd.storage.layout import is_valid_uid
 from pacsd.storage.part10 import part10_header
 
@@ -85,6 +85,7 @@ class ReceivingNet(DicomNet):
         try:
             length = _write(unfinished, header, dataset)
             unfinished.replace(self._folder / f"{uid}.dcm")
+            sync_directory(self._folder)
         finally:
             unfinished.unlink(missing_ok=True)
         return length
