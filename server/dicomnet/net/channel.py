@@ -184,6 +184,7 @@ class Channel:
         deadline = time.monotonic() + self._timeouts.artim
         try:
             while (remaining := deadline - time.monotonic()) > 0:
+                self._wait(remaining, None)
                 if not self.transport.receive(remaining):
                     return
         except AssociationTimedOut:

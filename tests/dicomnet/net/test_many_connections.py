@@ -1,0 +1,78 @@
+"""What idle connections cost: a thread each, and no receive buffer."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from tests.dicomnet.net.nets import WITHIN, Net, associated, serving, store
+from tests.dicomnet.net.raw_peer import RawPeer
+from tests.support.deadline import wait_until
+
+from dicomnet import CStoreRequest, DicomNet
+from dicomnet.net import transport
+from dicomnet.upper_layer import events as ul
+
+IDLE = 200
+
+
+def holds_buffer(net: DicomNet) -> bool:
+    return net._channel is not None and net._channel.transport._buffer is not None
+
+
+def wait_for_buffers(server: DicomNet, count: int) -> None:
+    wait_until(
+        lambda: sum(map(holds_buffer, server.clients)) == count,
+        within=WITHIN,
+        what=f"{count} receive buffers in use",
+    )
+
+
+def test_idle_connection_holds_no_buffer() -> None:
+    server = Net()
+    with serving(server) as address, associated(Net(), address) as client:
+        assert client.c_echo().status == 0x0000
+        wait_for_buffers(server, 0)
+        assert store(client, "1.2.3", bytes(1_000_000)) == 0x0000
+        wait_for_buffers(server, 0)
+
+
+def test_connection_inside_a_data_set_holds_one() -> None:
+    """The counterpart, without which the test above could not fail."""
+    server = Net()
+    with serving(server) as address, RawPeer(address).associate() as peer:
+        command = peer.connection.send_message(3, CStoreRequest(message_id=1), [bytes(10), bytes(10)])
+        peer.send(b"".join(bytes(buffer) for buffer in next(command)))
+        wait_for_buffers(server, 1)
+
+
+def test_connection_that_waits_for_its_peer_to_close_holds_none() -> None:
+    """A flood of aborted connections costs no more than one of idle ones."""
+    server = Net()
+    with serving(server) as address, RawPeer(address).associate() as peer:
+        peer.send(b"\xff")
+        assert peer.read_to_end() == [ul.AbortReceived(2, 1)]
+        wait_for_buffers(server, 0)
+        assert server.client_count == 1
+
+
+def test_two_hundred_idle_connections_leave_room_for_one_more() -> None:
+    server = Net()
+    with serving(server) as address, ExitStack() as peers:
+        for _ in range(IDLE // 2):
+            peers.enter_context(RawPeer(address))
+            peers.enter_context(RawPeer(address).associate())
+        wait_until(lambda: server.client_count == IDLE, within=WITHIN, what="all are accepted")
+        with associated(Net(), address) as client:
+            assert client.c_echo().status == 0x0000
+        wait_for_buffers(server, 0)
+
+
+def test_buffers_are_used_again() -> None:
+    """However many connections there have been, the pool keeps few."""
+    server = Net()
+    with serving(server) as address:
+        for _ in range(5):
+            with associated(Net(), address) as client:
+                assert store(client, "1.2.3", bytes(10_000)) == 0x0000
+        server.journal.wait_for("closed", 5)
+    assert len(transport._POOL._free) <= transport._BUFFERS_KEPT
