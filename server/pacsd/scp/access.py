@@ -110,9 +110,14 @@ class AccessRules:
         peer = self._peers.get(calling_ae_title)
         if peer is None:
             return self._unknown_peers
-        if peer.host is not None and address not in self._resolve(peer.host):
+        if peer.host is not None and _as_ipv4(address) not in self._resolve(peer.host):
             return frozenset()
         return peer.services
+
+
+def _as_ipv4(address: str) -> str:
+    """Return the IPv4 address of a peer that came over IPv4 to a socket for both."""
+    return address.removeprefix("::ffff:") if "." in address else address
 
 
 def _addresses_of(host: str) -> frozenset[str]:

@@ -7,7 +7,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
-from pydicom.uid import UID_dictionary
+from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
 from pacsd.identifier import NATIVE_TRANSFER_SYNTAXES
 from pacsd.model import QueryModel
@@ -60,7 +60,9 @@ GET_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType(
 _NOT_STORAGE: Final = frozenset(
     {"StorageCommitmentPushModel", "StorageCommitmentPullModel", "MediaStorageDirectoryStorage"}
 )
-_NO_DATASET_ENCODING: Final = frozenset({"RFC2557MIMEEncapsulation", "XMLEncoding"})
+_NO_DATASET_ENCODING: Final = frozenset(
+    {"RFC2557MIMEEncapsulation", "XMLEncoding", "Papyrus3ImplicitVRLittleEndian"}
+)
 """Withdrawn transfer syntaxes of something other than DICOM data sets."""
 _REAL_TIME: Final = "SMPTEST2110"
 """Transfer syntaxes of streams (PS3.22), which no file holds."""
@@ -71,11 +73,21 @@ def _registered(kind: str) -> dict[str, str]:
     return {uid: entry[4] for uid, entry in UID_dictionary.items() if entry[1] == kind}
 
 
-STORAGE_SOP_CLASSES: Final = frozenset(
+_NEWER_THAN_THE_REGISTRY: Final = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.9.100.1",  # Waveform Presentation State Storage
+        "1.2.840.10008.5.1.4.1.1.9.100.2",  # Waveform Acquisition Presentation State Storage
+        "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation Storage
+        "1.2.840.10008.5.1.4.1.1.66.8",  # Height Map Segmentation Storage
+    }
+)
+"""Of PS3.4 Table B.5-1, but not of pydicom's registry yet."""
+
+STORAGE_SOP_CLASSES: Final = _NEWER_THAN_THE_REGISTRY | {
     uid
     for uid, keyword in _registered("SOP Class").items()
     if "Storage" in keyword and keyword not in _NOT_STORAGE
-)
+}
 """Every storage SOP class of the Standard, retired ones too: old modalities and old archives send them."""
 
 STORAGE_TRANSFER_SYNTAXES: Final = frozenset(

@@ -1,0 +1,178 @@
+"""Who gets in, and for what: the table of cases."""
+
+from __future__ import annotations
+
+import pytest
+
+from dicomnet import (
+    AssociateRequest,
+    ContextResult,
+    ProposedPresentationContext,
+    SupportedAbstractSyntax,
+    own_user_information,
+)
+from pacsd.scp.access import (
+    APPLICATION_CONTEXT_NOT_SUPPORTED,
+    CALLED_AE_TITLE_NOT_RECOGNIZED,
+    CALLING_AE_TITLE_NOT_RECOGNIZED,
+    LOCAL_LIMIT_EXCEEDED,
+    AccessRules,
+    Admission,
+    KnownPeer,
+    Rejection,
+)
+from pacsd.scp.sop_classes import NATIVE_TRANSFER_SYNTAXES, STORAGE_TRANSFER_SYNTAXES, Service
+
+ECHO, STORE, FIND, MOVE, GET = Service.ECHO, Service.STORE, Service.FIND, Service.MOVE, Service.GET
+HOSTS = {"ws.example": frozenset({"192.0.2.7", "2001:db8::7"}), "192.0.2.9": frozenset({"192.0.2.9"})}
+PEERS = {
+    "WORKSTATION": KnownPeer(frozenset({ECHO, FIND, MOVE, GET})),
+    "MODALITY": KnownPeer(frozenset({ECHO, STORE}), host="192.0.2.9"),
+    "NAMED": KnownPeer(frozenset({FIND}), host="ws.example"),
+    "LOST": KnownPeer(frozenset({FIND}), host="no.such.example"),
+    "BLOCKED": KnownPeer(frozenset()),
+}
+UIDS = {
+    ECHO: "1.2.840.10008.1.1",
+    STORE: "1.2.840.10008.5.1.4.1.1.2",
+    FIND: "1.2.840.10008.5.1.4.1.2.2.1",
+    MOVE: "1.2.840.10008.5.1.4.1.2.2.2",
+    GET: "1.2.840.10008.5.1.4.1.2.2.3",
+}
+
+
+def rules(*, check_called: bool = True, unknown: frozenset[Service] = frozenset({ECHO})) -> AccessRules:
+    return AccessRules(
+        ae_title="PACSD",
+        check_called_ae_title=check_called,
+        peers=PEERS,
+        unknown_peers=unknown,
+        accept_unknown_sop_classes=False,
+        resolve=lambda host: HOSTS.get(host, frozenset()),
+    )
+
+
+def request(
+    calling: str = "WORKSTATION", called: str = "PACSD", application_context: str = "1.2.840.10008.3.1.1.1"
+) -> AssociateRequest:
+    return AssociateRequest(
+        called_ae_title=called,
+        calling_ae_title=calling,
+        application_context_name=application_context,
+        presentation_contexts=(
+            ProposedPresentationContext(
+                context_id=1, abstract_syntax=UIDS[ECHO], transfer_syntaxes=NATIVE_TRANSFER_SYNTAXES
+            ),
+        ),
+        user_information=own_user_information(maximum_length=0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("calling", "address", "services"),
+    [
+        ("WORKSTATION", "198.51.100.1", {ECHO, FIND, MOVE, GET}),
+        ("WORKSTATION", "", {ECHO, FIND, MOVE, GET}),
+        ("MODALITY", "192.0.2.9", {ECHO, STORE}),
+        ("MODALITY", "::ffff:192.0.2.9", {ECHO, STORE}),
+        ("MODALITY", "192.0.2.8", None),
+        ("MODALITY", "::ffff:192.0.2.8", None),
+        ("MODALITY", "", None),
+        ("NAMED", "192.0.2.7", {FIND}),
+        ("NAMED", "2001:db8::7", {FIND}),
+        ("NAMED", "2001:db8::8", None),
+        ("LOST", "192.0.2.7", None),
+        ("BLOCKED", "192.0.2.7", None),
+        ("STRANGER", "192.0.2.7", {ECHO}),
+        ("workstation", "192.0.2.7", {ECHO}),
+        ("", "192.0.2.7", {ECHO}),
+    ],
+)
+def test_a_calling_ae_title_has_its_services(
+    calling: str, address: str, services: set[Service] | None
+) -> None:
+    admission = rules().admit(request(calling), address)
+    if services is None:
+        assert admission is CALLING_AE_TITLE_NOT_RECOGNIZED
+    else:
+        assert isinstance(admission, Admission)
+        assert admission.services == services
+
+
+def test_strangers_are_rejected_where_they_may_do_nothing() -> None:
+    assert rules(unknown=frozenset()).admit(request("STRANGER"), "") is CALLING_AE_TITLE_NOT_RECOGNIZED
+
+
+@pytest.mark.parametrize("called", ["", "pacsd", "OTHER", "PACSD2"])
+def test_the_called_ae_title_is_checked_if_wanted(called: str) -> None:
+    assert rules().admit(request(called=called), "") is CALLED_AE_TITLE_NOT_RECOGNIZED
+    assert isinstance(rules(check_called=False).admit(request(called=called), ""), Admission)
+
+
+def test_only_the_dicom_application_context_is_spoken() -> None:
+    assert rules().admit(request(application_context="1.2.3"), "") is APPLICATION_CONTEXT_NOT_SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("rejection", "table"),
+    [
+        (CALLED_AE_TITLE_NOT_RECOGNIZED, (1, 1, 7)),
+        (CALLING_AE_TITLE_NOT_RECOGNIZED, (1, 1, 3)),
+        (APPLICATION_CONTEXT_NOT_SUPPORTED, (1, 1, 2)),
+        (LOCAL_LIMIT_EXCEEDED, (2, 3, 2)),
+    ],
+)
+def test_rejections_are_those_of_the_standard(rejection: Rejection, table: tuple[int, int, int]) -> None:
+    """PS3.8 Table 9-21: result, source, reason."""
+    assert (rejection.result, rejection.source, rejection.reason) == table
+
+
+@pytest.mark.parametrize("service", [ECHO, FIND, MOVE, GET])
+def test_a_service_is_supported_where_it_is_permitted(service: Service) -> None:
+    permitted = Admission(frozenset({service}), accept_unknown_sop_classes=False)
+    assert permitted.supports(UIDS[service]) == SupportedAbstractSyntax(
+        transfer_syntaxes=NATIVE_TRANSFER_SYNTAXES
+    )
+    others = Admission(frozenset(Service) - {service}, accept_unknown_sop_classes=False)
+    assert others.supports(UIDS[service]) is ContextResult.USER_REJECTION
+
+
+@pytest.mark.parametrize(
+    ("services", "as_scu", "as_scp"),
+    [({STORE}, True, False), ({GET}, False, True), ({STORE, GET}, True, True)],
+)
+def test_storage_contexts_serve_c_store_and_c_get(services: set[Service], as_scu: bool, as_scp: bool) -> None:
+    supported = Admission(frozenset(services), accept_unknown_sop_classes=False).supports(UIDS[STORE])
+    assert supported == SupportedAbstractSyntax(
+        transfer_syntaxes=STORAGE_TRANSFER_SYNTAXES, requestor_as_scu=as_scu, requestor_as_scp=as_scp
+    )
+
+
+def test_storage_is_refused_to_who_may_neither_store_nor_get() -> None:
+    admission = Admission(frozenset({ECHO, FIND, MOVE}), accept_unknown_sop_classes=False)
+    assert admission.supports(UIDS[STORE]) is ContextResult.USER_REJECTION
+
+
+def test_an_unknown_class_is_not_supported_unless_wanted() -> None:
+    everything = frozenset(Service)
+    assert (
+        Admission(everything, accept_unknown_sop_classes=False).supports("1.2.3")
+        is ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
+    )
+    taken = Admission(everything, accept_unknown_sop_classes=True).supports("1.2.3")
+    assert isinstance(taken, SupportedAbstractSyntax)
+
+
+def test_a_host_name_is_looked_up_by_default() -> None:
+    local = AccessRules(
+        ae_title="PACSD",
+        check_called_ae_title=True,
+        peers={
+            "LOCAL": KnownPeer(frozenset({FIND}), host="127.0.0.1"),
+            "NOWHERE": KnownPeer(frozenset({FIND}), host="no host name"),
+        },
+        unknown_peers=frozenset(),
+        accept_unknown_sop_classes=False,
+    )
+    assert isinstance(local.admit(request("LOCAL"), "127.0.0.1"), Admission)
+    assert local.admit(request("NOWHERE"), "127.0.0.1") is CALLING_AE_TITLE_NOT_RECOGNIZED
