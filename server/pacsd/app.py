@@ -26,7 +26,7 @@ from pacsd.services.sweep import sweep
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.transcode import transcode
-from pacsd.worker import Stop, WorkerContext
+from pacsd.supervision.worker import Stop, WorkerContext
 
 __all__ = ["clear_up", "net_configuration", "prepare", "run_worker"]
 

@@ -14,7 +14,8 @@ def serve(config: ConfigFile = None) -> None:
     settings = load_settings(file)
 
     # Here and not above: no other command needs the daemon's parts.
-    from pacsd import app, supervisor  # noqa: PLC0415
+    from pacsd import app  # noqa: PLC0415
+    from pacsd.supervision import supervisor  # noqa: PLC0415
 
     status = supervisor.serve(
         settings,

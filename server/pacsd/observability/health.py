@@ -13,14 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from pacsd.index.engines import database_file, database_url
-from pacsd.shared_numbers import WorkerState
+from pacsd.supervision.shared_numbers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from pacsd.settings import Settings
-    from pacsd.shared_numbers import WorkerTable
+    from pacsd.supervision.shared_numbers import WorkerTable
 
 __all__ = [
     "Check",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-    from pacsd.worker import WorkerContext
+    from pacsd.supervision.worker import WorkerContext
 
 __all__ = ["ObservabilityServer", "run_http"]
 

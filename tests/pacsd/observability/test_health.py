@@ -15,7 +15,7 @@ from pacsd.observability.health import (
     readiness,
 )
 from pacsd.settings import IndexSettings, Settings, StorageSettings
-from pacsd.shared_numbers import WorkerState, WorkerTable
+from pacsd.supervision.shared_numbers import WorkerState, WorkerTable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pacsd.index import migrations
-from pacsd.listeners import bind
 from pacsd.observability.http import run_http
 from pacsd.observability.metrics import CONTENT_TYPE, Metrics
 from pacsd.settings import IndexSettings, Settings, StorageSettings
-from pacsd.shared_numbers import SLOTS, AssociationCounter, WorkerState, WorkerTable, shared_numbers
-from pacsd.worker import SharedState, WorkerContext
+from pacsd.supervision.listeners import bind
+from pacsd.supervision.shared_numbers import (
+    SLOTS,
+    AssociationCounter,
+    WorkerState,
+    WorkerTable,
+    shared_numbers,
+)
+from pacsd.supervision.worker import SharedState, WorkerContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,11 +6,17 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from pacsd.child_process import Child, fork
 from pacsd.observability.http import run_http
 from pacsd.observability.metrics import Metrics, forget_process, join_as
-from pacsd.shared_numbers import SLOTS, AssociationCounter, WorkerState, WorkerTable, shared_numbers
-from pacsd.worker import SharedState, WorkerContext
+from pacsd.supervision.child_process import Child, fork
+from pacsd.supervision.shared_numbers import (
+    SLOTS,
+    AssociationCounter,
+    WorkerState,
+    WorkerTable,
+    shared_numbers,
+)
+from pacsd.supervision.worker import SharedState, WorkerContext
 
 if TYPE_CHECKING:
     import socket

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from pacsd.worker import RETIRE_MESSAGE
+from pacsd.supervision.worker import RETIRE_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pacsd.errors import PacsdError, StorageUnavailable
 from pacsd.settings import Settings, load_settings
-from pacsd.supervisor import serve
-from pacsd.worker import WorkerContext
+from pacsd.supervision.supervisor import serve
+from pacsd.supervision.worker import WorkerContext
 
 
 def run_worker(context: WorkerContext) -> int:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pacsd.backoff import Backoff
-from pacsd.configuration_reload import keep_what_needs_a_restart
-from pacsd.listeners import AddressUnavailable, bind
-from pacsd.processes import WORKER, Processes
 from pacsd.settings import DicomSettings, HttpSettings, Settings
-from pacsd.shared_numbers import SLOTS, WorkerState
+from pacsd.supervision.backoff import Backoff
+from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
+from pacsd.supervision.listeners import AddressUnavailable, bind
+from pacsd.supervision.processes import WORKER, Processes
+from pacsd.supervision.shared_numbers import SLOTS, WorkerState
 from support.deadline import wait_until
 from support.peers import free_port
 

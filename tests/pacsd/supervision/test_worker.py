@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 
 from pacsd.observability.metrics import Metrics
 from pacsd.settings import Settings
-from pacsd.shared_numbers import SLOTS, AssociationCounter, WorkerState, WorkerTable, shared_numbers
-from pacsd.worker import RETIRE_MESSAGE, SharedState, Stop, WorkerContext
+from pacsd.supervision.shared_numbers import (
+    SLOTS,
+    AssociationCounter,
+    WorkerState,
+    WorkerTable,
+    shared_numbers,
+)
+from pacsd.supervision.worker import RETIRE_MESSAGE, SharedState, Stop, WorkerContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from pacsd.backoff import Backoff
-from pacsd.child_process import SUPERVISED_SIGNALS, Child, describe_exit
-from pacsd.configuration_reload import keep_what_needs_a_restart
 from pacsd.errors import ConfigurationError, PacsdError
 from pacsd.index import migrations
 from pacsd.index.engines import database_file, database_url
-from pacsd.listeners import bind
 from pacsd.observability.logging import configure_logging
 from pacsd.observability.metrics import share_between_processes
 from pacsd.observability.metrics_directory import metrics_directory
-from pacsd.processes import HTTP, WORKER, Processes
 from pacsd.settings import load_settings
-from pacsd.shared_numbers import WorkerState
-from pacsd.signals import SignalQueue
+from pacsd.supervision.backoff import Backoff
+from pacsd.supervision.child_process import SUPERVISED_SIGNALS, Child, describe_exit
+from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
+from pacsd.supervision.listeners import bind
+from pacsd.supervision.processes import HTTP, WORKER, Processes
+from pacsd.supervision.shared_numbers import WorkerState
+from pacsd.supervision.signals import SignalQueue
 
 if TYPE_CHECKING:
     import socket
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pacsd.settings import Settings
-    from pacsd.worker import WorkerContext
+    from pacsd.supervision.worker import WorkerContext
 
 __all__ = ["Supervisor", "serve"]
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from pacsd.shared_numbers import WorkerState
+from pacsd.supervision.shared_numbers import WorkerState
 
 if TYPE_CHECKING:
     import socket
 
     from pacsd.observability.metrics import Metrics
     from pacsd.settings import Settings
-    from pacsd.shared_numbers import AssociationCounter, WorkerTable
+    from pacsd.supervision.shared_numbers import AssociationCounter, WorkerTable
 
 __all__ = ["RETIRE_MESSAGE", "SharedState", "Stop", "WorkerContext"]
 
