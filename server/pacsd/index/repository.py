@@ -16,7 +16,7 @@ from pacsd.index.tables import instances
 from pacsd.index.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import URL, Connection
@@ -78,7 +78,7 @@ class Index:
         """
         return commit(records, self._writing, self._turns, self._duplicates)
 
-    def find(self, query: FindQuery) -> Iterator[Mapping[str, str]]:
+    def find(self, query: FindQuery) -> Generator[Mapping[str, str], None, None]:
         """Answer a C-FIND: a mapping for each match, with an entry for every key asked for (PS3.4 C.4.1).
 
         A value is "" where the entity has none and for keys of `unsupported_keys`. Ordered by time of first
@@ -88,7 +88,7 @@ class Index:
         plan = queries.plan(query, glob=self._reading.dialect.name == "sqlite")
         return self._stream(plan)
 
-    def _stream(self, plan: queries.Plan) -> Iterator[Mapping[str, str]]:
+    def _stream(self, plan: queries.Plan) -> Generator[Mapping[str, str], None, None]:
         with self._connected() as connection:
             for row in connection.execution_options(yield_per=_PAGE).execute(plan.statement):
                 answer = plan.answer(row)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from typing import Final, Protocol
 
 from dicomnet import Limits, PresentationContext, ReceivedDataset, Status
@@ -31,7 +32,7 @@ _RETRIEVE_AE_TITLE: Final = 0x00080054
 class FindIndex(Protocol):
     """What answers queries; see `index.repository.Index`."""
 
-    def find(self, query: FindQuery, /) -> Iterator[Mapping[str, str]]:
+    def find(self, query: FindQuery, /) -> Generator[Mapping[str, str], None, None]:
         """Yield the matches, each with a value for every key that is known."""
 
     def unsupported_keys(self, query: FindQuery, /) -> tuple[str, ...]:
@@ -62,10 +63,11 @@ class FindHandler:
         )
         unsupported = self._index.unsupported_keys(query)
         pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if unsupported else Status.PENDING
-        for match in self._index.find(query):
-            if is_cancelled():
-                return Answer(Status.CANCEL)
-            send_match(pending, self._encode(identifier, match, context.transfer_syntax))
+        with closing(self._index.find(query)) as matches:
+            for match in matches:
+                if is_cancelled():
+                    return Answer(Status.CANCEL)
+                send_match(pending, self._encode(identifier, match, context.transfer_syntax))
         return Answer(Status.SUCCESS)
 
     def _encode(self, identifier: Identifier, match: Mapping[str, str], transfer_syntax: str) -> bytes:

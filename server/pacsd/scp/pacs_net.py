@@ -19,6 +19,7 @@ from dicomnet import (
     CGetRequest,
     CMoveRequest,
     CStoreRequest,
+    DatasetTooLong,
     DicomNet,
     NegotiatedAssociation,
     NetConfiguration,
@@ -177,7 +178,7 @@ class PacsNet(DicomNet):
                 context, request, dataset, calling_ae_title=self._calling_ae_title
             ),
         )
-        self.send_c_store_response(context, request, status=answer.status, **answer.fields)
+        self.send_c_store_response(context, request, status=answer.status, **answer.explanation)
 
     def on_receive_c_find_request(
         self, context: PresentationContext, request: CFindRequest, dataset: ReceivedDataset
@@ -198,7 +199,7 @@ class PacsNet(DicomNet):
                 is_cancelled=lambda: self.is_cancelled(request),
             ),
         )
-        self.send_c_find_response(context, request, status=answer.status, **answer.fields)
+        self.send_c_find_response(context, request, status=answer.status, **answer.explanation)
 
     def on_receive_c_move_request(
         self, context: PresentationContext, request: CMoveRequest, dataset: ReceivedDataset
@@ -290,7 +291,7 @@ class PacsNet(DicomNet):
             return perform()
         except AssociationEnded:
             raise
-        except PacsdError as error:
+        except (PacsdError, DatasetTooLong) as error:
             return answer_for(service, error)
         except Exception as error:
             _log.exception("unexpected-error", service=service.value)

@@ -13,7 +13,7 @@ from typing import Final
 
 from pydicom.datadict import tag_for_keyword
 
-from dicomnet import DatasetTooLong, Status, SubOperationFields
+from dicomnet import DatasetTooLong, ResponseFields, Status, SubOperationFields
 from pacsd.errors import (
     DatasetInvalid,
     DestinationUnreachable,
@@ -49,6 +49,16 @@ class Answer:
     status: int
     fields: SubOperationFields = field(default_factory=SubOperationFields)
     identifier: bytes | None = None
+
+    @property
+    def explanation(self) -> ResponseFields:
+        """The fields that any response may have: those of a C-STORE or C-FIND."""
+        explanation = ResponseFields()
+        if "error_comment" in self.fields:
+            explanation["error_comment"] = self.fields["error_comment"]
+        if "offending_element" in self.fields:
+            explanation["offending_element"] = self.fields["offending_element"]
+        return explanation
 
 
 _BY_ERROR: Final[Mapping[type[Exception], int]] = MappingProxyType(
