@@ -95,7 +95,7 @@ class Channel:
             event, self._next = self._next, None
             return event
         while (taken := self._take()) is None:
-            if self.connection.should_close:
+            if self.connection.should_close or self.connection.state is State.AWAITING_TRANSPORT_CLOSE:
                 raise AssociationReleased("the association is over")
             self._read(idle=idle, deadline=deadline)
         return taken

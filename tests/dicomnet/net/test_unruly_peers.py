@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -116,10 +117,14 @@ def test_nonsense_before_any_association() -> None:
         assert ended_with(server.journal) == [AssociationAborted]
 
 
-def test_unknown_version_is_rejected() -> None:
-    with serving(Net()) as address, RawPeer(address) as peer:
+def test_unknown_version_is_rejected_at_once() -> None:
+    server = Net()
+    with serving(server) as address, RawPeer(address) as peer:
+        began = time.monotonic()
         peer.send(write_pdu(associate_request(protocol_version=2)))
         assert peer.socket.recv(100) == write_pdu(pdu.AssociateReject(result=1, source=2, reason=2))
+        assert peer.socket.recv(100) == b""
+        assert time.monotonic() - began < server.configuration.timeouts.artim
 
 
 # Handlers that fail.
