@@ -101,7 +101,7 @@ class DicomNet(Requests):
 
     @property
     def association(self) -> NegotiatedAssociation | None:
-        """What was agreed on; None before A-ASSOCIATE-AC, kept after the end."""
+        """What was agreed on; None before A-ASSOCIATE-AC, kept after the end until the next connection."""
         return self._association
 
     @property
@@ -204,6 +204,9 @@ class DicomNet(Requests):
         self.on_connect(None)
 
     def _open(self, connected: socket.socket, *, is_requestor: bool) -> Channel:
+        self._association = self._dataset = None
+        self._held.clear()
+        self._cancelled.clear()
         connection = Connection(is_requestor=is_requestor, limits=self.configuration.limits)
         self._channel = Channel(connection, Transport(connected), self.configuration)
         return self._channel

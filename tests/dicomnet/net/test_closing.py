@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.dicomnet.net.gate import Gate, in_background
 from tests.dicomnet.net.nets import CONFIGURATION, WITHIN, Net, ask_for, associated, ended_with, serving
-from tests.dicomnet.pair import VERIFICATION
+from tests.dicomnet.pair import STUDY_ROOT_FIND, VERIFICATION
 
 from dicomnet import (
     AssociationAborted,
@@ -119,3 +119,20 @@ def test_bytes_are_counted() -> None:
         assert client.c_echo().status == 0x0000
         assert client.bytes_sent - before[0] == 12 + 12 + 8 + 18 + 10 + 10 + 10
         assert client.bytes_received - before[1] == client.bytes_sent - before[0] + 10
+
+
+def test_new_connection_knows_nothing_of_the_one_before() -> None:
+    """Least of all the unread rest of a data set, which it would wait for."""
+    server, client = Net(objects={"1.2.3": bytes(500_000)}), Net()
+    with serving(server) as address:
+        with associated(client, address):
+            context = client.context_for(STUDY_ROOT_FIND)
+            client.send_c_find_request(context, message_id=1, identifier=b"identifier")
+            _, dataset = client.await_response(1)
+            assert dataset is not None
+            client.close(graceful=False)
+        client.connect(*address)
+        assert client.association is None
+        client.associate(ask_for())
+        assert client.c_echo().status == 0x0000
+        client.close()
