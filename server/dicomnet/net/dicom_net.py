@@ -23,6 +23,7 @@ from dicomnet.errors import (
     AssociationRejected,
     AssociationReleased,
     ConnectionLost,
+    DatasetTooLong,
     LocalProtocolError,
 )
 from dicomnet.net.channel import Channel
@@ -447,7 +448,11 @@ class DicomNet(Requests):
                 AbortReason.NOT_SPECIFIED,
             )
         dataset = self._dataset_of(received)
-        self._held.append((received, dataset.read(limits.identifier_length) if dataset else b""))
+        try:
+            data = dataset.read(limits.identifier_length) if dataset else b""
+        except DatasetTooLong as error:
+            raise channel.violation(f"ahead of its turn, {error}", AbortReason.NOT_SPECIFIED) from error
+        self._held.append((received, data))
 
     def next_message_id(self) -> int:
         """Return a message ID that no request of ours uses now (PS3.7 §9.1)."""

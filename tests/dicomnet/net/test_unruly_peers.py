@@ -238,3 +238,18 @@ def test_too_many_requests_ahead_of_their_turn_are_aborted() -> None:
         assert peer.read_to_end()[-1] == ul.AbortReceived(2, 0)
         peer.socket.close()
         assert ended_with(server.journal) == [AssociationAborted]
+
+
+def test_object_ahead_of_its_turn_that_is_too_long_to_hold_is_aborted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Net(objects={"1.2.3": b"one"})
+    with serving(server) as address, RawPeer(address).associate(ask_for(as_storage_scp=True)) as peer:
+        get = CGetRequest(message_id=1, affected_sop_class_uid=STUDY_ROOT_GET)
+        stream = send(peer.connection, GET, get, b"")
+        too_long = bytes(server.configuration.limits.identifier_length + 1)
+        peer.send(stream + send(peer.connection, STORAGE, STORE, too_long))
+        assert peer.read_to_end()[-1] == ul.AbortReceived(2, 0)
+        peer.socket.close()
+        assert ended_with(server.journal) == [AssociationAborted]
+    assert caplog.text == "", "a peer's mistake is not an unexpected failure"
