@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dicomnet.errors import LocalProtocolError, RemoteProtocolError
-from dicomnet.upper_layer.pdu import AbortReason
+from dicomnet.upper_layer.pdu import UID_MAXIMUM_LENGTH, AbortReason
 
 __all__ = ["ELEMENTS", "NO_DATASET", "CommandElement", "CommandSet", "read_command_set", "write_command_set"]
 
@@ -136,8 +136,10 @@ def _write_value(element: CommandElement, value: CommandValue) -> bytes:
         return _UNSIGNED_SHORT.pack(value)
     encoded = value.encode("ascii", "replace")
     if element.value in _UIDS:
-        if len(encoded) > 64:
-            raise LocalProtocolError(f"{element.name} has {len(encoded)} characters, 64 are the most")
+        if len(encoded) > UID_MAXIMUM_LENGTH:
+            raise LocalProtocolError(
+                f"{element.name} has {len(encoded)} characters, {UID_MAXIMUM_LENGTH} are the most"
+            )
         return encoded + b"\0" * (len(encoded) % 2)
     longest = _TEXTS[element.value]
     if element is CommandElement.ERROR_COMMENT:

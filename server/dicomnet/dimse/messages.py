@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, TypedDict, Unpack
 from dicomnet.dimse.command_set import NO_DATASET, CommandElement, CommandSet
 from dicomnet.dimse.status import StatusClass, status_class
 from dicomnet.errors import RemoteProtocolError
-from dicomnet.upper_layer.pdu import AbortReason
+from dicomnet.upper_layer.pdu import UID_MAXIMUM_LENGTH, AbortReason
 
 __all__ = [
     "MESSAGE_TYPES",
@@ -238,12 +238,17 @@ class SubOperationFields(ResponseFields, total=False):
 
 
 def response_to(request: Request, status: int, **fields: Unpack[SubOperationFields]) -> Response:
-    """Return the response to a request, echoing what identifies it; `fields` must be of its kind."""
-    echoed: dict[str, Any] = {"affected_sop_class_uid": request.affected_sop_class_uid, **fields}
+    """Return the response to a request, echoing what identifies it; `fields` must be of its kind.
+
+    What a peer sent as a UID and is too long for one is not echoed: the field is optional.
+    """
+    echoed = {"affected_sop_class_uid": request.affected_sop_class_uid}
     if isinstance(request, CStoreRequest):
         echoed["affected_sop_instance_uid"] = request.affected_sop_instance_uid
+    values: dict[str, Any] = {name: uid for name, uid in echoed.items() if len(uid) <= UID_MAXIMUM_LENGTH}
+    values.update(fields)
     response_type = _RESPONSE_TYPES[type(request)]
-    return response_type(message_id_being_responded_to=request.message_id, status=status, **echoed)
+    return response_type(message_id_being_responded_to=request.message_id, status=status, **values)
 
 
 def _elements(message_type: type[Message]) -> tuple[tuple[str, CommandElement], ...]:
