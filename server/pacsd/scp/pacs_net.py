@@ -102,6 +102,7 @@ class PacsNet(DicomNet):
         self._routes = routes
         self._calling_ae_title = ""
         self._has_place = False
+        self._permitted: frozenset[Service] = frozenset()
 
     def on_accept(self, peer_address: tuple[str, int]) -> PacsNet:
         """Serve each connection by an object of its own."""
@@ -123,6 +124,7 @@ class PacsNet(DicomNet):
             self._reject(admission, request)
             return
         self._has_place = True
+        self._permitted = admission.services
         self.accept_association(request, admission.supports)
 
     def _reject(self, rejection: Rejection, request: AssociateRequest) -> None:
@@ -287,6 +289,9 @@ class PacsNet(DicomNet):
         )
         if meant_for is not service or not context.as_scp:
             return Answer(Status.SOP_CLASS_NOT_SUPPORTED)
+        if service not in self._permitted:
+            # In the storage contexts of a peer that may get but not store, without role selection.
+            return Answer(Status.NOT_AUTHORIZED)
         try:
             return perform()
         except AssociationEnded:

@@ -1,0 +1,234 @@
+"""The archive's side of connections, listening on a real socket, with everything behind it a fake."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from dicomnet import (
+    AssociateRequest,
+    CStoreRequest,
+    DicomNet,
+    NetConfiguration,
+    PresentationContext,
+    ProposedPresentationContext,
+    ReceivedDataset,
+    RoleSelection,
+    Timeouts,
+    own_user_information,
+)
+from pacsd.errors import TranscodingFailed
+from pacsd.scp.access import AccessRules, KnownPeer
+from pacsd.scp.find import FindHandler
+from pacsd.scp.get import GetHandler
+from pacsd.scp.move import MoveHandler
+from pacsd.scp.pacs_net import PacsNet, Routes
+from pacsd.scp.sop_classes import Service
+from pacsd.scp.store import StoreHandler
+from pacsd.scu.peer import Peer
+from pacsd.services.ingest import Ingest
+from support.fake_archive import incoming
+from support.fake_index import FakeIndex
+from support.fake_store import FakeStore
+from support.instance import Instance
+
+AE_TITLE = "PACSD"
+CLIENT = "TESTSCU"
+EXPLICIT = "1.2.840.10008.1.2.1"
+TIMEOUTS = Timeouts(connect=5, artim=5, association=5, dimse=10, idle=20, write=10)
+StoreReply = Callable[[CStoreRequest], int]
+
+
+@dataclass(slots=True)
+class RecordedMetrics:
+    """Every call as its name and arguments, without seconds and byte counts."""
+
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+
+    def association_accepted(self, peer: str) -> None:
+        self.calls.append(("accepted", peer))
+
+    def association_rejected(self, reason: str, peer: str = "") -> None:
+        self.calls.append(("rejected", reason, peer))
+
+    def association_released(self, peer: str) -> None:
+        self.calls.append(("released", peer))
+
+    def association_aborted(self, peer: str, source: str) -> None:
+        self.calls.append(("aborted", peer, source))
+
+    def operation(self, service: str, status: int, seconds: float, peer: str) -> None:
+        assert seconds >= 0
+        self.calls.append((service, f"{status:04X}", peer))
+
+    def bytes_received(self, count: int) -> None:
+        self.calls.append(("received", count > 0))
+
+    def bytes_sent(self, count: int) -> None:
+        self.calls.append(("sent", count > 0))
+
+
+class CountedPlaces:
+    """Places for so many associations at once."""
+
+    def __init__(self, places: int) -> None:
+        self.free = places
+        self._lock = threading.Lock()
+
+    def enter(self) -> bool:
+        with self._lock:
+            if self.free == 0:
+                return False
+            self.free -= 1
+            return True
+
+    def leave(self) -> None:
+        with self._lock:
+            self.free += 1
+
+
+def no_transcoding(file: io.FileIO, syntaxes: Collection[str]) -> tuple[str, bytes]:
+    """Stands in for `storage.transcode` where nothing can be converted."""
+    raise TranscodingFailed("nothing is converted here")
+
+
+@dataclass(slots=True, kw_only=True)
+class ArchiveServer:
+    """A running server and what stands behind it."""
+
+    port: int
+    store: FakeStore
+    index: FakeIndex
+    ingest: Ingest
+    metrics: RecordedMetrics
+    places: CountedPlaces
+    net: PacsNet
+    host: str = "127.0.0.1"
+
+    def keep(self, *instances: Instance) -> None:
+        """Put instances into the archive, past the network."""
+        for instance in instances:
+            self.ingest.take(incoming(instance), [instance.dataset])
+
+
+@contextmanager
+def archive_server(
+    *,
+    destinations: Mapping[str, int] = {},
+    peers: Mapping[str, KnownPeer] = {},
+    unknown_peers: Collection[Service] = tuple(Service),
+    places: int = 100,
+    transcode: Callable[[io.FileIO, Collection[str]], tuple[str, bytes]] = no_transcoding,
+    clock: Callable[[], float] = time.monotonic,
+    accept_unknown_sop_classes: bool = False,
+) -> Iterator[ArchiveServer]:
+    """Serve on a free port; `destinations` are ports of C-MOVE destinations by AE title."""
+    store, index, metrics = FakeStore(), FakeIndex(), RecordedMetrics()
+    counted = CountedPlaces(places)
+    ingest = Ingest(
+        store, index, observe_batch=lambda *_: None, observe_outcome=lambda _: None, clock=lambda: 0.0
+    )
+    configuration = NetConfiguration(timeouts=TIMEOUTS)
+    routes = Routes(
+        access=AccessRules(
+            ae_title=AE_TITLE,
+            check_called_ae_title=True,
+            peers=peers,
+            unknown_peers=frozenset(unknown_peers),
+            accept_unknown_sop_classes=accept_unknown_sop_classes,
+        ),
+        places=counted,
+        store=StoreHandler(ingest),
+        find=FindHandler(index, ae_title=AE_TITLE),
+        move=MoveHandler(
+            index,
+            store,
+            transcode,
+            destinations={title: Peer(title, "127.0.0.1", port) for title, port in destinations.items()},
+            ae_title=AE_TITLE,
+            new_net=lambda: DicomNet(configuration),
+            clock=clock,
+        ),
+        get=GetHandler(index, store, transcode, clock=clock),
+        metrics=metrics,
+        accept_unknown_sop_classes=accept_unknown_sop_classes,
+    )
+    net = PacsNet(configuration, routes)
+    _, port = net.listen()
+    try:
+        yield ArchiveServer(
+            port=port, store=store, index=index, ingest=ingest, metrics=metrics, places=counted, net=net
+        )
+    finally:
+        net.close(timeout=5)
+
+
+class Client(DicomNet):
+    """A connection of our own engine that keeps what is sent to it; `reply` says with which status."""
+
+    def __init__(self, reply: StoreReply | None = None) -> None:
+        super().__init__(NetConfiguration(timeouts=TIMEOUTS))
+        self.received: dict[str, tuple[str, bytes]] = {}
+        """Transfer syntax and data set by SOP Instance UID."""
+        self.requests: list[CStoreRequest] = []
+        self._reply = reply or (lambda request: 0)
+
+    def on_receive_c_store_request(
+        self, context: PresentationContext, request: CStoreRequest, dataset: ReceivedDataset
+    ) -> None:
+        content = b"".join(bytes(fragment) for fragment in dataset)
+        self.requests.append(request)
+        status = self._reply(request)
+        if status == 0:
+            self.received[request.affected_sop_instance_uid] = (context.transfer_syntax, content)
+        self.send_c_store_response(context, request, status=status)
+
+
+def association_request(
+    contexts: Iterable[tuple[str, Sequence[str]]],
+    *,
+    calling: str = CLIENT,
+    called: str = AE_TITLE,
+    as_scp_of: Iterable[str] = (),
+) -> AssociateRequest:
+    """A request with one context for each pair of SOP class and transfer syntaxes."""
+    return AssociateRequest(
+        called_ae_title=called,
+        calling_ae_title=calling,
+        presentation_contexts=tuple(
+            ProposedPresentationContext(
+                context_id=2 * number + 1, abstract_syntax=abstract, transfer_syntaxes=tuple(syntaxes)
+            )
+            for number, (abstract, syntaxes) in enumerate(contexts)
+        ),
+        user_information=own_user_information(
+            maximum_length=16384,
+            roles=tuple(
+                RoleSelection(sop_class_uid=uid, scu_role=True, scp_role=True)
+                for uid in dict.fromkeys(as_scp_of)
+            ),
+        ),
+    )
+
+
+@contextmanager
+def client(
+    server: ArchiveServer,
+    *sop_classes: str,
+    syntaxes: Sequence[str] = (EXPLICIT,),
+    calling: str = CLIENT,
+    called: str = AE_TITLE,
+    as_scp_of: Sequence[str] = (),
+    reply: StoreReply | None = None,
+) -> Iterator[Client]:
+    """An association with the server, released at the end; raises what `associate` raises."""
+    contexts = [(uid, syntaxes) for uid in (*sop_classes, *as_scp_of)]
+    request = association_request(contexts, calling=calling, called=called, as_scp_of=as_scp_of)
+    with Client(reply) as net:
+        net.connect(server.host, server.port)
+        net.associate(request)
+        yield net
