@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import struct
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.identifier import NATIVE_TRANSFER_SYNTAXES, Element, write_identifier
+from pacsd.identifier import NATIVE_TRANSFER_SYNTAXES, Element, read_identifier, write_identifier
 from pacsd.model import QueryLevel, QueryModel
 
 __all__ = ["UNIQUE_KEYS", "element", "level_element", "parse_keys", "retrieve_keys", "unique_keys_down_to"]
@@ -81,17 +80,21 @@ def _parse(text: str) -> Element:
 
 
 def _check(key: Element) -> None:
-    """Encode a key once, so that a value which its VR cannot hold is told before anybody is called."""
+    """Tell of a value that cannot be encoded before anybody is called: it would be sent empty, or cut off."""
     if key.value and (key.vr in ("SQ", "AT", "UN") or key.vr.startswith("O")):
         raise IdentifierInvalid(f"{key.keyword} has VR {key.vr}; it can only be asked for, without a value")
     if key.vr != "UT" and len(key.value.encode()) > _LONGEST_VALUE:
         raise IdentifierInvalid(
             f"the value for {key.keyword} is longer than {_LONGEST_VALUE} bytes; ask in parts"
         )
-    try:
-        write_identifier([key], NATIVE_TRANSFER_SYNTAXES[0])
-    except (ValueError, struct.error) as error:
-        raise IdentifierInvalid(f"{key.value!r} is no value for {key.keyword} (VR {key.vr})") from error
+    if key.value and not _encoded(key):
+        raise IdentifierInvalid(f"{key.value!r} is no value for {key.keyword} (VR {key.vr})")
+
+
+def _encoded(key: Element) -> str:
+    """Return what a peer will read."""
+    syntax = NATIVE_TRANSFER_SYNTAXES[0]
+    return read_identifier(write_identifier([key], syntax), syntax).value(key.keyword)
 
 
 def retrieve_keys(
