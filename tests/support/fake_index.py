@@ -22,7 +22,7 @@ from pacsd.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
 UNIQUE_KEYS = {
     QueryLevel.PATIENT: "PatientID",
@@ -86,7 +86,7 @@ class FakeIndex:
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         return tuple(keyword for keyword in query.keys if _vr(keyword) in ("SQ", "OB", "OW", "UN"))
 
-    def find(self, query: FindQuery) -> Iterator[Mapping[str, str]]:
+    def find(self, query: FindQuery) -> Generator[Mapping[str, str], None, None]:
         self.note("find")
         if query.model is QueryModel.STUDY_ROOT and query.level is QueryLevel.PATIENT:
             raise IdentifierInvalid("no PATIENT level", keywords=("QueryRetrieveLevel",))
@@ -104,7 +104,7 @@ class FakeIndex:
 
     def _answers(
         self, query: FindQuery, found: Sequence[InstanceRecord], unsupported: tuple[str, ...]
-    ) -> Iterator[Mapping[str, str]]:
+    ) -> Generator[Mapping[str, str], None, None]:
         for number, record in enumerate(found):
             if self.before_match is not None:
                 self.before_match(number)

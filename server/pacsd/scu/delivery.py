@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from dicomnet import AssociationEnded, DicomNet
+from dicomnet import AssociationEnded, DicomNet, RemoteProtocolError
 from pacsd.errors import DestinationUnreachable
 from pacsd.model import StoredInstance
 from pacsd.scu.outgoing import associate, in_associations
@@ -51,7 +51,7 @@ class Delivery:
             self._left_in_part -= 1
             assert self._sender is not None  # noqa: S101 - _begin_part has made it
             return self._sender.send(instance)
-        except AssociationEnded as error:
+        except (AssociationEnded, RemoteProtocolError) as error:
             raise DestinationUnreachable(f"{self._peer.ae_title}: {error}") from error
 
     def _begin_part(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import Final, Protocol
 
 import structlog
@@ -50,6 +51,9 @@ class InstanceSender:
         """
         try:
             with self._files.open_dataset(instance.path) as file:
+                # Noticed half way, it would abort the association, and all other instances with it.
+                if os.fstat(file.fileno()).st_size < instance.size:
+                    raise StorageUnavailable("a stored file is shorter than it was")  # noqa: TRY301
                 response = self._requester.store(instance, file)
         except (StorageUnavailable, TranscodingFailed, LocalProtocolError, OSError) as error:
             _log.warning("suboperation-failed", sop_instance_uid=instance.sop_instance_uid, reason=str(error))
