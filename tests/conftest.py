@@ -6,6 +6,10 @@ import os
 
 import pytest
 
+from support import pynetdicom_race
+
+pynetdicom_race.mend()
+
 
 @pytest.fixture(autouse=True)
 def scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
