@@ -66,8 +66,11 @@ def clear_up(settings: Settings, pid: int) -> None:
 def run_worker(context: WorkerContext) -> int:
     """Serve connections until told to stop, drain, and return the exit status of this process."""
     settings = context.settings
-    index = _index(settings)
-    routes = _routes(settings, index, context.shared.metrics, context.shared.associations)
+    metrics = context.shared.metrics
+    index = Index(
+        settings.index.url, duplicates=settings.storage.duplicates, observe_wait=metrics.database_wait
+    )
+    routes = _routes(settings, index, metrics, context.shared.associations)
     net = PacsNet(net_configuration(settings), routes)
     net.listen_on(context.sockets)
     context.ready()
@@ -98,10 +101,6 @@ def _file_store(settings: Settings) -> FileStore:
         min_free_bytes=settings.storage.min_free_bytes,
         checksum_algorithm=settings.storage.checksum,
     )
-
-
-def _index(settings: Settings) -> Index:
-    return Index(settings.index.url, duplicates=settings.storage.duplicates)
 
 
 def _routes(settings: Settings, index: Index, metrics: Metrics, places: AssociationPlaces) -> Routes:

@@ -16,7 +16,7 @@ from pacsd.index.tables import instances
 from pacsd.index.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import URL, Connection
@@ -50,12 +50,14 @@ class Index:
         duplicates: DuplicatePolicy,
         lock_file: Path | None = None,
         turn_timeout: float = 30.0,
+        observe_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
         """Open nothing yet; the database must have been brought up to date (`migrations.upgrade`).
 
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
-        default the database's name with `.lock` behind. `turn_timeout` is in seconds. Raises
-        ConfigurationError for a URL that isn't one.
+        default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
+        so is what `observe_wait` is told of each wait for a turn. Raises ConfigurationError for a URL that isn't
+        one.
         """
         parsed = database_url(url)
         self._duplicates: Final = duplicates
@@ -65,7 +67,11 @@ class Index:
         self._turns: Final = (
             None
             if file is None
-            else Turns(lock_file or file.with_name(f"{file.name}.lock"), timeout=turn_timeout)
+            else Turns(
+                lock_file or file.with_name(f"{file.name}.lock"),
+                timeout=turn_timeout,
+                observe_wait=observe_wait,
+            )
         )
 
     def commit(self, records: Sequence[InstanceRecord]) -> list[CommitResult | DatasetInvalid]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from pacsd.errors import IndexUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["Turns"]
@@ -66,9 +66,13 @@ class _Waiter:
 class Turns:
     """One lock file's turns: for the threads of this process and all processes that name the same file."""
 
-    def __init__(self, path: Path, *, timeout: float) -> None:
+    def __init__(
+        self, path: Path, *, timeout: float, observe_wait: Callable[[float], None] = lambda _: None
+    ) -> None:
+        """`observe_wait` is told how long each turn was waited for, in seconds."""
         self._path: Final = path
         self._timeout: Final = timeout
+        self._observe_wait: Final = observe_wait
         self._mine: Final = threading.Lock()
         self._descriptor: int | None = None
         self._waiter: _Waiter | None = None
@@ -80,11 +84,13 @@ class Turns:
         To be taken first in the process that uses it: a lock inherited through a fork would be its parent's
         as well.
         """
-        deadline = time.monotonic() + self._timeout
+        began = time.monotonic()
+        deadline = began + self._timeout
         if not self._mine.acquire(timeout=self._timeout):
             raise self._timed_out()
         try:
             descriptor = self._lock(deadline)
+            self._observe_wait(time.monotonic() - began)
             try:
                 yield
             finally:
