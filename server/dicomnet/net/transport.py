@@ -124,8 +124,8 @@ class Transport:
             raise ConnectionLost(f"the connection broke: {error.strerror}") from error
         if not ready:
             return Wait.TIMED_OUT
-        if all(fd == wake_fd for fd, _ in ready):
-            return Wait.WOKEN
+        if any(fd == wake_fd for fd, _ in ready):
+            return Wait.WOKEN  # first, or a peer that always sends would never hear that we close
         return Wait.READABLE
 
     def send(self, buffers: Sequence[Buffer], timeout: float) -> None:
