@@ -24,6 +24,7 @@ UNIQUE_KEYS: Final = {
 """By level, from the top (PS3.4 §C.6.1, §C.6.2)."""
 
 _TAG: Final = re.compile(r"\(?([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)?")
+_WILDCARD: Final = re.compile(r"[*?]")
 _LONGEST_VALUE: Final = 0xFFFE
 """Bytes of a value in an explicit VR with a 16-bit length (PS3.5 §7.1.2)."""
 _NO_KEYS: Final = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet"})
@@ -123,4 +124,10 @@ def retrieve_keys(
     surplus = sorted(by_keyword.keys() - set(needed.values()))
     if surplus:
         raise IdentifierInvalid(f"{surplus[0]} is no key at level {level.value} ({model.value})")
-    return model, level, [by_keyword[keyword] for keyword in needed.values()]
+    chosen = [by_keyword[keyword] for keyword in needed.values()]
+    for key in chosen:
+        if _WILDCARD.search(key.value) or ("\\" in key.value and not (key is chosen[-1] and key.vr == "UI")):
+            raise IdentifierInvalid(
+                f"{key.keyword} needs one plain value here: no wildcards, and lists of UIDs only at the level itself"
+            )
+    return model, level, chosen
