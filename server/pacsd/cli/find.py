@@ -166,7 +166,8 @@ def _print_table(matches: Iterator[Identifier], columns: Sequence[str]) -> int:
 
     table = Table()
     for name in columns:
-        table.add_column(name, overflow="fold")
+        # A UID that is broken up cannot be copied.
+        table.add_column(name, overflow="fold", no_wrap=name.endswith("UID"))
     try:
         for match in matches:
             # As Text, in which square brackets are no markup.
