@@ -14,6 +14,7 @@ from dicomnet import (
     CMoveRequest,
     ContextResult,
     CStoreRequest,
+    Dataset,
     DicomNet,
     PresentationContext,
     ReceivedDataset,
@@ -49,7 +50,7 @@ class Script:
     matches: Callable[[dict[str, str]], Sequence[dict[str, str]]] = lambda _keys: ()
     find_status: int = 0
     find_comment: str = ""
-    sent_by_get: Sequence[tuple[str, str, bytes]] = ()
+    sent_by_get: Sequence[tuple[str, str, Dataset]] = ()
     """SOP class, SOP instance and data set of each sub-operation."""
     final: Final | None = None
     pending: Sequence[SubOperationFields] = ()

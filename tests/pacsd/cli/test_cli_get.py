@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,22 @@ def test_a_full_disk_is_told_to_the_peer(
     assert script.get_statuses == [0x0110, 0]
     assert "not kept: cannot write a file" in done.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.2.8.dcm", "1.2.9.dcm"]
+
+
+def test_an_instance_that_breaks_off_leaves_no_file(
+    pacsd: Pacsd, peer: tuple[str, int], script: Script, instances: tuple[Instance, ...], tmp_path: Path
+) -> None:
+    def breaks_off() -> Iterator[bytes]:
+        yield instances[0].dataset
+        raise InterruptedError
+
+    script.refused_classes = frozenset({FIND})
+    (tmp_path / "1.2.9.dcm").write_bytes(b"older")
+    script.sent_by_get = [(CT_CLASS, "1.2.9", breaks_off())]
+    done = pacsd("get", *peer, *STUDY, "-o", tmp_path)
+    assert done.status == 1
+    assert "the peer aborted" in done.err
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("1.2.9.dcm", b"older")]
 
 
 def test_an_older_file_gives_way_to_a_whole_one(

@@ -164,6 +164,26 @@ def test_a_lost_association_takes_one_instance_with_it(
     assert len(generous.requests) == 2
 
 
+def test_a_file_that_becomes_shorter_while_it_is_sent(
+    pacsd: Pacsd, peer: tuple[str, int], generous: Script, folder: Path, instances: tuple[Instance, ...]
+) -> None:
+    """Half of it must not pass for the whole: the association is aborted, and the others go over a new one."""
+    first, second, third = sorted(folder.rglob("*.dcm"))[:3]
+    shortened = next(i for i in instances if i.name == second.name)
+
+    def answer(_: DicomNet, request: CStoreRequest) -> tuple[int, str]:
+        with second.open("r+b") as file:
+            file.truncate(second.stat().st_size // 2)
+        return 0, ""
+
+    generous.on_store = answer
+    done = pacsd("send", *peer, first, second, third)
+    assert done.status == 1
+    assert "a stored file ends at" in done.err
+    assert done.out.startswith("2 sent, 0 sent with warnings, 1 failed")
+    assert shortened.sop_instance_uid not in generous.received
+
+
 def test_a_peer_that_always_aborts_is_not_called_for_ever(
     pacsd: Pacsd, peer: tuple[str, int], generous: Script, folder: Path, instances: tuple[Instance, ...]
 ) -> None:
