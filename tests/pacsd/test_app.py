@@ -1,0 +1,312 @@
+"""The composition root: settings become a store, an index and a worker that serves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from dicomnet import AssociationRejected
+from pacsd import app
+from pacsd.errors import IndexUnavailable, StorageUnavailable
+from pacsd.identifier import elements_of, read_identifier, write_identifier
+from pacsd.index import migrations
+from pacsd.observability.metrics import Metrics
+from pacsd.settings import Settings
+from pacsd.storage.filesystem import FileStore
+from pacsd.supervision.shared_numbers import AssociationCounter, WorkerState, WorkerTable, shared_numbers
+from pacsd.supervision.worker import RETIRE_MESSAGE, SharedState, WorkerContext
+from support.archive_server import EXPLICIT, Client, association_request
+from support.deadline import wait_until
+from support.fake_archive import altered
+from support.workstation import Received, Workstation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.instance import Instance
+
+VERIFICATION = "1.2.840.10008.1.1"
+STORAGE = "1.2.840.10008.5.1.4.1.1.7"
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+GET = "1.2.840.10008.5.1.4.1.2.2.3"
+IMPLICIT = "1.2.840.10008.1.2"
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("app-index") / "index.db"
+    migrations.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def tables(tmp_path: Path, migrated: Path) -> dict[str, Any]:
+    """A configuration of folders that are the test's own; everybody may do everything."""
+    shutil.copy(migrated, tmp_path / "index.db")
+    return {
+        "storage": {"root": str(tmp_path / "store"), "min_free_mb": 0},
+        "index": {"url": f"sqlite:///{tmp_path}/index.db"},
+        "access": {"unknown_peers": ["echo", "store", "find", "move", "get"]},
+        "server": {"shutdown_timeout": 5},
+    }
+
+
+@dataclass
+class Worker:
+    """A worker of the app on a thread of this process."""
+
+    settings: Settings
+    port: int
+    supervisor: socket.socket
+    shared: SharedState
+    thread: threading.Thread
+    exit_status: list[int] = field(default_factory=list)
+
+    def retire(self) -> None:
+        self.supervisor.send(RETIRE_MESSAGE)
+
+    def shut_down(self) -> None:
+        self.supervisor.close()
+        self.thread.join(15)
+        assert not self.thread.is_alive()
+
+
+@contextmanager
+def worker(tables: dict[str, Any]) -> Iterator[Worker]:
+    """Prepare and run one worker; it has to end with status 0."""
+    settings = Settings(**tables)
+    app.prepare(settings)
+    listening = socket.create_server(("127.0.0.1", 0))
+    ours, theirs = socket.socketpair()
+    counter = AssociationCounter(shared_numbers(1), 0, settings.dicom.max_associations)
+    shared = SharedState(counter, Metrics(), WorkerTable())
+    status: list[int] = []
+    with ours, theirs:
+        context = WorkerContext(
+            index=0, sockets=[listening], stop_fd=theirs.fileno(), settings=settings, shared=shared
+        )
+        thread = threading.Thread(target=lambda: status.append(app.run_worker(context)), daemon=True)
+        running = Worker(settings, listening.getsockname()[1], ours, shared, thread, status)
+        thread.start()
+        try:
+            yield running
+        finally:
+            running.shut_down()
+    assert status == [0]
+
+
+@contextmanager
+def associated(
+    running: Worker,
+    *sop_classes: str,
+    as_scp_of: tuple[str, ...] = (),
+    syntaxes: tuple[str, ...] = (EXPLICIT,),
+) -> Iterator[Client]:
+    request = association_request(
+        [(uid, syntaxes) for uid in (*sop_classes, *as_scp_of)], as_scp_of=as_scp_of
+    )
+    with Client() as net:
+        net.connect("127.0.0.1", running.port)
+        net.associate(request)
+        yield net
+
+
+def identifier(**keys: str) -> bytes:
+    return write_identifier(elements_of({"QueryRetrieveLevel": "STUDY", **keys}), EXPLICIT)
+
+
+def store(net: Client, instance: Instance) -> int:
+    return net.c_store(net.context_for(STORAGE), instance.sop_instance_uid, instance.dataset).status
+
+
+def test_what_is_stored_is_found_got_and_moved(tables: dict[str, Any]) -> None:
+    instance = altered(1, PatientName="Real^Parts")
+    seen = Received()
+    workstation = Workstation(seen)
+    _, port = workstation.listen()
+    tables["peer"] = [{"ae_title": "WORKSTATION", "host": "127.0.0.1", "port": port}]
+    wanted = identifier(StudyInstanceUID=instance.study_instance_uid)
+    with worker(tables) as running, associated(running, FIND, MOVE, GET, as_scp_of=(STORAGE,)) as net:
+        assert store(net, instance) == 0x0000
+        found = net.c_find(net.context_for(FIND), identifier(PatientName="real*", StudyInstanceUID=""))
+        (_, match), (final, _) = found
+        assert match is not None
+        assert final.status == 0x0000
+        assert read_identifier(match, EXPLICIT).value("PatientName") == "Real^Parts"
+        *_, (got, _) = net.c_get(net.context_for(GET), wanted)
+        assert (got.status, got.number_of_completed_suboperations) == (0x0000, 1)
+        assert net.received == {instance.sop_instance_uid: (EXPLICIT, instance.dataset)}
+        *_, (moved, _) = net.c_move(net.context_for(MOVE), wanted, move_destination="WORKSTATION")
+        assert (moved.status, moved.number_of_completed_suboperations) == (0x0000, 1)
+    workstation.close(timeout=5)
+    assert seen.datasets == [instance.dataset]
+    text = running.shared.metrics.render().decode()
+    assert 'pacsd_instances_received_total{outcome="stored"} 1.0' in text
+    assert 'pacsd_operations_total{peer="other",service="find",status="0000"} 1.0' in text
+
+
+def test_a_requestor_of_another_encoding_gets_it_transcoded(tables: dict[str, Any]) -> None:
+    instance = altered()
+    with worker(tables) as running:
+        with associated(running, STORAGE) as net:
+            assert store(net, instance) == 0x0000
+        with associated(running, GET, as_scp_of=(STORAGE,), syntaxes=(IMPLICIT,)) as net:
+            keys = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": instance.study_instance_uid}
+            *_, (got, _) = net.c_get(net.context_for(GET), write_identifier(elements_of(keys), IMPLICIT))
+    assert got.status == 0x0000
+    syntax, data = net.received[instance.sop_instance_uid]
+    assert syntax == IMPLICIT
+    assert read_identifier(data, IMPLICIT).value("SOPInstanceUID") == instance.sop_instance_uid
+
+
+def test_a_worker_is_ready_when_it_accepts(tables: dict[str, Any]) -> None:
+    with worker(tables) as running, associated(running, VERIFICATION) as net:
+        assert running.shared.workers.count(WorkerState.READY) == 1
+        assert net.c_echo().status == 0x0000
+        assert running.shared.associations.total == 1
+
+
+def test_the_limit_of_associations_is_the_configurations(tables: dict[str, Any]) -> None:
+    tables["dicom"] = {"max_associations": 1}
+    with worker(tables) as running, associated(running, VERIFICATION):
+        with pytest.raises(AssociationRejected) as rejected, associated(running, VERIFICATION):
+            pass
+        assert (rejected.value.result, rejected.value.source, rejected.value.reason) == (2, 3, 2)
+
+
+def test_permissions_and_names_are_the_configurations(tables: dict[str, Any]) -> None:
+    tables["dicom"] = {"ae_title": "ARCHIVE", "check_called_ae_title": False}
+    tables["access"] = {"unknown_peers": []}
+    tables["peer"] = [
+        {
+            "ae_title": "TESTSCU",
+            "host": "127.0.0.1",
+            "port": 104,
+            "allow": ["echo", "find"],
+            "check_host": True,
+        }
+    ]
+    with worker(tables) as running, associated(running, VERIFICATION, FIND, STORAGE, GET) as net:
+        assert net.association is not None
+        accepted = {each.abstract_syntax for each in net.association.presentation_contexts.values()}
+        assert accepted == {VERIFICATION, FIND}
+        assert [response.status for response, _ in net.c_find(net.context_for(FIND), identifier())] == [0]
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "kept"),
+    [("keep-first", 0x0000, "first"), ("replace", 0x0000, "second"), ("reject", 0x0111, "first")],
+)
+def test_the_policy_of_duplicates_is_the_configurations(
+    tables: dict[str, Any], policy: str, status: int, kept: str
+) -> None:
+    tables["storage"]["duplicates"] = policy
+    with worker(tables) as running, associated(running, STORAGE, FIND) as net:
+        assert store(net, altered(StudyID="first")) == 0x0000
+        assert store(net, altered(StudyID="second")) == status
+        (_, match), _ = net.c_find(net.context_for(FIND), identifier(StudyID=""))
+    assert match is not None
+    assert read_identifier(match, EXPLICIT).value("StudyID") == kept
+
+
+def test_below_the_watermark_stores_are_refused(tables: dict[str, Any]) -> None:
+    tables["storage"]["min_free_mb"] = 1 << 40
+    with worker(tables) as running, associated(running, STORAGE) as net:
+        assert store(net, altered()) == 0xA700
+
+
+def test_a_retired_worker_serves_its_associations_to_their_end(tables: dict[str, Any]) -> None:
+    with worker(tables) as running:
+        with associated(running, VERIFICATION) as net:
+            running.retire()
+            wait_until(lambda: refuses_connections(running.port), within=10, what="it accepts no more")
+            assert net.c_echo().status == 0x0000
+        running.thread.join(10)
+        assert running.exit_status == [0]
+
+
+def refuses_connections(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_prepare_puts_right_what_a_crash_has_left(tables: dict[str, Any]) -> None:
+    instance = altered(1, PatientName="Swept^Up")
+    with worker(tables) as running, associated(running, STORAGE) as net:
+        store(net, instance)
+    settings = running.settings
+    files = FileStore(settings.storage.root)
+    (path,) = files.published()
+    half = settings.storage.root / "incoming" / "1-1.part"
+    half.write_bytes(b"half")
+    lost = settings.storage.root / path.replace(".dcm", ".1.dcm")
+    old_uid = instance.sop_instance_uid.encode()
+    new_uid = old_uid[:-1] + b"7"
+    lost.write_bytes((settings.storage.root / path).read_bytes().replace(old_uid, new_uid))
+    with worker(tables) as running, associated(running, FIND) as net:
+        keys = identifier(StudyInstanceUID="", NumberOfStudyRelatedInstances="")
+        (_, match), _ = net.c_find(net.context_for(FIND), keys)
+    assert match is not None
+    assert read_identifier(match, EXPLICIT).value("NumberOfStudyRelatedInstances") == "2"
+    assert not half.exists()
+
+
+def test_a_store_that_cannot_be_used_is_told_before_any_worker(
+    tables: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    tables["storage"]["root"] = str(tmp_path / "file")
+    with pytest.raises(StorageUnavailable, match="storage root"):
+        app.prepare(Settings(**tables))
+
+
+def test_an_index_that_cannot_be_used_is_told_before_any_worker(
+    tables: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "index.db").write_bytes(b"no database" * 1000)
+    folder = tmp_path / "store" / "2026" / "01" / "02" / "1" / "2"
+    folder.mkdir(parents=True)
+    (folder / "3.dcm").write_bytes(b"something to look up")
+    with pytest.raises(IndexUnavailable):
+        app.prepare(Settings(**tables))
+
+
+def test_giving_up_durability_is_warned_of(tables: dict[str, Any]) -> None:
+    tables["storage"]["sync"] = "off"
+    with capture_logs() as logs:
+        app.prepare(Settings(**tables))
+    assert [line["log_level"] for line in logs if line["event"] == "storage-sync-off"] == ["warning"]
+
+
+def test_a_killed_workers_half_files_go_and_no_others(tables: dict[str, Any]) -> None:
+    settings = Settings(**tables)
+    app.prepare(settings)
+    incoming = settings.storage.root / "incoming"
+    for pid in (123, 1234, os.getpid()):
+        (incoming / f"{pid}-aaaa.part").write_bytes(b"half")
+    app.clear_up(settings, 123)
+    assert sorted(path.name for path in incoming.iterdir()) == sorted(
+        f"{pid}-aaaa.part" for pid in (1234, os.getpid())
+    )
+
+
+def test_the_engine_is_told_limits_and_deadlines(tables: dict[str, Any]) -> None:
+    tables["dicom"] = {"max_pdu_length": 65536, "timeouts": {"dimse": 7.5, "artim": 3}}
+    configuration = app.net_configuration(Settings(**tables))
+    assert configuration.maximum_length == 65536
+    assert (configuration.timeouts.dimse, configuration.timeouts.artim) == (7.5, 3)
+    defaults = Settings().dicom.timeouts
+    assert configuration.timeouts.idle == defaults.idle
