@@ -30,7 +30,8 @@ def mend() -> None:
 def _after_the_reactor_went_on(operation: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(operation)
     def begin(association: Association, *args: Any, **kwargs: Any) -> Any:
-        wait_until(lambda: not association._is_paused, within=10, what="pynetdicom's reactor goes on")
+        if association.is_requestor:  # an acceptor sends from its reactor
+            wait_until(lambda: not association._is_paused, within=10, what="pynetdicom's reactor goes on")
         return operation(association, *args, **kwargs)
 
     return begin
