@@ -13,6 +13,7 @@ from pydicom.uid import UID
 from pynetdicom import dimse_messages, dimse_primitives
 from pynetdicom.dsutils import decode, encode
 from tests.dicomnet.dimse.strategies import messages, messages_of, unsigned_shorts
+from tests.dicomnet.upper_layer.strategies import damaged
 
 from dicomnet.dimse.command_set import (
     NO_DATASET,
@@ -226,6 +227,26 @@ def test_response_answers_its_request(request_type: type[Request], data: st.Data
     assert response.message_id_being_responded_to == request.message_id
     assert response.affected_sop_class_uid == request.affected_sop_class_uid
     assert (response.status, response.error_comment) == (0x0110, "no space left")
+
+
+@given(messages().map(encoded).flatmap(damaged))
+def test_whatever_can_be_read_can_be_answered(command: bytes) -> None:
+    """A response echoes what the peer wrote; a UID that is none must not cost the answer."""
+    try:
+        request, _ = read_message(read_command_set(command))
+    except RemoteProtocolError:
+        return
+    if isinstance(request, UnrecognizedRequest):
+        assert write_command_set(refusal_of_unrecognized(request, 0x0211))
+    elif isinstance(request, Request):
+        assert encoded(response_to(request, 0x0110))
+
+
+@pytest.mark.parametrize("uid", ["1." * 40, "größer", "not a UID"])
+def test_request_with_a_uid_that_is_none_is_answered(uid: str) -> None:
+    request = CStoreRequest(message_id=1, affected_sop_class_uid=uid, affected_sop_instance_uid=uid)
+    read, _ = read_message(read_command_set(encoded(response_to(request, 0x0110))))
+    assert read.message_id_being_responded_to == 1
 
 
 def test_store_response_names_the_instance() -> None:
