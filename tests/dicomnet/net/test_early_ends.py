@@ -19,11 +19,13 @@ from tests.support.deadline import wait_until
 from dicomnet import (
     AssociationAborted,
     AssociationReleased,
+    CCancelRequest,
     CEchoRequest,
     CFindRequest,
     CGetRequest,
     ConnectionLost,
     PresentationContext,
+    RemoteProtocolError,
 )
 from dicomnet.dimse.events import DatasetFragment, MessageReceived
 from dicomnet.dimse.messages import CFindResponse
@@ -136,3 +138,48 @@ def test_both_release_at_once() -> None:
         assert server.journal.wait_for("closed") == [None]
     wait_until(lambda: not client.is_connected, within=5, what="the client's end")
     assert client.journal.of("closed") == [None]
+
+
+class Mistaken(Net):
+    """Answers a C-ECHO with the response of another service."""
+
+    def on_receive_c_echo_request(self, context: PresentationContext, request: CEchoRequest) -> None:
+        response = CFindResponse(message_id_being_responded_to=request.message_id, status=0)
+        self.send_message(context, response)
+
+
+def test_response_of_another_kind_ends_the_association() -> None:
+    server, client = Mistaken(), Net()
+    with serving(server) as address, client:
+        client.connect(*address)
+        client.associate(ask_for())
+        with pytest.raises(RemoteProtocolError, match="CFindResponse where CEchoResponse was due"):
+            client.c_echo()
+        assert not client.is_associated
+        assert server.journal.wait_for("aborted") == [(0, 0)]
+
+
+def test_cancel_with_a_data_set_is_aborted() -> None:
+    """It has none (PS3.7 §9.3.2.3), so nobody would take it off the wire."""
+    server = Net()
+    with serving(server) as address, RawPeer(address).associate() as peer:
+        peer.send_message(FIND, CCancelRequest(message_id_being_responded_to=1), b"what for?")
+        assert peer.read_to_end() == [ul.AbortReceived(2, 2)]
+        peer.socket.close()
+        assert ended_with(server.journal) == [AssociationAborted]
+
+
+class Relay(Net):
+    """Fails with the end of an association that is not its own."""
+
+    def on_receive_c_echo_request(self, context: PresentationContext, request: CEchoRequest) -> None:
+        raise AssociationReleased("the destination released its association")
+
+
+def test_end_of_another_association_aborts_this_one() -> None:
+    server = Relay()
+    with serving(server) as address, RawPeer(address).associate() as peer:
+        peer.send_message(ECHO, CEchoRequest(message_id=1))
+        assert peer.read_to_end() == [ul.AbortReceived(2, 0)]
+        peer.socket.close()
+        assert ended_with(server.journal) == [AssociationReleased]
