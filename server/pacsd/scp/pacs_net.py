@@ -276,10 +276,8 @@ class PacsNet(DicomNet):
             if isinstance(request, CStoreRequest):
                 facts["sop_instance_uid"] = request.affected_sop_instance_uid
             _log.warning("operation-refused", comment=comment, **facts)
-        elif service in _FREQUENT:
-            _log.debug("operation", **facts)
         else:
-            _log.info("operation", **facts)
+            (_log.debug if service in _FREQUENT else _log.info)("operation", **facts)
 
     def _perform_safely(
         self, service: Service, context: PresentationContext, perform: Callable[[], Answer]
@@ -288,10 +286,10 @@ class PacsNet(DicomNet):
             context.abstract_syntax, accept_unknown=self._routes.accept_unknown_sop_classes
         )
         if meant_for is not service or not context.as_scp:
-            return Answer(Status.SOP_CLASS_NOT_SUPPORTED)
+            return _refused(Status.SOP_CLASS_NOT_SUPPORTED, "its presentation context is for something else")
         if service not in self._permitted:
             # In the storage contexts of a peer that may get but not store, without role selection.
-            return Answer(Status.NOT_AUTHORIZED)
+            return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
         try:
             return perform()
         except AssociationEnded:
@@ -301,3 +299,7 @@ class PacsNet(DicomNet):
         except Exception as error:
             _log.exception("unexpected-error", service=service.value)
             return answer_for(service, error)
+
+
+def _refused(status: Status, why: str) -> Answer:
+    return Answer(status, SubOperationFields(error_comment=why))

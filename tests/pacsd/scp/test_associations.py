@@ -88,7 +88,10 @@ def test_who_may_get_but_not_store_cannot_store_without_roles_either() -> None:
     with archive_server(peers=peers) as server, client(server, STORAGE, calling="READER") as net:
         instance = altered()
         response = net.c_store(net.context_for(STORAGE), instance.sop_instance_uid, instance.dataset)
-        assert response.status == Status.NOT_AUTHORIZED
+        assert (response.status, response.error_comment) == (
+            Status.NOT_AUTHORIZED,
+            "this AE title may not store",
+        )
         assert server.store.files == {}
 
 
@@ -164,7 +167,9 @@ def test_a_request_in_a_context_for_something_else_is_refused(server: ArchiveSer
     identifier = write_identifier(elements_of({"QueryRetrieveLevel": "STUDY"}), EXPLICIT)
     with client(server, STORAGE, FIND) as net:
         storage = net.context_for(STORAGE)
-        assert [response.status for response, _ in net.c_find(storage, identifier)] == [0x0122]
+        ((refused, _),) = net.c_find(storage, identifier)
+        assert refused.status == 0x0122
+        assert "for something else" in refused.error_comment
         assert [response.status for response, _ in net.c_get(storage, identifier)] == [0x0122]
         moved = net.c_move(storage, identifier, move_destination="X")
         assert [response.status for response, _ in moved] == [0x0122]
