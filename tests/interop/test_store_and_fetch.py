@@ -94,5 +94,5 @@ def test_c_move_names_its_originator_in_every_sub_operation(moved: Retrieved) ->
 def assert_equal(sent: Instance, received: Received) -> None:
     assert received.transfer_syntax_uid == sent.transfer_syntax_uid
     assert received.sop_class_uid == sent.sop_class_uid
-    assert received.dataset == sent.dataset
+    assert received.dataset == sent.dataset_on_the_wire
     assert differences(sent.read(), received.read()) == []

@@ -25,6 +25,8 @@ UNCOMPRESSED = (
 )
 _LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
 
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
@@ -38,6 +40,12 @@ class Instance:
     transfer_syntax_uid: str
     dataset: bytes
     """The encoded data set without preamble and file meta information, in `transfer_syntax_uid`."""
+
+    @property
+    def dataset_on_the_wire(self) -> bytes:
+        """The data set as it has to be sent: a deflated one padded to an even length (PS3.5 §A.5)."""
+        padding = len(self.dataset) % 2 if self.transfer_syntax_uid == DEFLATED else 0
+        return self.dataset + b"\0" * padding
 
     def read(self) -> Dataset:
         """The data set as pydicom reads it."""

@@ -10,6 +10,7 @@ from typing import Final
 from dicomnet import CStoreResponse, DicomNet, LocalProtocolError, fragment_length
 from pacsd.errors import StorageUnavailable
 from pacsd.model import StoredInstance
+from pacsd.storage.header import DEFLATED
 
 __all__ = ["StoreRequester", "Transcode"]
 
@@ -75,6 +76,10 @@ class StoreRequester:
             count = os.preadv(file.fileno(), [buffers[turn][: instance.size - position]], position)
             if count == 0:
                 raise StorageUnavailable(f"a stored file ends at {position} of {instance.size} bytes")
-            yield buffers[turn][:count]
             position += count
+            if position == instance.size and count % 2 and instance.transfer_syntax_uid in DEFLATED:
+                # PS3.5 §A.5 pads these; a deflated stream knows its end, and DCMTK aborts on an odd fragment.
+                buffers[turn][count] = 0
+                count += 1
+            yield buffers[turn][:count]
             turn = 1 - turn

@@ -21,7 +21,7 @@ from pacsd.storage.encodings import (
 )
 from pacsd.storage.sources import DeflatedSource, HeaderIncomplete, PrefixSource, ReadAt, Source, StoredSource
 
-__all__ = ["HeaderIncomplete", "HeaderScan", "examine", "scan", "verify_complete"]
+__all__ = ["DEFLATED", "HeaderIncomplete", "HeaderScan", "examine", "scan", "verify_complete"]
 
 Data = bytes | bytearray | memoryview | mmap.mmap
 

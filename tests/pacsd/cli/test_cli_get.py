@@ -42,7 +42,7 @@ def test_files_hold_what_was_stored(
     for instance in instances:
         path = output / f"{instance.sop_instance_uid}.dcm"
         content = path.read_bytes()
-        assert content[dataset_offset(content) :] == instance.dataset
+        assert content[dataset_offset(content) :] == instance.dataset_on_the_wire
         meta = dcmread(path, stop_before_pixels=True).file_meta
         assert meta.TransferSyntaxUID == instance.transfer_syntax_uid
         assert meta.MediaStorageSOPClassUID == instance.sop_class_uid
