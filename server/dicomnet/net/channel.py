@@ -27,6 +27,8 @@ from dicomnet.upper_layer.states import State
 __all__ = ["Channel"]
 
 _LOG: Final = logging.getLogger("dicomnet")
+_LINGER_WHEN_CLOSING: Final = 1.0
+"""Seconds that a peer has to hear that the server closes; the server's own end waits for it."""
 
 
 class Channel:
@@ -41,6 +43,7 @@ class Channel:
         """An event that was looked at and put back."""
         self.wake_fd: int | None = None
         """Readable when an idle association shall end."""
+        self._linger_seconds = configuration.timeouts.artim
 
     # The gate for writing.
 
@@ -158,6 +161,7 @@ class Channel:
             case Wait.TIMED_OUT:
                 raise AssociationTimedOut(f"the peer sent nothing for {timeout:.0f} s")
             case Wait.WOKEN:
+                self._linger_seconds = min(self._linger_seconds, _LINGER_WHEN_CLOSING)
                 raise self.violation("the server is shutting down", AbortReason.NOT_SPECIFIED)
 
     def _feed(self, data: memoryview) -> None:
@@ -181,7 +185,7 @@ class Channel:
     def _linger(self) -> None:
         """Let the peer read our last PDU and close first, but not for longer than ARTIM (PS3.8 §9.1.5)."""
         self.transport.finish_writing()
-        deadline = time.monotonic() + self._timeouts.artim
+        deadline = time.monotonic() + self._linger_seconds
         try:
             while (remaining := deadline - time.monotonic()) > 0:
                 self._wait(remaining, None)
