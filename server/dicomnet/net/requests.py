@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 from dicomnet import uids
@@ -98,7 +98,7 @@ class Requests(Callbacks):
 
     def c_find(
         self, context: PresentationContext, identifier: Dataset
-    ) -> Iterator[tuple[CFindResponse, bytes | None]]:
+    ) -> Generator[tuple[CFindResponse, bytes | None], None, None]:
         """Yield each response with its identifier, the final one last (PS3.7 §9.1.2).
 
         Leaving the iteration early sends C-CANCEL and reads on to the final response.
@@ -113,7 +113,7 @@ class Requests(Callbacks):
 
     def c_get(
         self, context: PresentationContext, identifier: Dataset
-    ) -> Iterator[tuple[CGetResponse, bytes | None]]:
+    ) -> Generator[tuple[CGetResponse, bytes | None], None, None]:
         """As `c_find`; the objects arrive at `on_receive_c_store_request` meanwhile (PS3.7 §9.1.3)."""
         message_id = self.next_message_id()
         return self._responses(
@@ -125,7 +125,7 @@ class Requests(Callbacks):
 
     def c_move(
         self, context: PresentationContext, identifier: Dataset, *, move_destination: str
-    ) -> Iterator[tuple[CMoveResponse, bytes | None]]:
+    ) -> Generator[tuple[CMoveResponse, bytes | None], None, None]:
         """As `c_find`; the objects go to the AE named `move_destination` (PS3.7 §9.1.4)."""
         message_id = self.next_message_id()
         return self._responses(
@@ -143,7 +143,7 @@ class Requests(Callbacks):
         message_id: int,
         response_type: type[SomeResponse],
         send: Callable[[], None],
-    ) -> Iterator[tuple[SomeResponse, bytes | None]]:
+    ) -> Generator[tuple[SomeResponse, bytes | None], None, None]:
         send()
         try:
             while True:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 
-from dicomnet import CFindResponse, DicomNet, StatusClass
+from dicomnet import DicomNet, StatusClass
 from pacsd.identifier import NATIVE_TRANSFER_SYNTAXES, Element, Identifier, read_identifier, write_identifier
 from pacsd.model import QueryLevel, QueryModel
 from pacsd.scu.keys import level_element
@@ -44,9 +44,7 @@ def find(
     """
     context = net.context_for(FIND_SOP_CLASSES[model])
     identifier = write_identifier([level_element(level), *keys], context.transfer_syntax)
-    responses = cast(
-        "Generator[tuple[CFindResponse, bytes | None], None, None]", net.c_find(context, identifier)
-    )
+    responses = net.c_find(context, identifier)
     count = 0
     with closing(responses):
         for response, data in responses:
