@@ -67,7 +67,9 @@ def configure_logging(log: LogSettings, stream: TextIO | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
-    logging.getLogger("alembic").setLevel(max(root.level, logging.WARNING))  # it tells how it works, not what it did
+    logging.getLogger("alembic").setLevel(
+        max(root.level, logging.WARNING)
+    )  # it tells how it works, not what it did
     for name in _LIBRARIES_THAT_QUOTE_VALUES:
         logging.getLogger(name).setLevel(logging.NOTSET if log.patient_data else logging.CRITICAL + 1)
 
