@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -174,6 +175,18 @@ def test_a_file_that_the_disk_does_not_give_stays_and_is_named(store: FileStore,
 def test_a_missing_file_has_no_record(store: FileStore) -> None:
     with pytest.raises(StorageUnavailable):
         record_of_file(store, "2026/01/01/1/2/3.dcm", checksum_algorithm="xxh3_128")
+
+
+class FailingDisk:
+    """Opens a file whose first read ends in EIO."""
+
+    def open_dataset(self, relative_path: str) -> io.FileIO:
+        return io.FileIO("/proc/self/mem", "r")
+
+
+def test_a_disk_that_fails_while_reading_is_told() -> None:
+    with pytest.raises(StorageUnavailable, match="Input/output error"):
+        record_of_file(FailingDisk(), "2026/01/02/1/2/3.dcm", checksum_algorithm="xxh3_128")
 
 
 def test_a_file_that_gave_way_is_not_brought_back(store: FileStore, open_index: OpenIndex) -> None:
