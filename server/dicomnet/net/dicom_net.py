@@ -1,7 +1,7 @@
 """DicomNet: one DICOM connection, in either role, on threads and blocking sockets.
 
-It turns events into `on_*` calls and calls into messages; bytes and deadlines are `channel`'s, and what PS3.8
-knows is in `connection`.
+Its life: listening or connecting, association, release, abort and close. What happens on a standing association
+is `conversation`'s, bytes and deadlines are `channel`'s, and what PS3.8 knows is in `connection`.
 """
 
 from __future__ import annotations
@@ -12,36 +12,27 @@ import time
 from collections.abc import Callable
 from typing import Final, Self
 
-from dicomnet.connection import Connection, ConnectionEvent
-from dicomnet.dimse.command_set import CommandSet
-from dicomnet.dimse.events import DatasetFragment, MessageReceived
-from dicomnet.dimse.fragments import Dataset
-from dicomnet.dimse.messages import CCancelRequest, Message, Request, Response
+from dicomnet.connection import Connection
 from dicomnet.errors import (
     AssociationAborted,
     AssociationEnded,
     AssociationRejected,
     AssociationReleased,
     ConnectionLost,
-    DatasetTooLong,
     LocalProtocolError,
 )
 from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
-from dicomnet.net.dispatch import dispatch_request
+from dicomnet.net.conversation import Conversation
 from dicomnet.net.listener import Listener
-from dicomnet.net.received_dataset import ReceivedDataset
-from dicomnet.net.requests import Requests
 from dicomnet.net.transport import Transport
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.negotiation import (
     NegotiatedAssociation,
-    PresentationContext,
     SupportedAbstractSyntax,
     answer_request,
 )
 from dicomnet.upper_layer.pdu import (
-    AbortReason,
     AbortSource,
     AssociateAccept,
     AssociateRequest,
@@ -59,7 +50,7 @@ _AWAITING_COLLISION_RESPONSE: Final = (
 )
 
 
-class DicomNet(Requests):
+class DicomNet(Conversation):
     """One connection (or one listener, with a DicomNet of its own for each connection that it accepts).
 
     As a server: override `on_receive_*`, then `listen`. As a client: `connect`, `associate`, the `c_*` calls,
@@ -67,21 +58,12 @@ class DicomNet(Requests):
     """
 
     def __init__(self, configuration: NetConfiguration | None = None) -> None:
-        self.configuration = configuration or NetConfiguration()
+        super().__init__(configuration or NetConfiguration())
         self.server: DicomNet | None = None
         """The listener that accepted this connection."""
         self.peer_address: tuple[str, int] | None = None
-        self._channel: Channel | None = None
         self._is_closing = False
         self._listener: Listener | None = None
-        self._association: NegotiatedAssociation | None = None
-        self._dataset: ReceivedDataset | None = None
-        """The data set that is being received."""
-        self._held: list[tuple[MessageReceived, bytes]] = []
-        """Requests that came while another was served, with their data sets."""
-        self._cancelled: set[int] = set()
-        self._performing = False
-        self._message_id = 0
 
     # State and information.
 
@@ -99,11 +81,6 @@ class DicomNet(Requests):
     def is_associated(self) -> bool:
         """An association stands (PS3.8 §9.2.1: Sta6 to Sta12)."""
         return self._channel is not None and self._channel.connection.is_associated
-
-    @property
-    def association(self) -> NegotiatedAssociation | None:
-        """What was agreed on; None before A-ASSOCIATE-AC, kept after the end until the next connection."""
-        return self._association
 
     @property
     def clients(self) -> list[DicomNet]:
@@ -205,9 +182,7 @@ class DicomNet(Requests):
         self.on_connect(None)
 
     def _open(self, connected: socket.socket, *, is_requestor: bool) -> Channel:
-        self._association = self._dataset = None
-        self._held.clear()
-        self._cancelled.clear()
+        self._begin_conversation()
         connection = Connection(is_requestor=is_requestor, limits=self.configuration.limits)
         self._channel = Channel(connection, Transport(connected), self.configuration)
         return self._channel
@@ -311,19 +286,6 @@ class DicomNet(Requests):
 
     # Sending.
 
-    def _open_channel(self) -> Channel:
-        if self._channel is None:
-            raise LocalProtocolError("not connected")
-        return self._channel
-
-    def send_message(
-        self, context: PresentationContext, message: Message | CommandSet, dataset: Dataset | None = None
-    ) -> None:
-        """Write one message; see `Messaging.send_message`. An exception out of `dataset` aborts the association."""
-        if self._dataset is not None:
-            self._dataset.drain()
-        self._open_channel().send(context.context_id, message, dataset)
-
     def send_associate_accept(self, accept: AssociateAccept) -> None:
         """Accept the association (PS3.8 §9.3.3)."""
         channel = self._open_channel()
@@ -354,107 +316,3 @@ class DicomNet(Requests):
         """Abort the association (PS3.8 §9.3.8); without one it does nothing."""
         if self._channel is not None:
             self._channel.abort(source=source, reason=reason)
-
-    # Receiving.
-
-    def _dispatch(self, event: ConnectionEvent) -> None:
-        if isinstance(event, MessageReceived):
-            if not self._note_cancel(event):
-                self._perform(event, self._dataset_of(event))
-            while self._held:
-                held, data = self._held.pop(0)
-                self._perform(held, ReceivedDataset.of(data, held.context.transfer_syntax))
-            # What came too late for its operation must not end the next one with that message ID.
-            self._cancelled.clear()
-        elif isinstance(event, ul.ReleaseRequested):
-            self.on_receive_release_request()
-        else:
-            raise self._open_channel().violation(f"{type(event).__name__} came unexpectedly")
-
-    def _perform(self, received: MessageReceived, dataset: ReceivedDataset | None) -> None:
-        message = received.message
-        if not isinstance(message, Request):
-            _LOG.info("a %s that nobody waits for is ignored", type(message).__name__)
-        else:
-            outer, self._performing = self._performing, True
-            try:
-                dispatch_request(self, received.context, message, dataset)
-            finally:
-                self._performing = outer
-                self._cancelled.discard(message.message_id)
-        if dataset is not None:
-            dataset.drain()
-
-    def _dataset_of(self, received: MessageReceived) -> ReceivedDataset | None:
-        if received.has_dataset:
-            self._dataset = ReceivedDataset(self._next_fragment, received.context.transfer_syntax)
-        return self._dataset
-
-    def _next_fragment(self) -> DatasetFragment:
-        channel = self._open_channel()
-        event = channel.next_event()
-        if not isinstance(event, DatasetFragment):
-            raise channel.violation(f"{type(event).__name__} inside a data set")
-        if event.is_last:
-            self._dataset = None
-        return event
-
-    def is_cancelled(self, request: Request) -> bool:
-        """Look, without waiting, whether the peer has cancelled `request` (C-CANCEL, PS3.7 §9.3.2.3).
-
-        To be asked between two steps of a long answer; raises AssociationEnded where the peer is gone.
-        """
-        channel = self._open_channel()
-        while (event := channel.poll_event()) is not None:
-            if not self._note_cancel(event):
-                channel.put_back(event)
-        return request.message_id in self._cancelled
-
-    def _note_cancel(self, event: ConnectionEvent) -> bool:
-        if not (isinstance(event, MessageReceived) and isinstance(event.message, CCancelRequest)):
-            return False
-        self._cancelled.add(event.message.message_id_being_responded_to)
-        self.on_receive_c_cancel_request(event.context, event.message)
-        return True
-
-    def await_response(self, message_id: int) -> tuple[Response, ReceivedDataset | None]:
-        """Wait for the next response to our own request; see `Requests.await_response`."""
-        channel = self._open_channel()
-        if self._dataset is not None:
-            self._dataset.drain()
-        while True:
-            event = channel.next_event()
-            if isinstance(event, ul.ReleaseRequested):
-                channel.put_back(event)
-                raise AssociationReleased("the peer released the association instead of answering")
-            if not isinstance(event, MessageReceived):
-                raise channel.violation(f"{type(event).__name__} came unexpectedly")
-            message = event.message
-            if isinstance(message, Response) and message.message_id_being_responded_to == message_id:
-                return message, self._dataset_of(event)
-            if self._note_cancel(event):
-                continue
-            if self._performing and isinstance(message, Request):
-                self._hold(channel, event)
-            else:
-                self._perform(event, self._dataset_of(event))
-
-    def _hold(self, channel: Channel, received: MessageReceived) -> None:
-        """Keep a request that came while we serve another: the peer ignores the window of one operation."""
-        limits = self.configuration.limits
-        if len(self._held) >= limits.deferred_requests:
-            raise channel.violation(
-                f"more than {limits.deferred_requests} requests ahead of their turn",
-                AbortReason.NOT_SPECIFIED,
-            )
-        dataset = self._dataset_of(received)
-        try:
-            data = dataset.read(limits.identifier_length) if dataset else b""
-        except DatasetTooLong as error:
-            raise channel.violation(f"ahead of its turn, {error}", AbortReason.NOT_SPECIFIED) from error
-        self._held.append((received, data))
-
-    def next_message_id(self) -> int:
-        """Return a message ID that no request of ours uses now (PS3.7 §9.1)."""
-        self._message_id = self._message_id % 0xFFFF + 1
-        return self._message_id
