@@ -26,7 +26,8 @@ from pacsd.scp.access import AccessRules, KnownPeer
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
-from pacsd.scp.pacs_net import PacsNet, Routes
+from pacsd.scp.pacs_net import PacsNet
+from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
 from pacsd.scp.store import StoreHandler
 from pacsd.scu.peer import Peer

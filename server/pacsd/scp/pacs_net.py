@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
@@ -30,68 +30,17 @@ from dicomnet import (
     SubOperationFields,
 )
 from pacsd.errors import PacsdError
-from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, AccessRules, Rejection
-from pacsd.scp.find import FindHandler
-from pacsd.scp.get import GetHandler
-from pacsd.scp.move import MoveHandler
+from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Rejection
+from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service, service_of
 from pacsd.scp.statuses import Answer, answer_for
-from pacsd.scp.store import StoreHandler
 
-__all__ = ["AssociationPlaces", "NetMetrics", "PacsNet", "Routes"]
+__all__ = ["PacsNet"]
 
 _log = structlog.get_logger()
 
 _FREQUENT: Final = (Service.ECHO, Service.STORE)
-
-
-class NetMetrics(Protocol):
-    """What is counted at this edge; see `observability.metrics.Metrics`."""
-
-    def association_accepted(self, peer: str, /) -> None:
-        """Count an accepted association."""
-
-    def association_rejected(self, reason: str, peer: str = "", /) -> None:
-        """Count a rejected association."""
-
-    def association_released(self, peer: str, /) -> None:
-        """Count an association that ended in order."""
-
-    def association_aborted(self, peer: str, source: str, /) -> None:
-        """Count one that did not; `source` is "peer", "local" or "network"."""
-
-    def operation(self, service: str, status: int, seconds: float, peer: str, /) -> None:
-        """Count a DIMSE operation."""
-
-    def bytes_received(self, count: int, /) -> None:
-        """Count bytes from peers."""
-
-    def bytes_sent(self, count: int, /) -> None:
-        """Count bytes to peers."""
-
-
-class AssociationPlaces(Protocol):
-    """How many associations may be open at once; see `shared_numbers.AssociationCounter`."""
-
-    def enter(self) -> bool:
-        """Take a place; False where all are taken."""
-
-    def leave(self) -> None:
-        """Give the place back."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routes:
-    """What the connections of one process share."""
-
-    access: AccessRules
-    places: AssociationPlaces
-    store: StoreHandler
-    find: FindHandler
-    move: MoveHandler
-    get: GetHandler
-    metrics: NetMetrics
-    accept_unknown_sop_classes: bool
+_FRAMES_LOGGED: Final = 6
 
 
 class PacsNet(DicomNet):
@@ -297,8 +246,16 @@ class PacsNet(DicomNet):
         except (PacsdError, DatasetTooLong) as error:
             return answer_for(service, error)
         except Exception as error:
-            _log.exception("unexpected-error", service=service.value)
+            _log.error(
+                "unexpected-error", service=service.value, error=type(error).__name__, where=_where(error)
+            )
             return answer_for(service, error)
+
+
+def _where(error: Exception) -> list[str]:
+    """Return the innermost places that an exception passed."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOGGED:]
+    return [f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames]
 
 
 def _refused(status: Status, why: str) -> Answer:

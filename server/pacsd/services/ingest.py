@@ -150,7 +150,8 @@ class Ingest:
             transfer_syntax_uid=incoming.transfer_syntax_uid,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            calling_ae_title=incoming.calling_ae_title,
+            # A title that is none (PS3.5 §6.2) cannot stand in the file; no reason to refuse its instances.
+            calling_ae_title=incoming.calling_ae_title if incoming.calling_ae_title.isascii() else "",
         )
         with self._store.begin(header) as file:
             for fragment in dataset:

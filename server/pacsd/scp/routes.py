@@ -1,0 +1,63 @@
+"""What all connections of one process share: the handlers, the rules, and what counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pacsd.scp.access import AccessRules
+from pacsd.scp.find import FindHandler
+from pacsd.scp.get import GetHandler
+from pacsd.scp.move import MoveHandler
+from pacsd.scp.store import StoreHandler
+
+__all__ = ["AssociationPlaces", "NetMetrics", "Routes"]
+
+
+class NetMetrics(Protocol):
+    """What is counted at this edge; see `observability.metrics.Metrics`."""
+
+    def association_accepted(self, peer: str, /) -> None:
+        """Count an accepted association."""
+
+    def association_rejected(self, reason: str, peer: str = "", /) -> None:
+        """Count a rejected association."""
+
+    def association_released(self, peer: str, /) -> None:
+        """Count an association that ended in order."""
+
+    def association_aborted(self, peer: str, source: str, /) -> None:
+        """Count one that did not; `source` is "peer", "local" or "network"."""
+
+    def operation(self, service: str, status: int, seconds: float, peer: str, /) -> None:
+        """Count a DIMSE operation."""
+
+    def bytes_received(self, count: int, /) -> None:
+        """Count bytes from peers."""
+
+    def bytes_sent(self, count: int, /) -> None:
+        """Count bytes to peers."""
+
+
+class AssociationPlaces(Protocol):
+    """How many associations may be open at once; see `shared_numbers.AssociationCounter`."""
+
+    def enter(self) -> bool:
+        """Take a place; False where all are taken."""
+
+    def leave(self) -> None:
+        """Give the place back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """What the connections of one process share."""
+
+    access: AccessRules
+    places: AssociationPlaces
+    store: StoreHandler
+    find: FindHandler
+    move: MoveHandler
+    get: GetHandler
+    metrics: NetMetrics
+    accept_unknown_sop_classes: bool
