@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pacsd.scu.files import FoundFiles
-    from pacsd.scu.sending import Sent
+    from pacsd.services.retrieve import Sent
 
 __all__ = ["send"]
 

@@ -11,7 +11,7 @@ from pacsd.errors import DestinationUnreachable
 from pacsd.model import InstanceSelection, StoredInstance
 from pacsd.scp.selection import failed_list
 from pacsd.scp.statuses import Answer, counts, retrieve_answer
-from pacsd.services.retrieve import Progress, SubOperation
+from pacsd.services.retrieve import Progress, Sent
 
 __all__ = ["LocatingIndex", "Retrieval"]
 
@@ -37,7 +37,7 @@ class Retrieval:
     is_cancelled: Callable[[], bool]
     clock: Callable[[], float]
 
-    def perform(self, send: Callable[[StoredInstance], SubOperation]) -> Answer:
+    def perform(self, send: Callable[[StoredInstance], Sent]) -> Answer:
         """Send all instances; return the final response.
 
         A `send` that raises DestinationUnreachable has lost its association: what remains counts as failed.
@@ -47,10 +47,12 @@ class Retrieval:
             cancelled = self._send_all(progress, send)
         except DestinationUnreachable as error:
             progress.fail_remaining(self.instances)
-            return self._finish(progress, comment=str(error))
-        return self._finish(progress, cancelled=cancelled)
+            progress.reason = str(error)
+            cancelled = False
+        failed = failed_list(progress.failed_sop_instance_uids, self.transfer_syntax)
+        return retrieve_answer(progress, cancelled=cancelled, failed_list=failed)
 
-    def _send_all(self, progress: Progress, send: Callable[[StoredInstance], SubOperation]) -> bool:
+    def _send_all(self, progress: Progress, send: Callable[[StoredInstance], Sent]) -> bool:
         """Send until the end or until cancelled, which is returned; keep `progress` up to date."""
         next_pending = self.clock()
         for instance in self.instances:
@@ -59,9 +61,5 @@ class Retrieval:
             if self.clock() >= next_pending:
                 self.send_pending(counts(progress, with_remaining=True))
                 next_pending = self.clock() + _PENDING_INTERVAL
-            progress.count(instance, send(instance))
+            progress.count(send(instance))
         return False
-
-    def _finish(self, progress: Progress, *, cancelled: bool = False, comment: str = "") -> Answer:
-        failed = failed_list(progress.failed_sop_instance_uids, self.transfer_syntax)
-        return retrieve_answer(progress, cancelled=cancelled, failed_list=failed, comment=comment)

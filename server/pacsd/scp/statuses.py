@@ -93,7 +93,12 @@ def answer_for(service: Service, error: Exception) -> Answer:
 
 def _explained(status: int, error: Exception, keywords: tuple[str, ...] = ()) -> Answer:
     tags = tuple(tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None)
-    return Answer(status, SubOperationFields(error_comment=str(error), offending_element=tags))
+    return Answer(status, SubOperationFields(error_comment=_comment(str(error)), offending_element=tags))
+
+
+def _comment(text: str) -> str:
+    """Return a text as one value of VR LO, in which a backslash would begin another."""
+    return text.replace("\\", "/")
 
 
 def counts(progress: Progress, *, with_remaining: bool) -> SubOperationFields:
@@ -112,9 +117,7 @@ def _fitting(count: int) -> int | None:
     return count if count <= _LARGEST_COUNT else None
 
 
-def retrieve_answer(
-    progress: Progress, *, cancelled: bool, failed_list: bytes | None, comment: str = ""
-) -> Answer:
+def retrieve_answer(progress: Progress, *, cancelled: bool, failed_list: bytes | None) -> Answer:
     """Return the final response to a C-MOVE or C-GET whose sub-operations have ended (PS3.4 §C.4.2.1.5)."""
     if cancelled:
         status = int(Status.CANCEL)
@@ -125,6 +128,6 @@ def retrieve_answer(
     else:
         status = SUBOPERATIONS_COMPLETE_WITH_FAILURES
     fields = counts(progress, with_remaining=cancelled)
-    if comment:
-        fields["error_comment"] = comment
+    if progress.reason:
+        fields["error_comment"] = _comment(progress.reason)
     return Answer(status, fields, failed_list)

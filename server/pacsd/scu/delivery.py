@@ -11,7 +11,7 @@ from pacsd.model import StoredInstance
 from pacsd.scu.outgoing import associate, in_associations
 from pacsd.scu.peer import Peer
 from pacsd.scu.sender import InstanceSender
-from pacsd.services.retrieve import SubOperation
+from pacsd.services.retrieve import Sent
 
 __all__ = ["Delivery"]
 
@@ -43,7 +43,7 @@ class Delivery:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def send(self, instance: StoredInstance) -> SubOperation:
+    def send(self, instance: StoredInstance) -> Sent:
         """Send the next instance, in the order of `instances`; raises DestinationUnreachable."""
         try:
             if not self._left_in_part:

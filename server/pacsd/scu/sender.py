@@ -12,7 +12,8 @@ from dicomnet import CStoreResponse, DicomNet, LocalProtocolError, StatusClass
 from pacsd.errors import StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
 from pacsd.scu.storing import StoreRequester, Transcode
-from pacsd.services.retrieve import SubOperation
+from pacsd.scu.verdicts import verdict
+from pacsd.services.retrieve import Sent, SubOperation
 
 __all__ = ["OUTCOMES", "InstanceFiles", "InstanceSender", "Transcode"]
 
@@ -44,7 +45,7 @@ class InstanceSender:
         self._files = files
         self._requester = StoreRequester(net, transcode, priority=priority, move_originator=move_originator)
 
-    def send(self, instance: StoredInstance) -> SubOperation:
+    def send(self, instance: StoredInstance) -> Sent:
         """Send one instance and return how it went; a failure is logged with its reason.
 
         Raises AssociationEnded where the association is gone, for this instance and all others.
@@ -57,17 +58,14 @@ class InstanceSender:
                 response = self._requester.store(instance, file)
         except (StorageUnavailable, TranscodingFailed, LocalProtocolError, OSError) as error:
             _log.warning("suboperation-failed", sop_instance_uid=instance.sop_instance_uid, reason=str(error))
-            return SubOperation.FAILED
-        return _outcome(instance, response)
+            return Sent(instance, SubOperation.FAILED, str(error))
+        return _sent(instance, response)
 
 
-def _outcome(instance: StoredInstance, response: CStoreResponse) -> SubOperation:
+def _sent(instance: StoredInstance, response: CStoreResponse) -> Sent:
     outcome = OUTCOMES.get(response.status_class, SubOperation.FAILED)
-    if outcome is not SubOperation.COMPLETED:
-        _log.warning(
-            "suboperation-answered",
-            sop_instance_uid=instance.sop_instance_uid,
-            status=f"{response.status:04X}",
-            comment=response.error_comment,
-        )
-    return outcome
+    if outcome is SubOperation.COMPLETED:
+        return Sent(instance, outcome)
+    said = verdict(response)
+    _log.warning("suboperation-answered", sop_instance_uid=instance.sop_instance_uid, answer=said)
+    return Sent(instance, outcome, said)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from dicomnet import AssociationEnded, DicomNet, LocalProtocolError
@@ -16,21 +15,12 @@ from pacsd.scu.peer import Peer
 from pacsd.scu.sender import OUTCOMES
 from pacsd.scu.storing import StoreRequester, Transcode
 from pacsd.scu.verdicts import verdict
-from pacsd.services.retrieve import SubOperation
+from pacsd.services.retrieve import Sent, SubOperation
 
-__all__ = ["FileSender", "Sent"]
+__all__ = ["FileSender"]
 
 _LOSSES_IN_A_ROW: Final = 3
 """So many associations that end before anything was answered on them, and no further one is tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """How sending one file went; `reason` says why, where it is not `COMPLETED`."""
-
-    instance: StoredInstance
-    outcome: SubOperation
-    reason: str = ""
 
 
 class FileSender:

@@ -8,7 +8,7 @@ from enum import Enum
 
 from pacsd.model import StoredInstance
 
-__all__ = ["Progress", "SubOperation"]
+__all__ = ["Progress", "Sent", "SubOperation"]
 
 
 class SubOperation(Enum):
@@ -17,6 +17,15 @@ class SubOperation(Enum):
     COMPLETED = "completed"
     WARNING = "warning"
     FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How sending one instance went; `reason` says why, where it is not `COMPLETED`."""
+
+    instance: StoredInstance
+    outcome: SubOperation
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -28,17 +37,20 @@ class Progress:
     failed: int = 0
     warning: int = 0
     failed_sop_instance_uids: list[str] = field(default_factory=list)
+    reason: str = ""
+    """Why the first that failed, or was answered with a warning, did."""
 
-    def count(self, instance: StoredInstance, outcome: SubOperation) -> None:
+    def count(self, sent: Sent) -> None:
         """Count one sub-operation that has ended."""
         self.remaining -= 1
-        match outcome:
+        self.reason = self.reason or sent.reason
+        match sent.outcome:
             case SubOperation.COMPLETED:
                 self.completed += 1
             case SubOperation.WARNING:
                 self.warning += 1
             case SubOperation.FAILED:
-                self.fail(instance)
+                self.fail(sent.instance)
 
     def fail(self, instance: StoredInstance) -> None:
         """Note an instance as failed without taking it off the remaining ones."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsd.model import StoredInstance
-from pacsd.services.retrieve import Progress, SubOperation
+from pacsd.services.retrieve import Progress, Sent, SubOperation
 
 
 def instance(number: int) -> StoredInstance:
@@ -26,7 +26,7 @@ def test_the_counts_are_always_the_total(outcomes: list[SubOperation], lost_at: 
     progress = Progress(remaining=len(instances))
     end = len(outcomes) if lost_at is None else min(lost_at, len(outcomes))
     for each, outcome in zip(instances[:end], outcomes[:end], strict=True):
-        progress.count(each, outcome)
+        progress.count(Sent(each, outcome))
         done = progress.completed + progress.failed + progress.warning
         assert progress.remaining + done == len(instances)
     progress.fail_remaining(instances)
@@ -36,3 +36,11 @@ def test_the_counts_are_always_the_total(outcomes: list[SubOperation], lost_at: 
     failed = [n for n, outcome in enumerate(outcomes) if n >= end or outcome is SubOperation.FAILED]
     assert progress.failed == len(failed)
     assert progress.failed_sop_instance_uids == [f"1.2.{number}" for number in failed]
+
+
+def test_the_first_reason_is_the_one_told() -> None:
+    progress = Progress(remaining=3)
+    progress.count(Sent(instance(1), SubOperation.COMPLETED))
+    progress.count(Sent(instance(2), SubOperation.FAILED, "no room"))
+    progress.count(Sent(instance(3), SubOperation.WARNING, "coerced"))
+    assert progress.reason == "no room"
