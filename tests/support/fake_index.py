@@ -79,6 +79,9 @@ class FakeIndex:
             return CommitResult(outcome, _unused(kept.path, record.path))
         return CommitResult(outcome, _unused(record.path, kept.path))
 
+    def paths(self) -> Iterator[str]:
+        return (record.path for record in list(self.records.values()))
+
     def has_path(self, path: str) -> bool:
         self.note("has path")
         return any(record.path == path for record in self.records.values())

@@ -1,7 +1,7 @@
 """Putting right, at start, what a crash has left: half files go, whole files without a row are indexed.
 
 A file without a row can only have come about since the last sweep, so only what was received since then is
-looked at.
+looked at; unless the index is empty, as when the database was lost: then everything is.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ class SweptIndex(Protocol):
     def has_path(self, path: str, /) -> bool:
         """Say whether a row names this file."""
 
+    def paths(self) -> Iterator[str]:
+        """Yield the files of all rows."""
+
     def commit(self, records: Sequence[InstanceRecord], /) -> Sequence[CommitResult | DatasetInvalid]:
         """Keep a batch."""
 
@@ -73,13 +76,20 @@ def sweep(
     """
     began = now()
     half = [path for path in store.leftovers() if store.remove(path)]
-    last = store.last_sweep
-    missing = (path for path in store.published(last and last - _CLOCK_MARGIN) if not index.has_path(path))
+    missing = (path for path in store.published(_begin(store, index)) if not index.has_path(path))
     indexed = 0
     while paths := list(islice(missing, _BATCH)):
         indexed += _index_files(paths, store, index, read_record)
     store.note_sweep(began)
     _log.info("sweep-finished", half_files_removed=len(half), files_indexed=indexed)
+
+
+def _begin(store: SweptStore, index: SweptIndex) -> datetime | None:
+    """Return since when a file may lack a row: since the last sweep, or ever, if the index is a new one."""
+    last = store.last_sweep
+    if last is None or next(index.paths(), None) is None:
+        return None
+    return last - _CLOCK_MARGIN
 
 
 def _index_files(
