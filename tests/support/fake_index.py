@@ -22,7 +22,7 @@ from pacsd.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 UNIQUE_KEYS = {
     QueryLevel.PATIENT: "PatientID",
