@@ -127,6 +127,18 @@ def message(context_id: int, command: bytes, dataset: bytes | None = None) -> by
     return b"".join(parts)
 
 
+def _connected(address: tuple[str, int]) -> socket.socket:
+    """Connect; a server that dies in between is a lost connection, none that listens a ConnectionRefusedError."""
+    try:
+        connected = socket.create_connection(address, timeout=30)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except ConnectionRefusedError:
+        raise
+    except OSError as error:
+        raise ConnectionLostError(str(error)) from error
+    return connected
+
+
 class WireAssociation:
     """A connection that has asked for an association; what the server answers is `accept_or_reject`."""
 
@@ -141,8 +153,7 @@ class WireAssociation:
         """Connect and request contexts 1, 3, 5, ... for these (abstract syntax, transfer syntax) pairs."""
         self.context_ids = {context: 2 * place + 1 for place, context in enumerate(contexts)}
         proposed = [(number, *context) for context, number in self.context_ids.items()]
-        self._socket = socket.create_connection(address, timeout=30)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = _connected(address)
         self._buffer = b""
         self._command = b""
         self._responses: deque[Response] = deque()
@@ -231,7 +242,8 @@ class WireAssociation:
         self.send(RELEASE_REQUEST)
         answer = self.read_pdu()
         self.close()
-        assert answer.type == 6, f"PDU type {answer.type} instead of A-RELEASE-RP"
+        if answer.type != 6:
+            raise ConnectionLostError(f"PDU type {answer.type} instead of A-RELEASE-RP")
 
     def close(self) -> None:
         """Close the connection without another word."""
