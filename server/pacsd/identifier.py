@@ -10,7 +10,8 @@ import io
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.filereader import data_element_generator
@@ -35,15 +36,18 @@ NATIVE_TRANSFER_SYNTAXES: Final = (
 _LONG_FORM: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _NUMBERS: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
 _NOT_TEXT: Final = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
+_LENGTHS: Final = {
+    (order, is_long): struct.Struct(order + "HI"[is_long]) for order in "<>" for is_long in (False, True)
+}
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _FIRST_GROUP: Final = 0x0008
 """Below are commands and file meta information, which are none of a data set's."""
+_REMEMBERED: Final = 4096
 _LONGEST_VALUE: Final = 1024
 """Bytes of a single value: no key needs more, and what is decoded is remembered for a while."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One attribute of an identifier: its value in Unicode, several joined by a backslash; "" for a sequence."""
 
     tag: int
@@ -53,7 +57,11 @@ class Element:
     @property
     def keyword(self) -> str:
         """Its DICOM keyword; "" for a private or unknown tag."""
-        return keyword_for_tag(self.tag)
+        return _keyword(self.tag)
+
+
+# Answers consist of the same attributes thousands of times over.
+_keyword = lru_cache(maxsize=_REMEMBERED)(keyword_for_tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +191,18 @@ def _write_implicit(element: Element, character_set: str | None) -> bytes:
 
 def _write_explicit(element: Element, character_set: str | None, order: str = "<") -> bytes:
     value = _value(element, character_set, order)
-    group, number, vr = element.tag >> 16, element.tag & 0xFFFF, element.vr.encode("ascii")
-    if element.vr in _LONG_FORM:
-        return struct.pack(f"{order}HH2sHI", group, number, vr, 0, len(value)) + value
-    if len(value) > 0xFFFF:  # no value is better than half of one
+    prefix, length = _explicit_header(element.tag, element.vr, order)
+    if length is _LENGTHS[order, False] and len(value) > 0xFFFF:  # no value is better than half of one
         value = b""
-    return struct.pack(f"{order}HH2sH", group, number, vr, len(value)) + value
+    return prefix + length.pack(len(value)) + value
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _explicit_header(tag: int, vr: str, order: str) -> tuple[bytes, struct.Struct]:
+    """Return what stands before an element's length, and how that is written (PS3.5 §7.1.2)."""
+    is_long = vr in _LONG_FORM
+    prefix = struct.pack(f"{order}HH2s", tag >> 16, tag & 0xFFFF, vr.encode("ascii")) + b"\0\0" * is_long
+    return prefix, _LENGTHS[order, is_long]
 
 
 def _write_explicit_big_endian(element: Element, character_set: str | None) -> bytes:

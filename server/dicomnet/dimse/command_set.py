@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from enum import Enum
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -20,7 +20,7 @@ NO_DATASET: Final = 0x0101
 """CommandDataSetType: no data set follows; any other value says that one does (PS3.7 Table E.1-1)."""
 
 
-class CommandElement(Enum):
+class CommandElement(IntEnum):
     """Elements of group 0000 by their element number; retired ones are not known and skipped on reading."""
 
     COMMAND_GROUP_LENGTH = 0x0000
@@ -116,8 +116,8 @@ def write_command_set(commands: CommandSet) -> bytes:
     """
     encoded = b"".join(
         _write_element(element, commands[element])
-        for element in CommandElement
-        if element in commands and element is not CommandElement.COMMAND_GROUP_LENGTH
+        for element in sorted(commands)
+        if element is not CommandElement.COMMAND_GROUP_LENGTH
     )
     return _ELEMENT_HEADER.pack(0, 0, 4) + _UNSIGNED_LONG.pack(len(encoded)) + encoded
 

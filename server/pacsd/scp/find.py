@@ -63,29 +63,40 @@ class FindHandler:
         )
         unsupported = self._index.unsupported_keys(query)
         pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if unsupported else Status.PENDING
+        answers = _AnswerEncoder(identifier, context.transfer_syntax, ae_title=self._ae_title)
         with closing(self._index.find(query)) as matches:
             for match in matches:
                 if is_cancelled():
                     return Answer(Status.CANCEL)
-                send_match(pending, self._encode(identifier, match, context.transfer_syntax))
+                send_match(pending, answers.encode(match))
         return Answer(Status.SUCCESS)
 
-    def _encode(self, identifier: Identifier, match: Mapping[str, str], transfer_syntax: str) -> bytes:
-        """Answer exactly the keys asked for, and where the entity can be got (PS3.4 §C.4.1.1.3.2)."""
+
+class _AnswerEncoder:
+    """Turns the matches of one query into identifiers (PS3.4 §C.4.1.1.3.2).
+
+    They answer exactly the keys asked for, and say where the entity can be got.
+    """
+
+    def __init__(self, identifier: Identifier, transfer_syntax: str, *, ae_title: str) -> None:
+        self._transfer_syntax = transfer_syntax
+        self._character_set = identifier.specific_character_set
         own = {
             "QueryRetrieveLevel": identifier.value("QueryRetrieveLevel"),
-            "RetrieveAETitle": self._ae_title,
+            "RetrieveAETitle": ae_title,
             "InstanceAvailability": "ONLINE",
         }
+        asked = {element.tag: element.vr for element in identifier.elements} | {_RETRIEVE_AE_TITLE: "AE"}
+        keys = [Element(tag, vr, "") for tag, vr in sorted(asked.items())]
+        self._keys = [(key.tag, key.vr, key.keyword, own.get(key.keyword)) for key in keys]
+
+    def encode(self, match: Mapping[str, str]) -> bytes:
+        """Return the identifier for one match."""
         elements = [
-            Element(element.tag, element.vr, own.get(element.keyword, match.get(element.keyword, "")))
-            for element in identifier.elements
-            if element.tag != _RETRIEVE_AE_TITLE
+            Element(tag, vr, match.get(keyword, "") if fixed is None else fixed)
+            for tag, vr, keyword, fixed in self._keys
         ]
-        elements.append(Element(_RETRIEVE_AE_TITLE, "AE", self._ae_title))
-        return write_identifier(
-            elements, transfer_syntax, requested_character_set=identifier.specific_character_set
-        )
+        return write_identifier(elements, self._transfer_syntax, requested_character_set=self._character_set)
 
 
 def query_level(identifier: Identifier) -> QueryLevel:
