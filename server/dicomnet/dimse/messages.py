@@ -1,7 +1,7 @@
 """DIMSE messages as plain values, and one table that turns them into command sets and back (PS3.7 §9.3).
 
-A field's name is its command element's name, so a message class is its own description. The N-services
-(PS3.7 §10.3) are more classes in the same table.
+A field's name is its command element's name, so a message class is its own description. They are in
+`composite` and `normalized`, and known here by their numbers.
 """
 
 from __future__ import annotations
@@ -9,15 +9,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
 from dicomnet.dimse.command_set import NO_DATASET, CommandElement, CommandSet
-from dicomnet.dimse.status import StatusClass, status_class
+from dicomnet.dimse.composite import (
+    CCancelRequest,
+    CEchoRequest,
+    CEchoResponse,
+    CFindRequest,
+    CFindResponse,
+    CGetRequest,
+    CGetResponse,
+    CMoveRequest,
+    CMoveResponse,
+    CStoreRequest,
+    CStoreResponse,
+    Priority,
+    SubOperationResponse,
+)
+from dicomnet.dimse.message import (
+    AffectedClassRequest,
+    Message,
+    Request,
+    RequestedInstanceRequest,
+    Response,
+)
+from dicomnet.dimse.normalized import (
+    NActionRequest,
+    NActionResponse,
+    NCreateRequest,
+    NCreateResponse,
+    NDeleteRequest,
+    NDeleteResponse,
+    NEventReportRequest,
+    NEventReportResponse,
+    NGetRequest,
+    NGetResponse,
+    NormalizedResponse,
+    NSetRequest,
+    NSetResponse,
+)
 from dicomnet.errors import RemoteProtocolError
 from dicomnet.upper_layer.pdu import UID_MAXIMUM_LENGTH, AbortReason
 
 __all__ = [
     "MESSAGE_TYPES",
+    "AffectedClassRequest",
+    "AnyResponseFields",
     "CCancelRequest",
     "CEchoRequest",
     "CEchoResponse",
@@ -30,8 +68,23 @@ __all__ = [
     "CStoreRequest",
     "CStoreResponse",
     "Message",
+    "NActionRequest",
+    "NActionResponse",
+    "NCreateRequest",
+    "NCreateResponse",
+    "NDeleteRequest",
+    "NDeleteResponse",
+    "NEventReportRequest",
+    "NEventReportResponse",
+    "NGetRequest",
+    "NGetResponse",
+    "NSetRequest",
+    "NSetResponse",
+    "NormalizedFields",
+    "NormalizedResponse",
     "Priority",
     "Request",
+    "RequestedInstanceRequest",
     "Response",
     "ResponseFields",
     "SubOperationFields",
@@ -47,144 +100,8 @@ RESPONSE_BIT: Final = 0x8000
 _DATASET_FOLLOWS: Final = 0x0001
 
 
-class Priority:
-    """Values of Priority (PS3.7 Table 9.3-1)."""
-
-    MEDIUM: Final = 0
-    HIGH: Final = 1
-    LOW: Final = 2
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What all messages share: the number of their kind in Command Field."""
-
-    command_field: ClassVar[int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request(Message):
-    """A request that is answered under its message ID."""
-
-    message_id: int
-    affected_sop_class_uid: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response(Message):
-    """An answer; `status` says how the operation went, or that more answers follow."""
-
-    message_id_being_responded_to: int
-    status: int
-    affected_sop_class_uid: str = ""
-    offending_element: tuple[int, ...] = ()
-    error_comment: str = ""
-
-    @property
-    def status_class(self) -> StatusClass:
-        """The class of `status`."""
-        return status_class(self.status)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubOperationResponse(Response):
-    """An answer to C-GET or C-MOVE, counting the C-STOREs done for it; None = not stated."""
-
-    number_of_remaining_suboperations: int | None = None
-    number_of_completed_suboperations: int | None = None
-    number_of_failed_suboperations: int | None = None
-    number_of_warning_suboperations: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CStoreRequest(Request):
-    """C-STORE-RQ (PS3.7 §9.3.1.1); the move originator is named in sub-operations of a C-MOVE."""
-
-    command_field = 0x0001
-    affected_sop_instance_uid: str = ""
-    priority: int = Priority.MEDIUM
-    move_originator_application_entity_title: str = ""
-    move_originator_message_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CStoreResponse(Response):
-    """C-STORE-RSP (PS3.7 §9.3.1.2)."""
-
-    command_field = 0x8001
-    affected_sop_instance_uid: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CGetRequest(Request):
-    """C-GET-RQ (PS3.7 §9.3.3.1)."""
-
-    command_field = 0x0010
-    priority: int = Priority.MEDIUM
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CGetResponse(SubOperationResponse):
-    """C-GET-RSP (PS3.7 §9.3.3.2)."""
-
-    command_field = 0x8010
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CFindRequest(Request):
-    """C-FIND-RQ (PS3.7 §9.3.2.1)."""
-
-    command_field = 0x0020
-    priority: int = Priority.MEDIUM
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CFindResponse(Response):
-    """C-FIND-RSP (PS3.7 §9.3.2.2)."""
-
-    command_field = 0x8020
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CMoveRequest(Request):
-    """C-MOVE-RQ (PS3.7 §9.3.4.1)."""
-
-    command_field = 0x0021
-    move_destination: str = ""
-    priority: int = Priority.MEDIUM
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CMoveResponse(SubOperationResponse):
-    """C-MOVE-RSP (PS3.7 §9.3.4.2)."""
-
-    command_field = 0x8021
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CEchoRequest(Request):
-    """C-ECHO-RQ (PS3.7 §9.3.5.1)."""
-
-    command_field = 0x0030
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CEchoResponse(Response):
-    """C-ECHO-RSP (PS3.7 §9.3.5.2)."""
-
-    command_field = 0x8030
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CCancelRequest(Message):
-    """C-CANCEL-RQ (PS3.7 §9.3.2.3, §9.3.3.3, §9.3.4.3); has no answer of its own."""
-
-    command_field = 0x0FFF
-    message_id_being_responded_to: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnrecognizedRequest(Request):
+class UnrecognizedRequest(AffectedClassRequest):
     """A request of a kind that is not in the table; `unrecognized_command_field` is its number."""
 
     command_field = -1
@@ -206,6 +123,18 @@ MESSAGE_TYPES: Final[Mapping[int, type[Message]]] = MappingProxyType(
             CEchoRequest,
             CEchoResponse,
             CCancelRequest,
+            NEventReportRequest,
+            NEventReportResponse,
+            NGetRequest,
+            NGetResponse,
+            NSetRequest,
+            NSetResponse,
+            NActionRequest,
+            NActionResponse,
+            NCreateRequest,
+            NCreateResponse,
+            NDeleteRequest,
+            NDeleteResponse,
         )
     }
 )
@@ -237,17 +166,32 @@ class SubOperationFields(ResponseFields, total=False):
     number_of_warning_suboperations: int | None
 
 
-def response_to(request: Request, status: int, **fields: Unpack[SubOperationFields]) -> Response:
+class NormalizedFields(ResponseFields, total=False):
+    """What a response of an N-service may say beyond its status."""
+
+    error_id: int | None
+    affected_sop_instance_uid: str
+
+
+class AnyResponseFields(SubOperationFields, NormalizedFields, total=False):
+    """What some response or other may say beyond its status."""
+
+    event_type_id: int | None
+    action_type_id: int | None
+    attribute_identifier_list: tuple[int, ...]
+
+
+def response_to(request: Request, status: int, **fields: Unpack[AnyResponseFields]) -> Response:
     """Return the response to a request, echoing what identifies it; `fields` must be of its kind.
 
     What a peer sent as a UID and is too long for one is not echoed: the field is optional.
     """
-    echoed = {"affected_sop_class_uid": request.affected_sop_class_uid}
-    if isinstance(request, CStoreRequest):
-        echoed["affected_sop_instance_uid"] = request.affected_sop_instance_uid
+    response_type = _RESPONSE_TYPES[type(request)]
+    echoed = {"affected_sop_class_uid": request.sop_class_uid}
+    if issubclass(response_type, CStoreResponse | NormalizedResponse):
+        echoed["affected_sop_instance_uid"] = request.sop_instance_uid
     values: dict[str, Any] = {name: uid for name, uid in echoed.items() if len(uid) <= UID_MAXIMUM_LENGTH}
     values.update(fields)
-    response_type = _RESPONSE_TYPES[type(request)]
     return response_type(message_id_being_responded_to=request.message_id, status=status, **values)
 
 

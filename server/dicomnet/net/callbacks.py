@@ -17,10 +17,11 @@ from dicomnet.dimse.messages import (
     CGetRequest,
     CMoveRequest,
     CStoreRequest,
+    Response,
     UnrecognizedRequest,
 )
 from dicomnet.dimse.status import Status
-from dicomnet.net.messaging import Messaging
+from dicomnet.net.response_callbacks import ResponseCallbacks
 from dicomnet.upper_layer.negotiation import (
     NegotiatedAssociation,
     PresentationContext,
@@ -44,7 +45,7 @@ _VERIFICATION = SupportedAbstractSyntax(
 )
 
 
-class Callbacks(Messaging):
+class Callbacks(ResponseCallbacks):
     """The `on_*` half of a DicomNet."""
 
     # Life cycle and association.
@@ -112,3 +113,6 @@ class Callbacks(Messaging):
         """Answer a request of a kind that we do not know; the default says Unrecognized Operation (0211H)."""
         _LOG.info("unrecognized operation %04XH", request.unrecognized_command_field)
         self.send_unrecognized_operation(context, request)
+
+    def _leave_unawaited(self, response: Response) -> None:
+        _LOG.info("a %s that nobody waits for is ignored", type(response).__name__)

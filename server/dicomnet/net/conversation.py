@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Final
-
 from dicomnet.connection import ConnectionEvent
 from dicomnet.dimse.command_set import CommandSet
 from dicomnet.dimse.events import DatasetFragment, MessageReceived
@@ -13,19 +10,17 @@ from dicomnet.dimse.messages import CCancelRequest, Message, Request, Response
 from dicomnet.errors import AssociationReleased, DatasetTooLong, LocalProtocolError
 from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
-from dicomnet.net.dispatch import dispatch_request
+from dicomnet.net.dispatch import dispatch_request, dispatch_response
+from dicomnet.net.normalized_requests import NormalizedRequests
 from dicomnet.net.received_dataset import ReceivedDataset
-from dicomnet.net.requests import Requests
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.negotiation import NegotiatedAssociation, PresentationContext
 from dicomnet.upper_layer.pdu import AbortReason
 
 __all__ = ["Conversation"]
 
-_LOG: Final = logging.getLogger("dicomnet")
 
-
-class Conversation(Requests):
+class Conversation(NormalizedRequests):
     """What a DicomNet does between A-ASSOCIATE-AC and the end; `DicomNet` is its only subclass."""
 
     def __init__(self, configuration: NetConfiguration) -> None:
@@ -80,9 +75,9 @@ class Conversation(Requests):
 
     def _perform(self, received: MessageReceived, dataset: ReceivedDataset | None) -> None:
         message = received.message
-        if not isinstance(message, Request):
-            _LOG.info("a %s that nobody waits for is ignored", type(message).__name__)
-        else:
+        if isinstance(message, Response):
+            dispatch_response(self, received.context, message, dataset)
+        elif isinstance(message, Request):
             outer, self._performing = self._performing, True
             try:
                 dispatch_request(self, received.context, message, dataset)

@@ -9,6 +9,7 @@ from typing import Unpack
 from dicomnet.dimse.command_set import CommandSet
 from dicomnet.dimse.fragments import Dataset
 from dicomnet.dimse.messages import (
+    AnyResponseFields,
     CCancelRequest,
     CEchoRequest,
     CFindRequest,
@@ -17,6 +18,7 @@ from dicomnet.dimse.messages import (
     CStoreRequest,
     Message,
     Request,
+    Response,
     ResponseFields,
     SubOperationFields,
     UnrecognizedRequest,
@@ -65,6 +67,10 @@ class Messaging(ABC):
     ) -> None:
         """Negotiate each context by what `support` says of its SOP class, and accept."""
 
+    @abstractmethod
+    def _leave_unawaited(self, response: Response) -> None:
+        """Say that a response came for which there is no use."""
+
     # Responses.
 
     def _respond(
@@ -73,7 +79,7 @@ class Messaging(ABC):
         request: Request,
         status: int,
         dataset: Dataset | None = None,
-        **fields: Unpack[SubOperationFields],
+        **fields: Unpack[AnyResponseFields],
     ) -> None:
         self.send_message(context, response_to(request, status, **fields), dataset)
 

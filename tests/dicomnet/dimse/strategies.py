@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 
 from hypothesis import strategies as st
 from tests.dicomnet.upper_layer.strategies import ae_titles, uids
@@ -19,6 +19,9 @@ texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=
 _VALUES = {
     "affected_sop_class_uid": uids,
     "affected_sop_instance_uid": uids,
+    "requested_sop_class_uid": uids,
+    "requested_sop_instance_uid": uids,
+    "attribute_identifier_list": st.lists(tags, min_size=1, max_size=4).map(tuple),
     "move_destination": ae_titles,
     "move_originator_application_entity_title": ae_titles,
     "error_comment": texts,
@@ -27,17 +30,21 @@ _VALUES = {
 _MANDATORY = {"message_id", "message_id_being_responded_to", "status", "priority"}
 
 
+def _is_mandatory(field: Field[object]) -> bool:
+    return field.name in _MANDATORY or field.default is MISSING
+
+
 def messages_of(message_type: type[Message]) -> st.SearchStrategy[Message]:
     """All fields that may be left out are left out now and then."""
     required, optional = {}, {}
     for field in fields(message_type):
         values = _VALUES.get(field.name, unsigned_shorts)
-        (required if field.name in _MANDATORY else optional)[field.name] = values
+        (required if _is_mandatory(field) else optional)[field.name] = values
     return st.fixed_dictionaries(required, optional=optional).map(lambda values: message_type(**values))
 
 
 def messages() -> st.SearchStrategy[Message]:
-    """All eleven C-messages."""
+    """All messages."""
     return st.one_of(*map(messages_of, MESSAGE_TYPES.values()))
 
 

@@ -24,16 +24,17 @@ from dicomnet.dimse.command_set import (
 )
 from dicomnet.dimse.messages import (
     MESSAGE_TYPES,
-    CCancelRequest,
     CEchoRequest,
     CEchoResponse,
-    CFindResponse,
     CGetRequest,
     CGetResponse,
-    CMoveRequest,
     CStoreRequest,
     CStoreResponse,
     Message,
+    NActionRequest,
+    NCreateRequest,
+    NCreateResponse,
+    NormalizedResponse,
     Request,
     Response,
     UnrecognizedRequest,
@@ -56,10 +57,25 @@ PYNETDICOM = {
     0x0030: (dimse_messages.C_ECHO_RQ, dimse_primitives.C_ECHO),
     0x8030: (dimse_messages.C_ECHO_RSP, dimse_primitives.C_ECHO),
     0x0FFF: (dimse_messages.C_CANCEL_RQ, dimse_primitives.C_CANCEL),
+    0x0100: (dimse_messages.N_EVENT_REPORT_RQ, dimse_primitives.N_EVENT_REPORT),
+    0x8100: (dimse_messages.N_EVENT_REPORT_RSP, dimse_primitives.N_EVENT_REPORT),
+    0x0110: (dimse_messages.N_GET_RQ, dimse_primitives.N_GET),
+    0x8110: (dimse_messages.N_GET_RSP, dimse_primitives.N_GET),
+    0x0120: (dimse_messages.N_SET_RQ, dimse_primitives.N_SET),
+    0x8120: (dimse_messages.N_SET_RSP, dimse_primitives.N_SET),
+    0x0130: (dimse_messages.N_ACTION_RQ, dimse_primitives.N_ACTION),
+    0x8130: (dimse_messages.N_ACTION_RSP, dimse_primitives.N_ACTION),
+    0x0140: (dimse_messages.N_CREATE_RQ, dimse_primitives.N_CREATE),
+    0x8140: (dimse_messages.N_CREATE_RSP, dimse_primitives.N_CREATE),
+    0x0150: (dimse_messages.N_DELETE_RQ, dimse_primitives.N_DELETE),
+    0x8150: (dimse_messages.N_DELETE_RSP, dimse_primitives.N_DELETE),
 }
 EXAMPLES = {
     "affected_sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
     "affected_sop_instance_uid": "1.2.3.45",
+    "requested_sop_class_uid": "1.2.840.10008.1.20.1",
+    "requested_sop_instance_uid": "1.2.840.10008.1.20.1.1",
+    "attribute_identifier_list": (0x00100010, 0x00100020),
     "status": 0xA702,
     "move_destination": "WORKSTATION",
     "move_originator_application_entity_title": "MODALITY",
@@ -71,6 +87,11 @@ EXAMPLES = {
 KEYWORDS = {
     "affected_sop_class_uid": "AffectedSOPClassUID",
     "affected_sop_instance_uid": "AffectedSOPInstanceUID",
+    "requested_sop_class_uid": "RequestedSOPClassUID",
+    "requested_sop_instance_uid": "RequestedSOPInstanceUID",
+    "event_type_id": "EventTypeID",
+    "action_type_id": "ActionTypeID",
+    "error_id": "ErrorID",
     "message_id": "MessageID",
     "message_id_being_responded_to": "MessageIDBeingRespondedTo",
     "move_originator_message_id": "MoveOriginatorMessageID",
@@ -98,7 +119,7 @@ def encoded(message: Message, *, has_dataset: bool = False) -> bytes:
     return write_command_set(to_command_set(message, has_dataset=has_dataset))
 
 
-def test_there_are_eleven() -> None:
+def test_there_are_twenty_three() -> None:
     assert {field: message_type.__name__ for field, message_type in MESSAGE_TYPES.items()} == {
         0x0001: "CStoreRequest",
         0x8001: "CStoreResponse",
@@ -111,6 +132,18 @@ def test_there_are_eleven() -> None:
         0x0030: "CEchoRequest",
         0x8030: "CEchoResponse",
         0x0FFF: "CCancelRequest",
+        0x0100: "NEventReportRequest",
+        0x8100: "NEventReportResponse",
+        0x0110: "NGetRequest",
+        0x8110: "NGetResponse",
+        0x0120: "NSetRequest",
+        0x8120: "NSetResponse",
+        0x0130: "NActionRequest",
+        0x8130: "NActionResponse",
+        0x0140: "NCreateRequest",
+        0x8140: "NCreateResponse",
+        0x0150: "NDeleteRequest",
+        0x8150: "NDeleteResponse",
     }
 
 
@@ -130,9 +163,9 @@ def test_pydicom_encodes_the_same_bytes(command_field: int, data: st.DataObject)
 
 
 def filled(message_type: type[Message]) -> Message:
-    """Return a message with all its fields said; but pynetdicom's C-ECHO knows no offending element."""
+    """Return a message with all its fields said; but pynetdicom knows offending elements only in some."""
     values = {field.name: EXAMPLES.get(field.name, 2) for field in fields(message_type)}
-    if message_type is CEchoResponse:
+    if message_type is CEchoResponse or issubclass(message_type, NormalizedResponse):
         del values["offending_element"]
     return message_type(**values)
 
@@ -182,6 +215,8 @@ def test_no_type_announces_none() -> None:
             "CFindResponse",
         ),
         ({CommandElement.COMMAND_FIELD: 0x0FFF, CommandElement.MESSAGE_ID: 1}, "CCancelRequest"),
+        ({CommandElement.COMMAND_FIELD: 0x0130, CommandElement.MESSAGE_ID: 1}, "NActionRequest"),
+        ({CommandElement.COMMAND_FIELD: 0x0100, CommandElement.MESSAGE_ID: 1}, "NEventReportRequest"),
         ({CommandElement.COMMAND_FIELD: 0x4242}, "4242H"),
         ({CommandElement.COMMAND_FIELD: 0xC242, CommandElement.MESSAGE_ID: 1}, "C242H"),
     ],
@@ -195,17 +230,17 @@ def test_message_that_cannot_be_answered_is_an_error(commands: CommandSet, what:
 def test_unknown_request_can_be_refused() -> None:
     """PS3.7 §C.5.21."""
     commands: CommandSet = {
-        CommandElement.COMMAND_FIELD: 0x0130,
+        CommandElement.COMMAND_FIELD: 0x0170,
         CommandElement.MESSAGE_ID: 12,
         CommandElement.AFFECTED_SOP_CLASS_UID: "1.2.3",
     }
     request, _ = read_message(commands)
     assert request == UnrecognizedRequest(
-        message_id=12, affected_sop_class_uid="1.2.3", unrecognized_command_field=0x0130
+        message_id=12, affected_sop_class_uid="1.2.3", unrecognized_command_field=0x0170
     )
     assert isinstance(request, UnrecognizedRequest)
     assert refusal_of_unrecognized(request, 0x0211) == {
-        CommandElement.COMMAND_FIELD: 0x8130,
+        CommandElement.COMMAND_FIELD: 0x8170,
         CommandElement.COMMAND_DATA_SET_TYPE: NO_DATASET,
         CommandElement.MESSAGE_ID_BEING_RESPONDED_TO: 12,
         CommandElement.STATUS: 0x0211,
@@ -225,7 +260,7 @@ def test_response_answers_its_request(request_type: type[Request], data: st.Data
     response = response_to(request, 0x0110, error_comment="no space left")
     assert response.command_field == request.command_field | 0x8000
     assert response.message_id_being_responded_to == request.message_id
-    assert response.affected_sop_class_uid == request.affected_sop_class_uid
+    assert response.affected_sop_class_uid == request.sop_class_uid
     assert (response.status, response.error_comment) == (0x0110, "no space left")
 
 
@@ -259,6 +294,23 @@ def test_store_response_names_the_instance() -> None:
     )
 
 
+def test_normalized_response_names_the_instance_that_was_asked_for() -> None:
+    request = NActionRequest(
+        message_id=1, requested_sop_class_uid="1.2", requested_sop_instance_uid="1.2.3", action_type_id=1
+    )
+    response = response_to(request, 0x0110, error_id=0xA710)
+    assert isinstance(response, NormalizedResponse)
+    assert (response.affected_sop_class_uid, response.affected_sop_instance_uid) == ("1.2", "1.2.3")
+    assert response.error_id == 0xA710
+
+
+def test_create_response_names_the_instance_that_was_drawn() -> None:
+    request = NCreateRequest(message_id=1, affected_sop_class_uid="1.2")
+    response = response_to(request, 0, affected_sop_instance_uid="1.2.3")
+    assert isinstance(response, NCreateResponse)
+    assert response.affected_sop_instance_uid == "1.2.3"
+
+
 def test_counts_of_zero_are_sent_and_unstated_ones_are_not() -> None:
     response = response_to(CGetRequest(message_id=1), 0, number_of_completed_suboperations=0)
     commands = to_command_set(response, has_dataset=False)
@@ -276,13 +328,13 @@ def test_fields_of_other_responses_are_an_error() -> None:
 
 
 def test_every_response_has_its_request() -> None:
-    answered = {type(response_to(each(message_id=1), 0)) for each in REQUESTS}
+    answered = {type(response_to(filled(each), 0)) for each in REQUESTS}
     assert answered == {each for each in MESSAGE_TYPES.values() if issubclass(each, Response)}
 
 
 def test_names_are_the_standards() -> None:
     """Each field is the keyword of an element that pydicom knows in group 0000."""
-    for message_type in (CMoveRequest, CStoreRequest, CFindResponse, CGetResponse, CCancelRequest):
+    for message_type in MESSAGE_TYPES.values():
         for field in fields(message_type):
             command = Dataset()
             setattr(command, keyword(field.name), None)

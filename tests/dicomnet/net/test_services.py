@@ -147,16 +147,16 @@ def test_plain_net_knows_verification_alone() -> None:
 
 
 def test_unknown_operation_is_answered_as_such() -> None:
-    """0211H (PS3.7 §C.5.21), here for an N-ACTION; its data set is dropped."""
+    """0211H (PS3.7 §C.5.21), its data set is dropped."""
     with serving(Net()) as address, associated(Net(), address) as client:
-        n_action = {
-            CommandElement.COMMAND_FIELD: 0x0130,
+        unknown = {
+            CommandElement.COMMAND_FIELD: 0x0170,
             CommandElement.MESSAGE_ID: 4242,
             CommandElement.COMMAND_DATA_SET_TYPE: 1,
         }
-        client.send_message(client.context_for(VERIFICATION), n_action, bytes(100_000))
+        client.send_message(client.context_for(VERIFICATION), unknown, bytes(100_000))
         # The answer is of a kind that we do not know either, so it ends the association.
-        with pytest.raises(Exception, match="8130H"):
+        with pytest.raises(Exception, match="8170H"):
             client.c_echo()
 
 
