@@ -54,6 +54,7 @@ from dicomnet.net.configuration import NetConfiguration, Timeouts
 from dicomnet.net.dicom_net import DicomNet
 from dicomnet.net.received_dataset import ReceivedDataset
 from dicomnet.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnet.upper_layer.associate import AssociateContext, DicomAssociate
 from dicomnet.upper_layer.negotiation import (
     NegotiatedAssociation,
     PresentationContext,
@@ -70,6 +71,7 @@ from dicomnet.upper_layer.pdu import (
 __all__ = [
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
+    "AssociateContext",
     "AssociateRequest",
     "AssociationAborted",
     "AssociationEnded",
@@ -91,6 +93,7 @@ __all__ = [
     "ContextResult",
     "Dataset",
     "DatasetTooLong",
+    "DicomAssociate",
     "DicomNet",
     "DicomNetError",
     "Limits",
