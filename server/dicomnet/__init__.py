@@ -48,6 +48,7 @@ from dicomnet.errors import (
     DicomNetError,
     LocalProtocolError,
     RemoteProtocolError,
+    SecurityNotSupported,
 )
 from dicomnet.limits import Limits
 from dicomnet.net.configuration import NetConfiguration, Timeouts
@@ -122,6 +123,7 @@ __all__ = [
     "Response",
     "ResponseFields",
     "RoleSelection",
+    "SecurityNotSupported",
     "Status",
     "StatusClass",
     "SubOperationFields",

@@ -15,6 +15,7 @@ __all__ = [
     "DicomNetError",
     "LocalProtocolError",
     "RemoteProtocolError",
+    "SecurityNotSupported",
 ]
 
 
@@ -93,6 +94,10 @@ class AssociationTimedOut(AssociationEnded):
 
 class ConnectionLost(AssociationEnded):
     """The transport connection closed or failed without release or abort."""
+
+
+class SecurityNotSupported(DicomNetError):
+    """A security mechanism was asked for that is retired or not known (PS3.15 Annex B)."""
 
 
 class DatasetTooLong(DicomNetError):

@@ -17,6 +17,7 @@ from dicomnet.dimse.messages import (
     CGetRequest,
     CMoveRequest,
     CStoreRequest,
+    Message,
     Response,
     UnrecognizedRequest,
 )
@@ -27,7 +28,7 @@ from dicomnet.upper_layer.negotiation import (
     PresentationContext,
     SupportedAbstractSyntax,
 )
-from dicomnet.upper_layer.pdu import AssociateRequest, ContextResult
+from dicomnet.upper_layer.pdu import AssociateAccept, AssociateRequest, ContextResult
 
 if TYPE_CHECKING:
     from dicomnet.net.received_dataset import ReceivedDataset
@@ -56,6 +57,12 @@ class Callbacks(ResponseCallbacks):
     def on_close(self, error: Exception | None) -> None:
         """Take note that the connection is closed; called exactly once. `error` is None after a release."""
 
+    def on_receive_associate_accept(self, accept: AssociateAccept) -> None:
+        """Take note that the peer accepted our association; behind `on_associated`."""
+
+    def on_receive_associate_reject(self, result: int, source: int, reason: int) -> None:
+        """Take note that the peer rejected our association (PS3.8 Table 9-21); `on_close` follows."""
+
     def on_receive_associate_request(self, request: AssociateRequest) -> None:
         """Answer with `send_associate_accept` or `send_associate_reject`; the default asks `supports`."""
         self.accept_association(request, self.supports)
@@ -73,8 +80,28 @@ class Callbacks(ResponseCallbacks):
         """Answer a release; called when no operation is under way any more."""
         self.send_release_response()
 
+    def on_receive_release_response(self) -> None:
+        """Take note that the peer confirmed our release; `on_close` follows."""
+
     def on_receive_abort(self, source: int, reason: int) -> None:
         """Take note that the peer aborted (PS3.8 Table 9-26); `on_close` follows."""
+
+    # What passes on the connection; nothing of this costs anything where it is not overridden.
+
+    def on_send(self, error: Exception | None, pdu_type: int, length: int) -> None:
+        """Take note that a PDU was handed to the socket whole, `length` bytes of it; with `error` it was not."""
+
+    def on_receive(self, error: Exception | None, pdu_type: int, pdu: bytes) -> None:
+        """Take note of a PDU as it came, before anything is made of it.
+
+        One that is longer than an A-ASSOCIATE may be is not held: it comes as `error`, with no bytes.
+        """
+
+    def on_receive_data(self, context_id: int, message: Message, dataset: ReceivedDataset | None) -> None:
+        """Take note of a message, whoever waits for it; its own `on_receive_*` or `c_*` call is next.
+
+        `dataset` is the stream that they get: what is read of it here, they don't see.
+        """
 
     # Requests; `dataset` must be read before the answer goes out, or is dropped then.
 

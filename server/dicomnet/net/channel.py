@@ -19,6 +19,7 @@ from dicomnet.errors import (
     LocalProtocolError,
 )
 from dicomnet.net.configuration import NetConfiguration
+from dicomnet.net.observation import Observation
 from dicomnet.net.transport import Transport, Wait
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.pdu import AbortReason, AbortSource
@@ -44,18 +45,25 @@ class Channel:
         self.wake_fd: int | None = None
         """Readable when an idle association shall end."""
         self._linger_seconds = configuration.timeouts.artim
+        self.observation: Observation | None = None
+        """Whom to tell of the PDUs that pass."""
+        self.messages_under_way = 0
+        """How many messages are being written: one, or none."""
 
     # The gate for writing.
 
     def send(self, context_id: int, message: Message | CommandSet, dataset: Dataset | None) -> None:
         """Write one message. An exception out of `dataset` leaves half of it on the wire, so it aborts."""
         writes = self.connection.send_message(context_id, message, dataset)
+        self.messages_under_way += 1
         try:
             for buffers in writes:
                 self._write(buffers)
         except Exception:
             self.abort()
             raise
+        finally:
+            self.messages_under_way -= 1
 
     def flush(self) -> None:
         """Write what the protocol has to say by itself."""
@@ -66,10 +74,14 @@ class Channel:
     def _write(self, buffers: list[Buffer]) -> None:
         try:
             self.transport.send(buffers, self._timeouts.write)
-        except AssociationEnded:
+        except AssociationEnded as error:
             # A PDU may be half out, and whatever followed it would be read as its rest.
             self.connection.transport_closed()
+            if self.observation is not None:
+                self.observation.sent(buffers, error)
             raise
+        if self.observation is not None:
+            self.observation.sent(buffers, None)
 
     def abort(
         self, *, source: int = AbortSource.SERVICE_PROVIDER, reason: int = AbortReason.NOT_SPECIFIED
@@ -166,6 +178,8 @@ class Channel:
 
     def _feed(self, data: memoryview) -> None:
         if data:
+            if self.observation is not None:
+                self.observation.received(data)
             self.connection.receive_data(data)
         else:
             self.connection.transport_closed()

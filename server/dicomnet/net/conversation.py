@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from dicomnet.connection import ConnectionEvent
 from dicomnet.dimse.command_set import CommandSet
 from dicomnet.dimse.events import DatasetFragment, MessageReceived
 from dicomnet.dimse.fragments import Dataset
 from dicomnet.dimse.messages import CCancelRequest, Message, Request, Response
 from dicomnet.errors import AssociationReleased, DatasetTooLong, LocalProtocolError
+from dicomnet.net.callbacks import Callbacks
 from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
 from dicomnet.net.dispatch import dispatch_request, dispatch_response
@@ -16,8 +19,14 @@ from dicomnet.net.received_dataset import ReceivedDataset
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.negotiation import NegotiatedAssociation, PresentationContext
 from dicomnet.upper_layer.pdu import AbortReason
+from dicomnet.upper_layer.states import State
 
 __all__ = ["Conversation"]
+
+_ACCEPTOR_IN_COLLISION: Final = (
+    State.COLLISION_ACCEPTOR_AWAITING_RELEASE_RP,
+    State.COLLISION_ACCEPTOR_AWAITING_LOCAL_RESPONSE,
+)
 
 
 class Conversation(NormalizedRequests):
@@ -34,6 +43,7 @@ class Conversation(NormalizedRequests):
         self._cancelled: set[int] = set()
         self._performing = False
         self._message_id = 0
+        self._observes_data = type(self).on_receive_data is not Callbacks.on_receive_data
 
     def _begin_conversation(self) -> None:
         """Forget what an earlier connection has left."""
@@ -59,6 +69,18 @@ class Conversation(NormalizedRequests):
             self._dataset.drain()
         self._open_channel().send(context.context_id, message, dataset)
 
+    def send_data(
+        self, context_id: int, command: Message | CommandSet, dataset: Dataset | None = None
+    ) -> None:
+        """Write a command set of any making, and its data set, on an accepted context (PS3.7 §6.3).
+
+        The low level under all `send_*`; raises as they do, and LocalProtocolError for another context.
+        """
+        context = self._association.presentation_contexts.get(context_id) if self._association else None
+        if context is None:
+            raise LocalProtocolError(f"presentation context {context_id} was not accepted")
+        self.send_message(context, command, dataset)
+
     def _dispatch(self, event: ConnectionEvent) -> None:
         if isinstance(event, MessageReceived):
             if not self._note_cancel(event):
@@ -69,9 +91,19 @@ class Conversation(NormalizedRequests):
             # What came too late for its operation must not end the next one with that message ID.
             self._cancelled.clear()
         elif isinstance(event, ul.ReleaseRequested):
-            self.on_receive_release_request()
+            # In a collision the acceptor answers when it has been answered (PS3.8 §9.2.2, AR-10).
+            if self._state not in _ACCEPTOR_IN_COLLISION:
+                self.on_receive_release_request()
+        elif isinstance(event, ul.ReleaseConfirmed):
+            self.on_receive_release_response()
+            if self._state is State.COLLISION_ACCEPTOR_AWAITING_LOCAL_RESPONSE:
+                self.on_receive_release_request()
         else:
             raise self._open_channel().violation(f"{type(event).__name__} came unexpectedly")
+
+    @property
+    def _state(self) -> State | None:
+        return self._channel.connection.state if self._channel else None
 
     def _perform(self, received: MessageReceived, dataset: ReceivedDataset | None) -> None:
         message = received.message
@@ -90,7 +122,10 @@ class Conversation(NormalizedRequests):
     def _dataset_of(self, received: MessageReceived) -> ReceivedDataset | None:
         if received.has_dataset:
             self._dataset = ReceivedDataset(self._next_fragment, received.context.transfer_syntax)
-        return self._dataset
+        dataset = self._dataset
+        if self._observes_data:
+            self.on_receive_data(received.context.context_id, received.message, dataset)
+        return dataset
 
     def _next_fragment(self) -> DatasetFragment:
         channel = self._open_channel()
@@ -115,6 +150,8 @@ class Conversation(NormalizedRequests):
     def _note_cancel(self, event: ConnectionEvent) -> bool:
         if not (isinstance(event, MessageReceived) and isinstance(event.message, CCancelRequest)):
             return False
+        if self._observes_data:
+            self.on_receive_data(event.context.context_id, event.message, None)
         self._cancelled.add(event.message.message_id_being_responded_to)
         self.on_receive_c_cancel_request(event.context, event.message)
         return True

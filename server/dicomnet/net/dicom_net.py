@@ -10,23 +10,27 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Self
 
 from dicomnet.connection import Connection
 from dicomnet.errors import (
     AssociationAborted,
     AssociationEnded,
-    AssociationRejected,
     AssociationReleased,
     ConnectionLost,
     LocalProtocolError,
 )
+from dicomnet.net.accepting import Accepting
 from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
-from dicomnet.net.conversation import Conversation
 from dicomnet.net.listener import Listener
+from dicomnet.net.observation import Observation
+from dicomnet.net.runtime import Runtime
+from dicomnet.net.security import refuse_retired_security
 from dicomnet.net.transport import Transport
 from dicomnet.upper_layer import events as ul
+from dicomnet.upper_layer.associate import DicomAssociate
 from dicomnet.upper_layer.negotiation import (
     NegotiatedAssociation,
     SupportedAbstractSyntax,
@@ -50,67 +54,50 @@ _AWAITING_COLLISION_RESPONSE: Final = (
 )
 
 
-class DicomNet(Conversation):
+class DicomNet(Accepting, Runtime):
     """One connection (or one listener, with a DicomNet of its own for each connection that it accepts).
 
     As a server: override `on_receive_*`, then `listen`. As a client: `connect`, `associate`, the `c_*` calls,
     `release`. All calls of one object are made on one thread; only `interrupt` may come from others.
     """
 
-    def __init__(self, configuration: NetConfiguration | None = None) -> None:
+    def __init__(self, configuration: NetConfiguration | None = None, *, security: str | None = None) -> None:
+        """`security` by name is refused but for "none": ISCL is retired. Raises SecurityNotSupported."""
         super().__init__(configuration or NetConfiguration())
-        self.server: DicomNet | None = None
-        """The listener that accepted this connection."""
+        refuse_retired_security(security)
+        self.temp_dir: Path | None = None
+        """Where an application may put files of its own; see `initialize`."""
         self.peer_address: tuple[str, int] | None = None
         self._is_closing = False
-        self._listener: Listener | None = None
 
-    # State and information.
+    def initialize(self, *, temp_dir: Path | None = None, security: str | None = None) -> None:
+        """Set anew what the constructor sets, before the object is used.
 
-    @property
-    def is_activated(self) -> bool:
-        """A socket is open: listening or connected."""
-        return self._listener is not None or self._channel is not None
-
-    @property
-    def is_connected(self) -> bool:
-        """A transport connection stands."""
-        return self._channel is not None
-
-    @property
-    def is_associated(self) -> bool:
-        """An association stands (PS3.8 §9.2.1: Sta6 to Sta12)."""
-        return self._channel is not None and self._channel.connection.is_associated
-
-    @property
-    def clients(self) -> list[DicomNet]:
-        """The open connections of this listener."""
-        return self._listener.clients if self._listener else []
-
-    @property
-    def client_count(self) -> int:
-        """How many connections this listener has open."""
-        return len(self.clients)
-
-    @property
-    def bytes_received(self) -> int:
-        """From the peer, on the present connection; still there in `on_close`."""
-        return self._channel.transport.bytes_received if self._channel else 0
-
-    @property
-    def bytes_sent(self) -> int:
-        """To the peer, on the present connection; still there in `on_close`."""
-        return self._channel.transport.bytes_sent if self._channel else 0
+        The engine writes no files; `temp_dir` is kept for who serves with it. Raises SecurityNotSupported for a
+        retired or unknown `security`, LocalProtocolError while a socket is open.
+        """
+        if self.is_activated:
+            raise LocalProtocolError("already in use")
+        refuse_retired_security(security)
+        self.temp_dir = temp_dir
 
     # Listening.
 
-    def listen(self, host: str = "", port: int = 0, *, backlog: int = 128) -> tuple[str, int]:
+    def listen(
+        self,
+        host: str = "",
+        port: int = 0,
+        *,
+        backlog: int = 128,
+        family: socket.AddressFamily = socket.AF_INET,
+    ) -> tuple[str, int]:
         """Open a listening socket and serve it from a thread; return its address.
 
         `host` "" is the local host alone, "*" all interfaces; port 0 is any free one. Raises OSError.
         """
-        address = {"": "127.0.0.1", "*": ""}.get(host, host)
-        listening = socket.create_server((address, port), backlog=backlog)
+        local = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        address = {"": local, "*": ""}.get(host, host)
+        listening = socket.create_server((address, port), backlog=backlog, family=family)
         bound = listening.getsockname()
         self.listen_on([listening])
         return bound[0], bound[1]
@@ -132,11 +119,11 @@ class DicomNet(Conversation):
 
     def on_accept(self, peer_address: tuple[str, int]) -> DicomNet | None:
         """Return the object that shall serve a new connection, or None to close it at once."""
-        return type(self)(self.configuration)
+        return self.accept(type(self)(self.configuration))
 
     def serve(self, connected: socket.socket, peer_address: tuple[str, int], server: DicomNet) -> None:
         """Serve an accepted connection to its end, on the calling thread."""
-        self.server = server
+        self._server = server
         self.peer_address = peer_address
         channel = self._open(connected, is_requestor=False)
         channel.wake_fd = server.closing_fd
@@ -185,34 +172,25 @@ class DicomNet(Conversation):
         self._begin_conversation()
         connection = Connection(is_requestor=is_requestor, limits=self.configuration.limits)
         self._channel = Channel(connection, Transport(connected), self.configuration)
+        self._channel.observation = Observation(self, self.configuration.limits.associate_pdu_length)
         return self._channel
 
-    def associate(self, request: AssociateRequest) -> NegotiatedAssociation:
+    def associate(self, request: AssociateRequest | DicomAssociate) -> NegotiatedAssociation:
         """Ask for an association and wait for the answer.
 
         Raises AssociationRejected, or AssociationEnded where no answer came; the connection is closed then.
         """
         channel = self._open_channel()
-        channel.connection.request_association(request)
-        channel.connection.transport_connected()
         try:
-            channel.flush()
+            self.send_associate_request(request)
             event = channel.next_event(deadline=time.monotonic() + self.configuration.timeouts.association)
         except AssociationEnded as error:
             self._shut(error)
             raise
         if isinstance(event, ul.AssociateRejected):
-            rejected = AssociationRejected.by(event.reject.result, event.reject.source, event.reject.reason)
-            self._shut(rejected)
-            raise rejected
-        return self._established(channel)
-
-    def _established(self, channel: Channel) -> NegotiatedAssociation:
-        association = channel.connection.negotiated
-        assert association is not None  # noqa: S101 - the state machine has just said so
-        self._association = association
-        self.on_associated(association)
-        return association
+            raise self._rejected(event.reject)
+        assert isinstance(event, ul.AssociateAccepted)  # noqa: S101 - no state leads to another event here
+        return self._accepted(channel, event)
 
     def release(self) -> None:
         """End the association in order and close the connection; an association that is gone is no error.
@@ -222,8 +200,7 @@ class DicomNet(Conversation):
         error: AssociationEnded | None = None
         try:
             if self._channel is not None and self._channel.connection.state is State.DATA_TRANSFER:
-                self._channel.connection.request_release()
-                self._channel.flush()
+                self.send_release_request()
                 self._await_release_response(self._channel)
             else:
                 self._answer_release(State.AWAITING_LOCAL_RELEASE_RESPONSE)
@@ -235,6 +212,7 @@ class DicomNet(Conversation):
         deadline = time.monotonic() + self.configuration.timeouts.association
         while not isinstance(channel.next_event(deadline=deadline), ul.ReleaseConfirmed):
             self._answer_release(*_AWAITING_COLLISION_RESPONSE)
+        self.on_receive_release_response()
         self._answer_release(*_AWAITING_COLLISION_RESPONSE)
 
     def _answer_release(self, *states: State) -> None:
@@ -286,8 +264,10 @@ class DicomNet(Conversation):
 
     # Sending.
 
-    def send_associate_accept(self, accept: AssociateAccept) -> None:
+    def send_associate_accept(self, accept: AssociateAccept | DicomAssociate) -> None:
         """Accept the association (PS3.8 §9.3.3)."""
+        if isinstance(accept, DicomAssociate):
+            accept = accept.to_accept()
         channel = self._open_channel()
         channel.connection.accept(accept)
         channel.flush()

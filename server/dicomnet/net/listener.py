@@ -84,7 +84,7 @@ class Listener:
 
     def _ask_for(self, peer_address: tuple[str, int]) -> DicomNet | None:
         try:
-            return self._net.on_accept(peer_address)
+            return self._net.admit(peer_address)
         except Exception:
             # One connection is lost by it; without this thread it would be all that are to come.
             _LOG.exception("on_accept failed unexpectedly; a connection is refused")

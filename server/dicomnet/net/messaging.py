@@ -26,6 +26,7 @@ from dicomnet.dimse.messages import (
     response_to,
 )
 from dicomnet.dimse.status import Status
+from dicomnet.upper_layer.associate import DicomAssociate
 from dicomnet.upper_layer.negotiation import PresentationContext, SupportedAbstractSyntax
 from dicomnet.upper_layer.pdu import AbortSource, AssociateAccept, AssociateRequest, ContextResult
 
@@ -46,7 +47,7 @@ class Messaging(ABC):
         """Write one message; what is still unread of a data set being received is dropped first."""
 
     @abstractmethod
-    def send_associate_accept(self, accept: AssociateAccept) -> None:
+    def send_associate_accept(self, accept: AssociateAccept | DicomAssociate) -> None:
         """Accept the association (PS3.8 §9.3.3)."""
 
     @abstractmethod

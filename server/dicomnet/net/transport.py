@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import select
 import socket
 import struct
+import termios
 import threading
 from collections.abc import Sequence
 from enum import Enum
@@ -13,13 +15,14 @@ from typing import Final
 
 from dicomnet.errors import AssociationTimedOut, ConnectionLost
 
-__all__ = ["Transport", "Wait"]
+__all__ = ["Transport", "Wait", "free_buffers"]
 
 Buffer = bytes | bytearray | memoryview
 
 _BUFFER_LENGTH: Final = 262144
 _BUFFERS_KEPT: Final = 32
 _TIMEVAL: Final = struct.Struct("@ll")
+_INT: Final = struct.Struct("@i")
 
 
 class Wait(Enum):
@@ -48,8 +51,17 @@ class _BufferPool:
             if len(self._free) < _BUFFERS_KEPT:
                 self._free.append(buffer)
 
+    def clear(self) -> None:
+        with self._lock:
+            self._free.clear()
+
 
 _POOL: Final = _BufferPool()
+
+
+def free_buffers() -> None:
+    """Free the receive buffers that are kept for connections to come."""
+    _POOL.clear()
 
 
 class Transport:
@@ -151,6 +163,15 @@ class Transport:
         # The kernel's own timeouts leave a read one system call; 0 would mean none at all.
         whole, fraction = divmod(max(seconds, 0.001), 1)
         self._socket.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(int(whole), int(fraction * 1e6)))
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the kernel has taken from us and the peer has not yet acknowledged; 0 on a closed socket."""
+        try:
+            answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+        except (OSError, ValueError):
+            return 0
+        return int(_INT.unpack(answer)[0])
 
     def finish_writing(self) -> None:
         """Tell the peer that nothing more will come from here."""

@@ -54,6 +54,12 @@ class Journal:
             self._entries.append((what, detail))
             self._changed.notify_all()
 
+    @property
+    def entries(self) -> list[tuple[str, object]]:
+        """All entries so far, in order."""
+        with self._changed:
+            return list(self._entries)
+
     def of(self, what: str) -> list[object]:
         """Return the details of all entries of a kind."""
         with self._changed:

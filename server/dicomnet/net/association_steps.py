@@ -1,0 +1,104 @@
+"""An association step by step: send a request, `receive` the answer, for who works with callbacks alone."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+
+from dicomnet.connection import ConnectionEvent
+from dicomnet.errors import AssociationEnded, AssociationRejected, AssociationReleased
+from dicomnet.net.channel import Channel
+from dicomnet.net.information import Information
+from dicomnet.upper_layer import events as ul
+from dicomnet.upper_layer.associate import DicomAssociate
+from dicomnet.upper_layer.negotiation import NegotiatedAssociation
+from dicomnet.upper_layer.pdu import AssociateReject, AssociateRequest
+from dicomnet.upper_layer.states import State
+
+__all__ = ["AssociationSteps"]
+
+
+class AssociationSteps(Information):
+    """The non-waiting halves of `associate` and `release`, and the turn of the loop that goes with them."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """End the association in order and close the connection; see `DicomNet.release`."""
+
+    @abstractmethod
+    def _shut(self, error: Exception | None) -> None:
+        """Close the connection and say so."""
+
+    def send_associate_request(self, request: AssociateRequest | DicomAssociate) -> None:
+        """Ask for an association and don't wait (PS3.8 §9.3.2): `receive` has the answer, or `associate` does both.
+
+        Raises LocalProtocolError for a request that cannot be written; AssociationEnded as all sending.
+        """
+        if isinstance(request, DicomAssociate):
+            request = request.to_request()
+        channel = self._open_channel()
+        channel.connection.request_association(request)
+        channel.connection.transport_connected()
+        channel.flush()
+
+    def send_release_request(self) -> None:
+        """Ask for the end and don't wait (PS3.8 §9.3.6): `receive` has the answer, or `release` does both."""
+        channel = self._open_channel()
+        channel.connection.request_release()
+        channel.flush()
+
+    def receive(self, *, timeout: float | None = None) -> bool:
+        """Wait for what the peer says next and call its `on_*`; return whether the connection still stands.
+
+        The loop of a requestor without `c_*` and `n_*` calls: `while net.receive(): …`. It waits `timeout` seconds,
+        by default as for an answer, and then aborts. However the association ends, `on_close` says why, and
+        nothing is raised but what a callback raises.
+        """
+        channel = self._open_channel()
+        deadline = time.monotonic() + (self.configuration.timeouts.dimse if timeout is None else timeout)
+        try:
+            self._take(channel, channel.next_event(deadline=deadline))
+        except AssociationReleased as released:
+            self._end(channel, released)
+        except AssociationEnded as ended:
+            self._shut(ended)
+        if channel.connection.should_close or channel.connection.state is State.AWAITING_TRANSPORT_CLOSE:
+            self._shut(None)
+        return self.is_connected
+
+    def _take(self, channel: Channel, event: ConnectionEvent) -> None:
+        match event:
+            case ul.AssociateAccepted():
+                self._accepted(channel, event)
+            case ul.AssociateRejected(reject):
+                self._rejected(reject)
+            case _:
+                self._dispatch(event)
+
+    def _end(self, channel: Channel, released: AssociationReleased) -> None:
+        """Answer a release that came while an answer was due; one of another association is no end in order."""
+        if channel.connection.state is State.DATA_TRANSFER:
+            self._shut(released)
+        else:
+            self.release()
+
+    def _accepted(self, channel: Channel, accepted: ul.AssociateAccepted) -> NegotiatedAssociation:
+        association = self._established(channel)
+        self.on_receive_associate_accept(accepted.accept)
+        return association
+
+    def _established(self, channel: Channel) -> NegotiatedAssociation:
+        association = channel.connection.negotiated
+        assert association is not None  # noqa: S101 - the state machine has just said so
+        self._association = association
+        self.on_associated(association)
+        return association
+
+    def _rejected(self, reject: AssociateReject) -> AssociationRejected:
+        """Close behind a rejection, and return it as the exception that `associate` raises."""
+        error = AssociationRejected.by(reject.result, reject.source, reject.reason)
+        try:
+            self.on_receive_associate_reject(reject.result, reject.source, reject.reason)
+        finally:
+            self._shut(error)
+        return error
