@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from typing import Final
 
 from dicomnet.connection import ConnectionEvent
-from dicomnet.errors import AssociationEnded, AssociationRejected, AssociationReleased
+from dicomnet.errors import AssociationEnded, AssociationRejected, AssociationReleased, LocalProtocolError
 from dicomnet.net.channel import Channel
 from dicomnet.net.information import Information
 from dicomnet.upper_layer import events as ul
@@ -16,6 +17,8 @@ from dicomnet.upper_layer.pdu import AssociateReject, AssociateRequest
 from dicomnet.upper_layer.states import State
 
 __all__ = ["AssociationSteps"]
+
+_AWAITING_AN_ANSWER: Final = (State.AWAITING_ASSOCIATE_AC_OR_RJ, State.AWAITING_RELEASE_RP)
 
 
 class AssociationSteps(Information):
@@ -52,10 +55,17 @@ class AssociationSteps(Information):
 
         The loop of a requestor without `c_*` and `n_*` calls: `while net.receive(): …`. It waits `timeout` seconds,
         by default as for an answer, and then aborts. However the association ends, `on_close` says why, and
-        nothing is raised but what a callback raises.
+        nothing is raised but what a callback raises. Raises LocalProtocolError where nothing can come, and inside
+        the callback of a request.
         """
+        if self._performing:
+            raise LocalProtocolError("a request is being served; its callback has to end first")
         channel = self._open_channel()
-        deadline = time.monotonic() + (self.configuration.timeouts.dimse if timeout is None else timeout)
+        if timeout is None:
+            timeouts = self.configuration.timeouts
+            is_step = channel.connection.state in _AWAITING_AN_ANSWER
+            timeout = timeouts.association if is_step else timeouts.dimse
+        deadline = time.monotonic() + timeout
         try:
             self._take(channel, channel.next_event(deadline=deadline))
         except AssociationReleased as released:
@@ -65,6 +75,12 @@ class AssociationSteps(Information):
         if channel.connection.should_close or channel.connection.state is State.AWAITING_TRANSPORT_CLOSE:
             self._shut(None)
         return self.is_connected
+
+    def _next_event(self, channel: Channel) -> ConnectionEvent:
+        """Wait as an acceptor: for the next request, or not as long for the answer to our own release."""
+        if channel.connection.state in _AWAITING_AN_ANSWER:
+            return channel.next_event(deadline=time.monotonic() + self.configuration.timeouts.association)
+        return channel.next_event(idle=True)
 
     def _take(self, channel: Channel, event: ConnectionEvent) -> None:
         match event:

@@ -132,7 +132,7 @@ class DicomNet(Accepting, Runtime):
         try:
             self._await_association_request(channel)
             while channel.connection.is_associated:
-                self._dispatch(channel.next_event(idle=True))
+                self._dispatch(self._next_event(channel))
         except AssociationReleased as released:
             if channel.connection.state is State.DATA_TRANSFER:
                 error = released  # another association's
@@ -172,7 +172,7 @@ class DicomNet(Accepting, Runtime):
         self._begin_conversation()
         connection = Connection(is_requestor=is_requestor, limits=self.configuration.limits)
         self._channel = Channel(connection, Transport(connected), self.configuration)
-        self._channel.observation = Observation(self, self.configuration.limits.associate_pdu_length)
+        self._channel.observation = Observation.of(self, self.configuration.limits.associate_pdu_length)
         return self._channel
 
     def associate(self, request: AssociateRequest | DicomAssociate) -> NegotiatedAssociation:

@@ -40,12 +40,14 @@ class Information(Conversation):
     @property
     def is_associated(self) -> bool:
         """An association stands (PS3.8 §9.2.1: Sta6 to Sta12)."""
-        return self._channel is not None and self._channel.connection.is_associated
+        channel = self._channel  # once: its own thread may take it away meanwhile
+        return channel is not None and channel.connection.is_associated
 
     @property
     def clients(self) -> list[DicomNet]:
         """The open connections of this listener, the oldest first."""
-        return self._listener.clients if self._listener else []
+        listener = self._listener
+        return listener.clients if listener else []
 
     @property
     def client_count(self) -> int:
@@ -77,9 +79,11 @@ class Information(Conversation):
     @property
     def bytes_received(self) -> int:
         """From the peer, on the present connection; still there in `on_close`."""
-        return self._channel.transport.bytes_received if self._channel else 0
+        channel = self._channel
+        return channel.transport.bytes_received if channel else 0
 
     @property
     def bytes_sent(self) -> int:
         """To the peer, on the present connection; still there in `on_close`."""
-        return self._channel.transport.bytes_sent if self._channel else 0
+        channel = self._channel
+        return channel.transport.bytes_sent if channel else 0

@@ -27,6 +27,12 @@ class Observation:
         self._sees_sent = type(net).on_send is not Callbacks.on_send
         self._sees_received = type(net).on_receive is not Callbacks.on_receive
 
+    @classmethod
+    def of(cls, net: Callbacks, longest: int) -> Observation | None:
+        """Return the observation of a net's connection; None where its hooks are not overridden."""
+        observation = cls(net, longest)
+        return observation if observation._sees_sent or observation._sees_received else None
+
     def sent(self, buffers: Sequence[Buffer], error: Exception | None) -> None:
         """Tell of whole PDUs that were written, or with `error` were not, or not wholly."""
         if self._sees_sent:

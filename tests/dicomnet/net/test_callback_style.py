@@ -19,8 +19,10 @@ from dicomnet import (
     DicomAssociate,
     LocalProtocolError,
     NegotiatedAssociation,
+    NetConfiguration,
     PresentationContext,
     ReceivedDataset,
+    Timeouts,
 )
 from dicomnet.dimse.messages import Message
 from dicomnet.net.callbacks import Callbacks
@@ -77,6 +79,30 @@ def test_waiting_calls_tell_as_well() -> None:
         assert client.c_echo().status == 0x0000
         client.release()
     assert order(client.journal) == ["connected", "associated", "accepted", "released", "closed"]
+
+
+def test_answer_that_a_helper_does_not_wait_for() -> None:
+    client = Caller()
+    with serving(Net()) as address, client:
+        client.connect(*address)
+        client.associate(ask_for())
+        message_id = client.next_message_id()
+        client.send_c_echo_request(client.context_for(VERIFICATION), message_id=message_id)
+        assert client.c_echo().message_id_being_responded_to != message_id
+        assert client.journal.of("echoed") == [message_id]
+
+
+def test_turns_are_not_taken_inside_a_callback() -> None:
+    class Nesting(Net):
+        def on_receive_c_echo_request(self, context: PresentationContext, request: CEchoRequest) -> None:
+            with pytest.raises(LocalProtocolError, match="callback has to end first"):
+                self.receive()
+            super().on_receive_c_echo_request(context, request)
+
+    with serving(Nesting()) as address, Net() as client:
+        client.connect(*address)
+        client.associate(ask_for())
+        assert client.c_echo().status == 0x0000
 
 
 class Rejecting(Net):
@@ -155,6 +181,39 @@ def test_peer_releases() -> None:
     assert order(client.journal)[-2:] == ["asked to release", "closed"]
     assert order(server.journal) == ["associated", "released", "closed"]
     assert client.journal.of("closed") == server.journal.of("closed") == [None]
+
+
+@pytest.mark.parametrize("step", ["associate", "release"])
+def test_answer_to_a_step_has_its_own_deadline(step: str) -> None:
+    timeouts = Timeouts(association=0.01, artim=0.01, dimse=WITHIN, idle=WITHIN)
+    client = Caller(NetConfiguration(timeouts=timeouts))
+    server = Hasty() if step == "release" else Deaf()
+    with serving(server) as address:
+        client.connect(*address)
+        client.send_associate_request(ask_for())
+        if step == "release":
+            client.receive(timeout=WITHIN)
+            client.send_release_request()
+        assert not client.receive()
+        server.let.set()
+    (error,) = client.journal.of("closed")
+    assert isinstance(error, AssociationTimedOut)
+
+
+def test_server_that_releases_does_not_wait_forever() -> None:
+    server = Leaving(NetConfiguration(timeouts=Timeouts(association=0.01, artim=0.01, idle=600)))
+    with serving(server) as address, RawPeer(address).associate() as peer:
+        peer.send_message(1, CEchoRequest(message_id=1))
+        (error,) = server.journal.wait_for("closed")
+    assert isinstance(error, AssociationTimedOut)
+
+
+class Deaf(Gate):
+    """Answers no request for an association until it is let."""
+
+    def on_receive_associate_request(self, request: AssociateRequest) -> None:
+        assert self.let.wait(WITHIN)
+        self.send_associate_reject(result=1, source=1, reason=1)
 
 
 class Hasty(Leaving, Gate):
@@ -280,17 +339,17 @@ def test_helpers_answers_are_seen_as_well() -> None:
 
 
 def test_every_pdu_of_a_long_message_is_told() -> None:
-    client, server = Watching(), Watching()
+    client, server = Watching(), Watching(NetConfiguration(maximum_length=4096))
     with serving(server) as address, client:
         client.connect(*address)
-        client.associate(ask_for(maximum_length=4096))
+        client.associate(ask_for())
         context = client.context_for("1.2.840.10008.5.1.4.1.1.2")
-        assert client.c_store(context, "1.2.3", bytes(1_000_000)).status == 0x0000
+        assert client.c_store(context, "1.2.3", bytes(3_000_000)).status == 0x0000
     sent = [detail for what, detail in _told(client) if what == "sent"]
     received = [detail for what, detail in _told(server) if what == "received"]
     assert sent == received
-    assert sum(1 for each in sent if each[1] == "DATA_TF") > 3
-    assert server.objects == {"1.2.3": bytes(1_000_000)}
+    assert sum(1 for each in sent if each[1] == "DATA_TF") > 700
+    assert server.objects == {"1.2.3": bytes(3_000_000)}
 
 
 def test_pdu_that_is_too_long_is_told_without_its_bytes() -> None:
