@@ -49,11 +49,14 @@ from dicomnet.errors import (
     LocalProtocolError,
     RemoteProtocolError,
     SecurityNotSupported,
+    TlsConfigurationError,
+    TlsHandshakeFailed,
 )
 from dicomnet.limits import Limits
 from dicomnet.net.configuration import NetConfiguration, Timeouts
 from dicomnet.net.dicom_net import DicomNet
 from dicomnet.net.received_dataset import ReceivedDataset
+from dicomnet.net.tls import NegotiatedCipher, PeerCertificate, TlsConfiguration
 from dicomnet.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnet.upper_layer.associate import AssociateContext, DicomAssociate
 from dicomnet.upper_layer.negotiation import (
@@ -112,8 +115,10 @@ __all__ = [
     "NSetRequest",
     "NSetResponse",
     "NegotiatedAssociation",
+    "NegotiatedCipher",
     "NetConfiguration",
     "NormalizedFields",
+    "PeerCertificate",
     "PresentationContext",
     "Priority",
     "ProposedPresentationContext",
@@ -130,6 +135,9 @@ __all__ = [
     "SubOperationResponse",
     "SupportedAbstractSyntax",
     "Timeouts",
+    "TlsConfiguration",
+    "TlsConfigurationError",
+    "TlsHandshakeFailed",
     "fragment_length",
     "own_user_information",
     "status_class",

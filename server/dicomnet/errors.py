@@ -16,6 +16,8 @@ __all__ = [
     "LocalProtocolError",
     "RemoteProtocolError",
     "SecurityNotSupported",
+    "TlsConfigurationError",
+    "TlsHandshakeFailed",
 ]
 
 
@@ -98,6 +100,18 @@ class ConnectionLost(AssociationEnded):
 
 class SecurityNotSupported(DicomNetError):
     """A security mechanism was asked for that is retired or not known (PS3.15 Annex B)."""
+
+
+class TlsHandshakeFailed(ConnectionLost):
+    """The transport connection stood, but TLS did not come about on it: a certificate is refused, or no TLS spoken."""
+
+
+class TlsConfigurationError(DicomNetError):
+    """A certificate or key cannot be used; `part` is the field of `TlsConfiguration` that is at fault."""
+
+    def __init__(self, message: str, *, part: str) -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class DatasetTooLong(DicomNetError):

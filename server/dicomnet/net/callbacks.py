@@ -32,6 +32,7 @@ from dicomnet.upper_layer.pdu import AssociateAccept, AssociateRequest, ContextR
 
 if TYPE_CHECKING:
     from dicomnet.net.received_dataset import ReceivedDataset
+    from dicomnet.net.tls import PeerCertificate
 
 __all__ = ["Callbacks"]
 
@@ -53,6 +54,13 @@ class Callbacks(ResponseCallbacks):
 
     def on_connect(self, error: Exception | None) -> None:
         """Take note that our own `connect` succeeded, or why it failed."""
+
+    def on_secure(self, peer_certificate: PeerCertificate | None) -> None:
+        """Take note that TLS stands, in either role and before any association (PS3.15 §B).
+
+        `peer_certificate` is verified; None: the peer showed none. It stays in `DicomNet.peer_certificate`, so that
+        `on_receive_associate_request` can reject for it.
+        """
 
     def on_close(self, error: Exception | None) -> None:
         """Take note that the connection is closed; called exactly once. `error` is None after a release."""

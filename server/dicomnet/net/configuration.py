@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dicomnet.limits import Limits
+from dicomnet.net.tls import TlsConfiguration
 
 __all__ = ["NetConfiguration", "Timeouts"]
 
@@ -15,6 +16,8 @@ class Timeouts:
 
     connect: float = 10.0
     """For the transport connection."""
+    tls_handshake: float = 10.0
+    """For the whole TLS handshake, behind the transport connection and before anything of DICOM."""
     artim: float = 30.0
     """For the A-ASSOCIATE-RQ of a new connection, and for the peer to close a finished one (PS3.8 §9.1.5)."""
     association: float = 30.0
@@ -36,3 +39,5 @@ class NetConfiguration:
     they are streamed and cost no memory."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
+    tls: TlsConfiguration | None = None
+    """Speak TLS: to all that we call, and on what `listen` opens. None: in the clear."""

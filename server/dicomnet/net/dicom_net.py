@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -28,6 +28,8 @@ from dicomnet.net.listener import Listener
 from dicomnet.net.observation import Observation
 from dicomnet.net.runtime import Runtime
 from dicomnet.net.security import refuse_retired_security
+from dicomnet.net.tls import NegotiatedCipher, PeerCertificate, TlsConfiguration
+from dicomnet.net.tls_transport import TlsTransport, client_transport
 from dicomnet.net.transport import Transport
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.associate import DicomAssociate
@@ -68,6 +70,10 @@ class DicomNet(Accepting, Runtime):
         self.temp_dir: Path | None = None
         """Where an application may put files of its own; see `initialize`."""
         self.peer_address: tuple[str, int] | None = None
+        self.peer_certificate: PeerCertificate | None = None
+        """Whom the peer has proved to be by TLS, from `on_secure` on; None: it showed no certificate."""
+        self.negotiated_cipher: NegotiatedCipher | None = None
+        """What the present or last connection is encrypted with; None: nothing."""
         self._is_closing = False
 
     def initialize(self, *, temp_dir: Path | None = None, security: str | None = None) -> None:
@@ -93,19 +99,29 @@ class DicomNet(Accepting, Runtime):
     ) -> tuple[str, int]:
         """Open a listening socket and serve it from a thread; return its address.
 
-        `host` "" is the local host alone, "*" all interfaces; port 0 is any free one. Raises OSError.
+        `host` "" is the local host alone, "*" all interfaces; port 0 is any free one. Raises OSError, and
+        TlsConfigurationError where `configuration.tls` cannot be used.
         """
         local = "::1" if family == socket.AF_INET6 else "127.0.0.1"
         address = {"": local, "*": ""}.get(host, host)
+        self._check_tls()
         listening = socket.create_server((address, port), backlog=backlog, family=family)
         bound = listening.getsockname()
         self.listen_on([listening])
         return bound[0], bound[1]
 
-    def listen_on(self, sockets: list[socket.socket]) -> None:
-        """Serve sockets that listen already (inherited from a parent process); they become ours to close."""
-        self._listener = Listener(self, sockets)
+    def listen_on(self, sockets: list[socket.socket], *, plain: Sequence[socket.socket] = ()) -> None:
+        """Serve sockets that listen already (inherited from a parent process); they become ours to close.
+
+        On `plain`, no TLS is spoken whatever the configuration says. Raises TlsConfigurationError.
+        """
+        self._check_tls()
+        self._listener = Listener(self, [*sockets, *plain], plain=plain)
         self._listener.start()
+
+    def _check_tls(self) -> None:
+        if self.configuration.tls is not None:
+            _ = self.configuration.tls.server_context  # its errors are the server's, not the first client's
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections that stand go on to their own end."""
@@ -121,15 +137,25 @@ class DicomNet(Accepting, Runtime):
         """Return the object that shall serve a new connection, or None to close it at once."""
         return self.accept(type(self)(self.configuration))
 
-    def serve(self, connected: socket.socket, peer_address: tuple[str, int], server: DicomNet) -> None:
+    def serve(
+        self,
+        connected: socket.socket,
+        peer_address: tuple[str, int],
+        server: DicomNet,
+        tls: TlsConfiguration | None = None,
+    ) -> None:
         """Serve an accepted connection to its end, on the calling thread."""
         self._server = server
         self.peer_address = peer_address
-        channel = self._open(connected, is_requestor=False)
+        transport = (
+            TlsTransport(connected, tls.server_context, is_server=True) if tls else Transport(connected)
+        )
+        channel = self._open(transport, is_requestor=False)
         channel.wake_fd = server.closing_fd
         channel.connection.transport_accepted()
         error: Exception | None = None
         try:
+            self._secure(transport)
             self._await_association_request(channel)
             while channel.connection.is_associated:
                 self._dispatch(self._next_event(channel))
@@ -153,10 +179,23 @@ class DicomNet(Accepting, Runtime):
 
     # Connecting.
 
-    def connect(self, host: str, port: int, *, local: tuple[str, int] | None = None) -> None:
-        """Open the transport connection; `local` is the address to connect from. Raises ConnectionLost."""
+    def connect(
+        self,
+        host: str,
+        port: int,
+        *,
+        local: tuple[str, int] | None = None,
+        tls: TlsConfiguration | None = None,
+    ) -> None:
+        """Open the transport connection; `local` is the address to connect from, `tls` for this one connection.
+
+        Raises ConnectionLost, or of its kinds TlsHandshakeFailed; AssociationTimedOut where the peer is silent in
+        the TLS handshake; TlsConfigurationError before anything is opened.
+        """
         if self._channel is not None:
             raise LocalProtocolError("already connected")
+        tls = tls or self.configuration.tls
+        context = tls.client_context if tls else None
         timeout = self.configuration.timeouts.connect
         try:
             connected = socket.create_connection((host, port), timeout=timeout, source_address=local)
@@ -165,13 +204,31 @@ class DicomNet(Accepting, Runtime):
             self.on_connect(lost)
             raise lost from error
         self.peer_address = (host, port)
-        self._open(connected, is_requestor=True)
+        transport = Transport(connected)
+        try:
+            if context is not None:
+                transport = client_transport(connected, context, host)
+            self._secure(transport)
+        except Exception as error:
+            transport.close()
+            self.on_connect(error)
+            raise
+        self._open(transport, is_requestor=True)
         self.on_connect(None)
 
-    def _open(self, connected: socket.socket, *, is_requestor: bool) -> Channel:
+    def _secure(self, transport: Transport) -> None:
+        """Do the TLS handshake, where there is to be one."""
+        self.peer_certificate = self.negotiated_cipher = None
+        if isinstance(transport, TlsTransport):
+            transport.handshake(self.configuration.timeouts.tls_handshake)
+            self.peer_certificate = transport.peer_certificate
+            self.negotiated_cipher = transport.cipher
+            self.on_secure(self.peer_certificate)
+
+    def _open(self, transport: Transport, *, is_requestor: bool) -> Channel:
         self._begin_conversation()
         connection = Connection(is_requestor=is_requestor, limits=self.configuration.limits)
-        self._channel = Channel(connection, Transport(connected), self.configuration)
+        self._channel = Channel(connection, transport, self.configuration)
         self._channel.observation = Observation.of(self, self.configuration.limits.associate_pdu_length)
         return self._channel
 

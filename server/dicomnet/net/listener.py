@@ -8,10 +8,12 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from dicomnet.net.dicom_net import DicomNet
+    from dicomnet.net.tls import TlsConfiguration
 
 __all__ = ["Listener"]
 
@@ -27,9 +29,13 @@ class Listener:
     on.
     """
 
-    def __init__(self, net: DicomNet, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self, net: DicomNet, sockets: list[socket.socket], *, plain: Sequence[socket.socket] = ()
+    ) -> None:
+        """`plain` are those of `sockets` on which no TLS is spoken, whatever the configuration says."""
         self._net = net
         self._sockets = {listening.fileno(): listening for listening in sockets}
+        self._plain = frozenset(listening.fileno() for listening in plain)
         for listening in sockets:
             listening.setblocking(False)
         self.closing_fd: int = os.eventfd(0)
@@ -76,7 +82,8 @@ class Listener:
             connected.close()
             return
         try:
-            self._start_worker(client, connected, peer_address)
+            tls = None if listening.fileno() in self._plain else self._net.configuration.tls
+            self._start_worker(client, connected, peer_address, tls)
         except RuntimeError as error:
             _LOG.error("cannot serve a connection: %s", error)
             connected.close()
@@ -91,11 +98,15 @@ class Listener:
             return None
 
     def _start_worker(
-        self, client: DicomNet, connected: socket.socket, peer_address: tuple[str, int]
+        self,
+        client: DicomNet,
+        connected: socket.socket,
+        peer_address: tuple[str, int],
+        tls: TlsConfiguration | None,
     ) -> None:
         def serve() -> None:
             try:
-                client.serve(connected, peer_address, self._net)
+                client.serve(connected, peer_address, self._net, tls)
             finally:
                 with self._changed:
                     del self._workers[worker]

@@ -15,7 +15,7 @@ from typing import Final
 
 from dicomnet.errors import AssociationTimedOut, ConnectionLost
 
-__all__ = ["Transport", "Wait", "free_buffers"]
+__all__ = ["RECEIVE_BUFFERS", "Buffer", "Transport", "Wait", "free_buffers"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -56,12 +56,12 @@ class _BufferPool:
             self._free.clear()
 
 
-_POOL: Final = _BufferPool()
+RECEIVE_BUFFERS: Final = _BufferPool()
 
 
 def free_buffers() -> None:
     """Free the receive buffers that are kept for connections to come."""
-    _POOL.clear()
+    RECEIVE_BUFFERS.clear()
 
 
 class Transport:
@@ -104,7 +104,7 @@ class Transport:
 
     def _receive(self, flags: int) -> memoryview:
         if self._buffer is None:
-            self._buffer = _POOL.take()
+            self._buffer = RECEIVE_BUFFERS.take()
         try:
             if self._is_tcp:
                 # The kernel leaves quick acknowledgement by itself; without it, a peer with Nagle's algorithm
@@ -121,7 +121,7 @@ class Transport:
     def release_buffer(self) -> None:
         """Give the receive buffer back; views of it must not be used any more."""
         if self._buffer is not None:
-            _POOL.give_back(self._buffer)
+            RECEIVE_BUFFERS.give_back(self._buffer)
             self._buffer = None
 
     def wait(self, timeout: float, wake_fd: int | None = None) -> Wait:

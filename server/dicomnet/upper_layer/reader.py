@@ -42,6 +42,8 @@ __all__ = ["check_pdu_length", "check_pdu_type", "read_pdu", "read_pdv_header"]
 _PDV_HEADER: Final = struct.Struct(">IBB")
 # Plain numbers, because looking one up in its enum costs more than comparing it.
 _DATA_TF: Final = PduType.DATA_TF.value
+_TLS_HANDSHAKE: Final = 0x16
+"""The first byte of a TLS client (RFC 8446 §5.1)."""
 _ASSOCIATE_TYPES: Final = frozenset({PduType.ASSOCIATE_RQ.value, PduType.ASSOCIATE_AC.value})
 _ASSOCIATE_FIXED: Final = struct.Struct(">H2x16s16s32x")
 _SHORT_PDU_LENGTH: Final = 4
@@ -54,7 +56,10 @@ _Context = TypeVar("_Context", ProposedPresentationContext, PresentationContextR
 def check_pdu_type(pdu_type: int) -> None:
     """Raise `RemoteProtocolError` with UNRECOGNIZED_PDU for a type that PS3.8 §9.3 does not know."""
     if pdu_type not in _READERS:
-        raise RemoteProtocolError(f"unknown PDU type {pdu_type:02X}H", reason=AbortReason.UNRECOGNIZED_PDU)
+        hint = ": the peer speaks TLS where none is expected" if pdu_type == _TLS_HANDSHAKE else ""
+        raise RemoteProtocolError(
+            f"unknown PDU type {pdu_type:02X}H{hint}", reason=AbortReason.UNRECOGNIZED_PDU
+        )
 
 
 def check_pdu_length(pdu_type: int, length: int, limits: Limits) -> None:

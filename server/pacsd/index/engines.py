@@ -25,7 +25,7 @@ __all__ = ["database_file", "database_url", "reading_engine", "writing_engine"]
 _BUSY_TIMEOUT: Final = 10.0
 """Seconds that SQLite itself waits for a lock, where a foreign program (a backup, a shell) holds one."""
 
-_POOL: Final[dict[str, Any]] = {
+RECEIVE_BUFFERS: Final[dict[str, Any]] = {
     # A statement's parameters are patient data and must not appear in an exception's text.
     "hide_parameters": True,
     "pool_timeout": 30,
@@ -86,8 +86,8 @@ def _is_remote(url: URL) -> bool:
 def _options(url: URL) -> dict[str, Any]:
     if _is_remote(url):
         own = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
-        return {**_POOL, "connect_args": own}
-    return {**_POOL, "connect_args": {"timeout": _BUSY_TIMEOUT, "check_same_thread": False}}
+        return {**RECEIVE_BUFFERS, "connect_args": own}
+    return {**RECEIVE_BUFFERS, "connect_args": {"timeout": _BUSY_TIMEOUT, "check_same_thread": False}}
 
 
 def _begin_explicitly(engine: Engine, begin: str) -> Engine:

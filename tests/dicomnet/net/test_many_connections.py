@@ -75,4 +75,4 @@ def test_buffers_are_used_again() -> None:
             with associated(Net(), address) as client:
                 assert store(client, "1.2.3", bytes(10_000)) == 0x0000
         server.journal.wait_for("closed", 5)
-    assert len(transport._POOL._free) <= transport._BUFFERS_KEPT
+    assert len(transport.RECEIVE_BUFFERS._free) <= transport._BUFFERS_KEPT
