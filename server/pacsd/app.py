@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import structlog
 
-from dicomnet import DicomNet, NetConfiguration, Timeouts
+from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
 from pacsd.index.repository import Index
 from pacsd.model import DuplicatePolicy
 from pacsd.observability.metrics import Metrics
@@ -28,6 +29,7 @@ from pacsd.settings import PeerSettings, Settings, TimeoutSettings
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.transcode import transcode
 from pacsd.supervision.worker import Stop, WorkerContext
+from pacsd.tls import load_tls
 
 __all__ = ["clear_up", "net_configuration", "prepare", "run_worker"]
 
@@ -65,15 +67,21 @@ def clear_up(settings: Settings, pid: int) -> None:
 
 
 def run_worker(context: WorkerContext) -> int:
-    """Serve connections until told to stop, drain, and return the exit status of this process."""
+    """Serve connections until told to stop, drain, and return the exit status of this process.
+
+    Raises ConfigurationError where certificates cannot be used any more.
+    """
     settings = context.settings
+    tls = load_tls(settings)
     metrics = context.shared.metrics
     index = Index(
         settings.index.url, duplicates=settings.storage.duplicates, observe_wait=metrics.database_wait
     )
-    routes = _routes(settings, index, metrics, context.shared.associations)
-    net = PacsNet(net_configuration(settings), routes)
-    net.listen_on(context.sockets)
+    routes = _routes(settings, index, metrics, context.shared.associations, tls)
+    net = PacsNet(
+        replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None), routes
+    )
+    net.listen_on(context.tls_sockets, plain=context.sockets)
     context.ready()
     if context.wait_for_stop() is Stop.RETIRE:
         net.stop_accepting()
@@ -104,7 +112,13 @@ def _file_store(settings: Settings) -> FileStore:
     )
 
 
-def _routes(settings: Settings, index: Index, metrics: Metrics, places: AssociationPlaces) -> Routes:
+def _routes(
+    settings: Settings,
+    index: Index,
+    metrics: Metrics,
+    places: AssociationPlaces,
+    tls: TlsConfiguration | None,
+) -> Routes:
     store = _file_store(settings)
     ae_title = settings.dicom.ae_title
     configuration = net_configuration(settings)
@@ -125,7 +139,10 @@ def _routes(settings: Settings, index: Index, metrics: Metrics, places: Associat
             index,
             store,
             transcode,
-            destinations={peer.ae_title: Peer(peer.ae_title, peer.host, peer.port) for peer in settings.peer},
+            destinations={
+                peer.ae_title: Peer(peer.ae_title, peer.host, peer.port, tls if peer.tls else None)
+                for peer in settings.peer
+            },
             ae_title=ae_title,
             new_net=lambda: DicomNet(configuration),
             clock=time.monotonic,

@@ -71,19 +71,11 @@ def _database_url(value: str) -> str:
     return value
 
 
-def _no_tls_yet(value: bool) -> bool:  # noqa: FBT001  pydantic's signature
-    if value:
-        raise ValueError("this version has no TLS yet; write false")
-    return value
-
-
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 ListenPort = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-NoTlsYet = Annotated[bool, AfterValidator(_no_tls_yet)]
 
 
 class _Section(BaseModel):
@@ -105,17 +97,25 @@ class TimeoutSettings(_Section):
     """How long a peer may refuse to take bytes from us."""
     connect: Seconds = 10.0
     """How long the TCP connection to a peer may take."""
+    tls_handshake: Seconds = 10.0
+    """How long the TLS handshake behind it may take, in either direction."""
 
 
 class TlsSettings(_Section):
-    """`[dicom.tls]`: the contract; this version refuses `enabled = true`."""
+    """`[dicom.tls]`; whether the files can be used is for `tls.load_tls` to say."""
 
-    enabled: NoTlsYet = False
+    enabled: bool = False
+    """Listen for DICOM over TLS, beside `dicom.port`."""
     port: ListenPort = 2762
     certificate: Path | None = None
+    """Ours, shown to clients, and to peers that we call where they ask for one."""
     private_key: Path | None = None
+    """None: it is in the certificate's file."""
     ca: Path | None = None
+    """Whose certificates we believe, of clients and of peers that we call; None: for the latter the system's."""
     require_client_certificate: bool = False
+    check_host_name: bool = True
+    """The certificate of a peer that we call must name its host."""
 
 
 class DicomSettings(_Section):
@@ -204,7 +204,8 @@ class PeerSettings(_Section):
     allow: tuple[Permission, ...] = ("echo", "store", "find", "move", "get")
     check_host: bool = False
     """Take associations under this AE title from this host's addresses only."""
-    tls: NoTlsYet = False
+    tls: bool = False
+    """Call it over TLS."""
 
 
 class Settings(BaseSettings):

@@ -222,12 +222,6 @@ allow = [
     def test_a_syntax_error_names_the_line(self, configuration: Callable[[str], Path]) -> None:
         assert "line 2" in _refusal(configuration("[dicom]\nport 104\n"))
 
-    @pytest.mark.parametrize(
-        "key", ["[dicom.tls]\nenabled", '[[peer]]\nae_title="A"\nhost="h"\nport=104\ntls']
-    )
-    def test_tls_is_refused_until_there_is_one(self, key: str, configuration: Callable[[str], Path]) -> None:
-        assert "this version has no TLS yet" in _refusal(configuration(f"{key} = true"))
-
     def test_one_ae_title_may_not_mean_two_peers(self, configuration: Callable[[str], Path]) -> None:
         table = '[[peer]]\nae_title = "CT1"\nhost = "ct"\nport = 104\n'
         assert "CT1 stands in several [[peer]] tables" in _refusal(configuration(table + table))

@@ -20,8 +20,12 @@ def check_config(
         typer.Option("--show", help="Also print the effective settings, without the database's password."),
     ] = False,
 ) -> None:
-    """Check the configuration file and the environment, as `serve` would."""
+    """Check the configuration file, the environment and the certificates, as `serve` would."""
+    # Here and not above: no other command should have to wait for it.
+    from pacsd.tls import load_tls  # noqa: PLC0415
+
     settings = load_settings(config)
+    load_tls(settings)
     file = configuration_path(config)
     typer.echo(f"OK: {file}" if file else "OK: no file, the defaults hold")
     if show:

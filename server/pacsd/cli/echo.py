@@ -4,6 +4,7 @@ import time
 
 from pacsd.cli.options import ConfigFile
 from pacsd.cli.peer import Called, Calling, Host, PeerName, Port, Timeout, call_to
+from pacsd.cli.security import Authorities, Certificate, CheckName, PrivateKey, Security, Tls
 from pacsd.cli.terminal import say
 
 __all__ = ["echo"]
@@ -19,6 +20,11 @@ def echo(
     called: Called = None,
     peer: PeerName = None,
     timeout: Timeout = None,
+    tls: Tls = False,
+    ca: Authorities = None,
+    cert: Certificate = None,
+    private_key: PrivateKey = None,
+    check_name: CheckName = True,
     config: ConfigFile = None,
 ) -> None:
     """Verify the connection to a peer (C-ECHO) and print status and round trip time."""
@@ -28,7 +34,16 @@ def echo(
     from pacsd.scu.querying import query_proposals  # noqa: PLC0415
     from pacsd.scu.verdicts import RequestFailed, verdict  # noqa: PLC0415
 
-    call = call_to(host, port, peer=peer, calling=calling, called=called, timeout=timeout, config=config)
+    call = call_to(
+        host,
+        port,
+        peer=peer,
+        calling=calling,
+        called=called,
+        timeout=timeout,
+        security=Security(tls, ca, cert, private_key, check_name),
+        config=config,
+    )
     with association(
         DicomNet(call.configuration),
         call.peer,

@@ -12,6 +12,7 @@ import typer
 
 from pacsd.cli.options import ConfigFile
 from pacsd.cli.peer import Called, Calling, Host, PeerName, Port, Timeout, call_to
+from pacsd.cli.security import Authorities, Certificate, CheckName, PrivateKey, Security, Tls
 from pacsd.cli.terminal import note, printable
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ def find(
     called: Called = None,
     peer: PeerName = None,
     timeout: Timeout = None,
+    tls: Tls = False,
+    ca: Authorities = None,
+    cert: Certificate = None,
+    private_key: PrivateKey = None,
+    check_name: CheckName = True,
     config: ConfigFile = None,
 ) -> None:
     """Query a peer (C-FIND): a table on a terminal, else one tab-separated line a match under a line of keywords.
@@ -98,7 +104,16 @@ def find(
         model = Model.PATIENT if level is Level.PATIENT else Model.STUDY
     elif model is Model.STUDY and level is Level.PATIENT:
         raise typer.BadParameter("the study model has no level PATIENT")
-    call = call_to(host, port, peer=peer, calling=calling, called=called, timeout=timeout, config=config)
+    call = call_to(
+        host,
+        port,
+        peer=peer,
+        calling=calling,
+        called=called,
+        timeout=timeout,
+        security=Security(tls, ca, cert, private_key, check_name),
+        config=config,
+    )
     keys = _with_usual(read_keys(key), level)
     query_model = QueryModel.PATIENT_ROOT if model is Model.PATIENT else QueryModel.STUDY_ROOT
     show = _print_json if as_json else _print_table if sys.stdout.isatty() else _print_lines

@@ -12,6 +12,7 @@ from pacsd.cli.find import Keys
 from pacsd.cli.options import ConfigFile
 from pacsd.cli.peer import Call, Called, Calling, Host, PeerName, Port, Timeout, call_to
 from pacsd.cli.retrieve import RetrieveLevel, RetrieveModel, counted, following, note_failed, selection
+from pacsd.cli.security import Authorities, Certificate, CheckName, PrivateKey, Security, Tls
 from pacsd.cli.terminal import note, say
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ def get(
     called: Called = None,
     peer: PeerName = None,
     timeout: Timeout = None,
+    tls: Tls = False,
+    ca: Authorities = None,
+    cert: Certificate = None,
+    private_key: PrivateKey = None,
+    check_name: CheckName = True,
     config: ConfigFile = None,
 ) -> None:
     """Fetch what the unique keys select (C-GET) into DIR/<SOPInstanceUID>.dcm; exit status 1 if any of it failed.
@@ -63,7 +69,16 @@ def get(
     from pacsd.scu.retrieving import GET_SOP_CLASSES  # noqa: PLC0415
     from pacsd.scu.retrieving import get as get_on  # noqa: PLC0415
 
-    call = call_to(host, port, peer=peer, calling=calling, called=called, timeout=timeout, config=config)
+    call = call_to(
+        host,
+        port,
+        peer=peer,
+        calling=calling,
+        called=called,
+        timeout=timeout,
+        security=Security(tls, ca, cert, private_key, check_name),
+        config=config,
+    )
     query_model, query_level, keys = selection(key, model, level)
     _make(output)
     storage = _storage_proposals(call, query_model, query_level, keys)

@@ -10,6 +10,7 @@ from pacsd.cli.find import Keys
 from pacsd.cli.options import ConfigFile
 from pacsd.cli.peer import Called, Calling, Host, PeerName, Port, Timeout, ae_title, call_to
 from pacsd.cli.retrieve import RetrieveLevel, RetrieveModel, counted, following, note_failed, selection
+from pacsd.cli.security import Authorities, Certificate, CheckName, PrivateKey, Security, Tls
 from pacsd.cli.terminal import say
 
 __all__ = ["move"]
@@ -35,6 +36,11 @@ def move(
     called: Called = None,
     peer: PeerName = None,
     timeout: Timeout = None,
+    tls: Tls = False,
+    ca: Authorities = None,
+    cert: Certificate = None,
+    private_key: PrivateKey = None,
+    check_name: CheckName = True,
     config: ConfigFile = None,
 ) -> None:
     """Have a peer send what the unique keys select to a third (C-MOVE); exit status 1 if any of it failed."""
@@ -45,7 +51,16 @@ def move(
     from pacsd.scu.retrieving import MOVE_SOP_CLASSES  # noqa: PLC0415
     from pacsd.scu.retrieving import move as move_to  # noqa: PLC0415
 
-    call = call_to(host, port, peer=peer, calling=calling, called=called, timeout=timeout, config=config)
+    call = call_to(
+        host,
+        port,
+        peer=peer,
+        calling=calling,
+        called=called,
+        timeout=timeout,
+        security=Security(tls, ca, cert, private_key, check_name),
+        config=config,
+    )
     query_model, query_level, keys = selection(key, model, level)
     with (
         association(

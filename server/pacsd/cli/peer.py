@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from dicomnet import NetConfiguration
+    from pacsd.cli.security import Security
     from pacsd.scu.peer import Peer
 
 __all__ = [
@@ -105,6 +106,7 @@ def call_to(
     calling: str | None,
     called: str | None,
     timeout: float | None,
+    security: Security,
     config: Path | None,
 ) -> Call:
     """Put the options together; raises typer.BadParameter, and ConfigurationError where --peer needs the file.
@@ -119,11 +121,11 @@ def call_to(
     if peer is not None:
         if host is not None:
             raise typer.BadParameter("give either HOST and PORT or --peer, not both")
-        call = _configured(peer, called, calling, config)
+        call = _configured(peer, called, calling, config, security)
     elif host is None or port is None:
         raise typer.BadParameter("give HOST and PORT, or --peer with the AE title of a configured [[peer]]")
     else:
-        address = Peer(called or DEFAULT_AE_TITLE, host, port_number(port))
+        address = Peer(called or DEFAULT_AE_TITLE, host, port_number(port), security.over(None))
         call = Call(address, calling or DEFAULT_AE_TITLE, NetConfiguration())
     if timeout is None:
         return call
@@ -131,19 +133,23 @@ def call_to(
     return replace(call, configuration=replace(call.configuration, timeouts=timeouts))
 
 
-def _configured(name: str, called: str | None, calling: str | None, config: Path | None) -> Call:
+def _configured(
+    name: str, called: str | None, calling: str | None, config: Path | None, security: Security
+) -> Call:
     from dicomnet import NetConfiguration, Timeouts  # noqa: PLC0415
     from pacsd.errors import ConfigurationError  # noqa: PLC0415
     from pacsd.scu.peer import Peer  # noqa: PLC0415
     from pacsd.settings import load_settings  # noqa: PLC0415
+    from pacsd.tls import tls_configuration  # noqa: PLC0415
 
     settings = load_settings(config)
     known = settings.find_peer(name.strip(" "))
     if known is None:
         titles = ", ".join(entry.ae_title for entry in settings.peer) or "none"
         raise ConfigurationError(f"no [[peer]] has the AE title {name}; configured: {titles}")
+    configured = tls_configuration(settings) if known.tls or security.tls else None
     return Call(
-        Peer(called or known.ae_title, known.host, known.port),
+        Peer(called or known.ae_title, known.host, known.port, security.over(configured)),
         calling or settings.dicom.ae_title,
         NetConfiguration(
             maximum_length=settings.dicom.max_pdu_length,

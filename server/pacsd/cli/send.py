@@ -11,6 +11,7 @@ import typer
 
 from pacsd.cli.options import ConfigFile
 from pacsd.cli.peer import Called, Calling, PeerName, Timeout, call_to
+from pacsd.cli.security import Authorities, Certificate, CheckName, PrivateKey, Security, Tls
 from pacsd.cli.terminal import note, progress_bar, say
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ def send(
     called: Called = None,
     peer: PeerName = None,
     timeout: Timeout = None,
+    tls: Tls = False,
+    ca: Authorities = None,
+    cert: Certificate = None,
+    private_key: PrivateKey = None,
+    check_name: CheckName = True,
     config: ConfigFile = None,
 ) -> None:
     """Send DICOM files to a peer (C-STORE); exit status 1 if any of them failed.
@@ -52,7 +58,16 @@ def send(
     from pacsd.storage.transcode import transcode  # noqa: PLC0415
 
     host, port, names = (None, None, arguments) if peer is not None else _split(arguments)
-    call = call_to(host, port, peer=peer, calling=calling, called=called, timeout=timeout, config=config)
+    call = call_to(
+        host,
+        port,
+        peer=peer,
+        calling=calling,
+        called=called,
+        timeout=timeout,
+        security=Security(tls, ca, cert, private_key, check_name),
+        config=config,
+    )
     found = find_instances(_existing(names))
     sender = FileSender(
         call.peer,

@@ -1,9 +1,18 @@
 """`pacsd serve`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import typer
 
 from pacsd.cli.options import ConfigFile
 from pacsd.settings import configuration_path, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pacsd.settings import Settings
 
 __all__ = ["serve"]
 
@@ -11,7 +20,7 @@ __all__ = ["serve"]
 def serve(config: ConfigFile = None) -> None:
     """Run the server, until SIGTERM or SIGINT; SIGHUP makes it read its configuration again."""
     file = configuration_path(config)
-    settings = load_settings(file)
+    settings = _checked_settings(file)
 
     # Here and not above: no other command needs the daemon's parts.
     from pacsd import app  # noqa: PLC0415
@@ -23,6 +32,14 @@ def serve(config: ConfigFile = None) -> None:
         prepare=app.prepare,
         clear_up=app.clear_up,
         # The file of the start, also where meanwhile another one would be found.
-        reload=lambda: load_settings(file),
+        reload=lambda: _checked_settings(file),
     )
     raise typer.Exit(status)
+
+
+def _checked_settings(file: Path | None) -> Settings:
+    from pacsd.tls import load_tls  # noqa: PLC0415
+
+    settings = load_settings(file)
+    load_tls(settings)
+    return settings

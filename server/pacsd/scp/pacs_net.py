@@ -23,6 +23,7 @@ from dicomnet import (
     DicomNet,
     NegotiatedAssociation,
     NetConfiguration,
+    PeerCertificate,
     PresentationContext,
     ReceivedDataset,
     Request,
@@ -59,6 +60,11 @@ class PacsNet(DicomNet):
 
     # Association.
 
+    def on_secure(self, peer_certificate: PeerCertificate | None) -> None:
+        """Have all that is logged of the connection name the peer's certificate."""
+        if peer_certificate is not None:
+            structlog.contextvars.bind_contextvars(certificate=peer_certificate.subject)
+
     def on_receive_associate_request(self, request: AssociateRequest) -> None:
         """Admit or reject, once for the whole association."""
         address = self.peer_address[0] if self.peer_address else ""
@@ -84,7 +90,12 @@ class PacsNet(DicomNet):
     def on_associated(self, association: NegotiatedAssociation) -> None:
         """Log and count it."""
         self._routes.metrics.association_accepted(self._calling_ae_title)
-        _log.info("association-accepted", contexts=len(association.presentation_contexts))
+        cipher = self.negotiated_cipher
+        _log.info(
+            "association-accepted",
+            contexts=len(association.presentation_contexts),
+            **({"tls": cipher.protocol, "cipher": cipher.name} if cipher else {}),
+        )
 
     def on_close(self, error: Exception | None) -> None:
         """Log and count the end, and give the place back."""
@@ -96,7 +107,8 @@ class PacsNet(DicomNet):
         if self.association is not None:
             self._report_end(error)
         elif error is not None:
-            _log.info("connection-ended-without-association", reason=str(error))
+            address = self.peer_address[0] if self.peer_address else ""
+            _log.info("connection-ended-without-association", reason=str(error), address=address)
         structlog.contextvars.clear_contextvars()
 
     def _report_end(self, error: Exception | None) -> None:

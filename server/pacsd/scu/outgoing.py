@@ -59,7 +59,7 @@ def associate(
         ),
     )
     try:
-        net.connect(peer.host, peer.port)
+        net.connect(peer.host, peer.port, tls=peer.tls)
         net.associate(request)
     except (AssociationEnded, AssociationRejected) as error:
         raise DestinationUnreachable(f"{peer.ae_title} at {peer.host}:{peer.port}: {error}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dicomnet import TlsConfiguration
+
 __all__ = ["Peer"]
 
 
@@ -14,3 +16,5 @@ class Peer:
     ae_title: str
     host: str
     port: int
+    tls: TlsConfiguration | None = None
+    """How to speak TLS with it; None: in the clear."""

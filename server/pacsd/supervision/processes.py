@@ -20,7 +20,7 @@ from pacsd.supervision.worker import SharedState, WorkerContext
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pacsd.settings import Settings
 
@@ -39,13 +39,15 @@ class Processes:
         *,
         dicom: list[socket.socket],
         http: socket.socket | None,
+        dicom_tls: Sequence[socket.socket] = (),
         private: Iterable[socket.socket] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`dicom` and `http` are the listening sockets; `private` ones stay the supervisor's."""
+        """`dicom`, `dicom_tls` and `http` are the listening sockets; `private` ones stay the supervisor's."""
         self.metrics = Metrics()
         self.workers = WorkerTable()
         self.dicom = dicom
+        self.dicom_tls = list(dicom_tls)
         self.http = http
         self._run_worker = run_worker
         self._private = tuple(private)
@@ -115,7 +117,7 @@ class Processes:
         """The sockets that a child of this role must not keep open."""
         others = [*self._private, *(child.channel for child in self._children.values())]
         if role == HTTP:
-            return [*others, *self.dicom]
+            return [*others, *self.dicom, *self.dicom_tls]
         return others if self.http is None else [*others, self.http]
 
     def _run(self, role: str, slot: int, stop_fd: int, settings: Settings) -> int:
@@ -127,6 +129,7 @@ class Processes:
         context = WorkerContext(
             index=slot,
             sockets=sockets,
+            tls_sockets=self.dicom_tls if role == WORKER else [],
             stop_fd=stop_fd,
             settings=settings,
             shared=SharedState(associations, self.metrics, self.workers),

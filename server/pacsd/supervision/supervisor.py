@@ -34,7 +34,7 @@ from pacsd.supervision.signals import SignalQueue
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from pacsd.settings import Settings
@@ -73,6 +73,10 @@ def serve(
         # What it is to reload is only now being read; it must not end the process either.
         stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
         dicom = stack.enter_context(bind(settings.dicom.host, settings.dicom.port, section="dicom"))
+        dicom_tls = []
+        if settings.dicom.tls.enabled:
+            listening = bind(settings.dicom.host, settings.dicom.tls.port, section="dicom.tls")
+            dicom_tls.append(stack.enter_context(listening))
         http = None
         if settings.http.enabled:
             http = stack.enter_context(bind(settings.http.host, settings.http.port, section="http"))
@@ -81,7 +85,13 @@ def serve(
         if prepare is not None:
             prepare(settings)
         supervisor = Supervisor(
-            settings, run_worker=run_worker, clear_up=clear_up, reload=reload, dicom=[dicom], http=http
+            settings,
+            run_worker=run_worker,
+            clear_up=clear_up,
+            reload=reload,
+            dicom=[dicom],
+            dicom_tls=dicom_tls,
+            http=http,
         )
         return supervisor.run()
 
@@ -98,6 +108,7 @@ class Supervisor:
         reload: Callable[[], Settings],
         dicom: list[socket.socket],
         http: socket.socket | None,
+        dicom_tls: Sequence[socket.socket] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -106,7 +117,12 @@ class Supervisor:
         self._clock = clock
         self._signals = SignalQueue(SUPERVISED_SIGNALS)
         self._processes = Processes(
-            run_worker, dicom=dicom, http=http, private=self._signals.sockets, clock=clock
+            run_worker,
+            dicom=dicom,
+            dicom_tls=dicom_tls,
+            http=http,
+            private=self._signals.sockets,
+            clock=clock,
         )
         self._vacancies: list[tuple[float, str]] = []
         """When to start which role again."""
@@ -141,6 +157,7 @@ class Supervisor:
             "server-started",
             ae_title=self._settings.dicom.ae_title,
             dicom=[_address(listening) for listening in processes.dicom],
+            dicom_tls=[_address(listening) for listening in processes.dicom_tls],
             http=_address(processes.http) if processes.http else None,
             workers=processes.workers.wanted,
         )
@@ -220,7 +237,7 @@ class Supervisor:
         self._vacancies.clear()
         self._deadline = self._clock() + self._settings.server.shutdown_timeout + GRACE_SECONDS
         self._processes.workers.wanted = 0
-        for listening in self._processes.dicom:
+        for listening in (*self._processes.dicom, *self._processes.dicom_tls):
             listening.close()
         for child in self._processes.of_role(WORKER):
             self._processes.workers.set(child.slot, WorkerState.STOPPING)

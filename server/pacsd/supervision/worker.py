@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -51,6 +51,8 @@ class WorkerContext:
 
     Another worker may be quicker to accept: who waits with select must not block in accept.
     """
+    tls_sockets: list[socket.socket] = field(default_factory=list)
+    """As `sockets`, for DICOM over TLS."""
     stop_fd: int
     """Readable when the worker is to stop, also because the supervisor is gone; see `wait_for_stop`."""
     settings: Settings
