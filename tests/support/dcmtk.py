@@ -30,9 +30,10 @@ def run(
     *arguments: str | Path,
     called: str = AE_TITLE,
     calling: str = CALLING_AE_TITLE,
+    port: int | None = None,
 ) -> str:
     """Run a client against the server, require exit status 0, return all that it printed."""
-    result = run_unchecked(tool, server, *arguments, called=called, calling=calling)
+    result = run_unchecked(tool, server, *arguments, called=called, calling=calling, port=port)
     assert result.returncode == 0, f"{tool} ended with {result.returncode}:\n{result.stdout}"
     return result.stdout
 
@@ -43,9 +44,10 @@ def run_unchecked(
     *arguments: str | Path,
     called: str = AE_TITLE,
     calling: str = CALLING_AE_TITLE,
+    port: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """As `run`, whatever the exit status."""
-    command = [dcmtk_tool(tool), "-aec", called, "-aet", calling, server.host, str(server.port)]
+    command = [dcmtk_tool(tool), "-aec", called, "-aet", calling, server.host, str(port or server.port)]
     return subprocess.run(
         [*command, *map(str, arguments)],
         stdout=subprocess.PIPE,

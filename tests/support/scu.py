@@ -14,6 +14,7 @@ from support.instance import Instance, read_dataset
 from support.server import AE_TITLE, PacsdServer
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
     from pynetdicom.association import Association
@@ -129,6 +130,8 @@ def association(
     calling: str = CALLING_AE_TITLE,
     called: str = AE_TITLE,
     on_store: StoreHandler | None = None,
+    tls: ssl.SSLContext | None = None,
+    port: int | None = None,
 ) -> Iterator[Association]:
     """Associate with one presentation context for each (abstract syntax, transfer syntaxes).
 
@@ -142,7 +145,13 @@ def association(
     roles = [build_role(uid, scu_role=True, scp_role=True) for uid in sorted(storage)] if on_store else []
     handlers: list[Any] = [(evt.EVT_C_STORE, on_store)] if on_store else []
     peer = entity.associate(
-        server.host, server.port, requested, ae_title=called, ext_neg=roles, evt_handlers=handlers
+        server.host,
+        port or server.port,
+        requested,
+        ae_title=called,
+        ext_neg=roles,
+        evt_handlers=handlers,
+        tls_args=(tls, server.host) if tls else None,
     )
     try:
         assert peer.is_established, f"rejected={peer.is_rejected} aborted={peer.is_aborted}"
@@ -192,11 +201,12 @@ def get(
     storage_contexts: Iterable[tuple[str, Sequence[str]]],
     *,
     model: str = STUDY_ROOT["get"],
+    **options: Any,
 ) -> tuple[Outcome, Inbox]:
-    """One C-GET that receives through these storage contexts."""
+    """One C-GET that receives through these storage contexts; `options` as for `association`."""
     inbox = Inbox()
     contexts = [(model, _plain()), *storage_contexts]
-    with association(server, contexts, on_store=inbox.keep) as peer:
+    with association(server, contexts, on_store=inbox.keep, **options) as peer:
         return collect(peer.send_c_get(identifier, model)), inbox
 
 

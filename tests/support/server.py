@@ -32,6 +32,7 @@ class Peer:
     ae_title: str
     port: int
     allow: Sequence[str] = EVERYTHING
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class PacsdServer:
                 'host = "127.0.0.1"',
                 f"port = {peer.port}",
             ]
-            lines += [f"allow = {json.dumps(list(peer.allow))}", ""]
+            lines += [f"allow = {json.dumps(list(peer.allow))}", f"tls = {json.dumps(peer.tls)}", ""]
         return "\n".join(lines)
 
     @property

@@ -17,7 +17,7 @@ Tls = Annotated[
     bool,
     typer.Option(
         "--tls",
-        help="Call over TLS; with --peer its `tls` decides, and the files are those of the configuration.",
+        help="Call over TLS. A --peer with `tls = true` is in any case, with the configuration's files.",
     ),
 ]
 Authorities = Annotated[
@@ -76,5 +76,10 @@ class Security:
         try:
             _ = tls.client_context
         except TlsConfigurationError as error:
-            raise typer.BadParameter(f"{_OPTIONS.get(error.part, error.part)}: {error}") from error
+            raise typer.BadParameter(f"{self._name_of(error.part)}: {error}") from error
         return tls
+
+    def _name_of(self, part: str) -> str:
+        """Return where a file was named: in an option, or else in the configuration."""
+        is_ours = self.ca is not None if part == "ca" else self.certificate is not None
+        return _OPTIONS.get(part, part) if is_ours else f"dicom.tls.{part}"

@@ -16,10 +16,12 @@ from dicomnet import (
     CStoreRequest,
     Dataset,
     DicomNet,
+    NetConfiguration,
     PresentationContext,
     ReceivedDataset,
     SubOperationFields,
     SupportedAbstractSyntax,
+    TlsConfiguration,
 )
 from pacsd.identifier import elements_of, read_identifier, write_identifier
 
@@ -155,9 +157,9 @@ def endless(match: Callable[[int], dict[str, str]]) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def fake_peer(script: Script) -> Iterator[tuple[str, int]]:
+def fake_peer(script: Script, tls: TlsConfiguration | None = None) -> Iterator[tuple[str, int]]:
     """Serve a script for the length of the block; yields host and port."""
-    net = FakePeer()
+    net = FakePeer(NetConfiguration(tls=tls))
     net.script = script
     address = net.listen()
     try:
