@@ -33,7 +33,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 10001:10001
 WORKDIR /var/lib/pacsd
 VOLUME /var/lib/pacsd
-EXPOSE 11112 8080
+EXPOSE 11112 2762 8080
 STOPSIGNAL SIGTERM
 # Alive, not ready: to restart the container would not mend a full disk or a database that is away.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
