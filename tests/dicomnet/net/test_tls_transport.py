@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.certificates import Authority
 
 from dicomnet import AssociationTimedOut, TlsConfiguration, TlsHandshakeFailed
@@ -142,3 +146,39 @@ def test_a_host_that_no_certificate_can_name() -> None:
         pytest.raises(TlsHandshakeFailed, match=r"no certificate can name the host '\.example'"),
     ):
         client_transport(ours, TlsConfiguration().client_context, ".example")
+
+
+@cache
+def server_context(authority: Authority) -> ssl.SSLContext:
+    identity = authority.certify("server")
+    return TlsConfiguration(certificate=identity.certificate, private_key=identity.key).server_context
+
+
+def client_hello(authority: Authority) -> bytes:
+    outgoing = ssl.MemoryBIO()
+    context = TlsConfiguration(ca=authority.certificate).client_context
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_damaged_or_cut_hello_fails_the_handshake(data: st.DataObject, authority: Authority) -> None:
+    """Nothing but the documented error comes of it, whatever the bytes."""
+    hello = bytearray(client_hello(authority))
+    for place, value in data.draw(
+        st.dictionaries(st.integers(1, len(hello) - 1), st.integers(0, 255))
+    ).items():
+        hello[place] = value
+    cut = data.draw(st.integers(1, len(hello)))
+    tail = data.draw(st.binary(max_size=50))
+    ours, theirs = socket.socketpair()
+    server = TlsTransport(theirs, server_context(authority), is_server=True)
+    with ours:
+        ours.sendall(hello[:cut] + tail)
+        ours.shutdown(socket.SHUT_WR)
+        with pytest.raises(TlsHandshakeFailed):
+            server.handshake(WITHIN)
+        server.close()
