@@ -31,6 +31,9 @@ _LOG: Final = logging.getLogger("dicomnet")
 _LINGER_WHEN_CLOSING: Final = 1.0
 """Seconds that a peer has to hear that the server closes; the server's own end waits for it."""
 
+_LINGER_FOR_STRANGERS: Final = 1.0
+"""Seconds for a peer that does not speak DICOM at all, TLS or HTTP say, and so will not understand our A-ABORT."""
+
 
 class Channel:
     """A protocol connection bound to its transport, with deadlines; owned by one thread."""
@@ -142,6 +145,8 @@ class Channel:
                     by_peer=True,
                 )
             case ul.ProtocolViolated(error):
+                if error.reason == AbortReason.UNRECOGNIZED_PDU:
+                    self._linger_seconds = min(self._linger_seconds, _LINGER_FOR_STRANGERS)
                 raise AssociationAborted(
                     f"the peer broke the protocol: {error}",
                     source=AbortSource.SERVICE_PROVIDER,

@@ -249,6 +249,16 @@ def test_secure_client_on_the_plain_port(authority: Authority) -> None:
     assert "16H: the peer speaks TLS where none is expected" in str(error)
 
 
+def test_a_secure_client_that_stays_on_the_plain_port() -> None:
+    """It may wait for a TLS answer for ever; we do not wait for it until ARTIM."""
+    server = net(None)
+    with serving(server) as address, RawPeer(address) as peer:
+        began = time.monotonic()
+        peer.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        assert ended_with(server.journal) == [AssociationAborted]
+        assert time.monotonic() - began < CONFIGURATION.timeouts.artim / 2
+
+
 def test_a_client_that_knows_only_old_ciphers(server_identity: Certified) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
