@@ -33,9 +33,9 @@ def test_last_shutdown_frees_what_is_kept_and_harms_nobody() -> None:
         with DicomNet.runtime():
             with DicomNet.runtime():
                 assert client.c_echo().status == 0x0000
-                transport._POOL.give_back(transport._POOL.take())
-            assert transport._POOL._free
-        assert not transport._POOL._free
+                transport.RECEIVE_BUFFERS.give_back(transport.RECEIVE_BUFFERS.take())
+            assert transport.RECEIVE_BUFFERS._free
+        assert not transport.RECEIVE_BUFFERS._free
         assert client.c_echo().status == 0x0000
 
 
