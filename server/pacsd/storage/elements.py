@@ -213,7 +213,8 @@ class Walk:
         if not encoding.explicit_vr:
             return encoding, position
         if position + 14 > len(self.window):
-            self._advance(position)
+            if not self._advance(position):
+                raise self.source.ended()
             position = 0
         if self.window[position : position + 3] == b"\xff\xfe\xe0":
             return EXPLICIT_BIG_ENDIAN, position

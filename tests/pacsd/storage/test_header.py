@@ -441,3 +441,10 @@ def test_a_scan_stops_before_sequences_behind_the_stop_tag(transfer_syntax_uid: 
     header = writer.element(0x00100020, "LO", b"ID")
     cut_off = writer.sequence(0x52009229, [writer.item(bytes(100), undefined=True)], undefined=True)[:30]
     assert raw(scan(header + cut_off, transfer_syntax_uid).values) == {"PatientID": b"ID"}
+
+
+@pytest.mark.parametrize("behind", [b"", b"\xfe\xff\x00\xe0", bytes(7)])
+def test_an_unknown_vr_of_undefined_length_at_the_very_end_is_malformed(behind: bytes) -> None:
+    data = b"\x08\x00\x16\x00UN\0\0\xff\xff\xff\xff" + behind
+    with pytest.raises(DatasetInvalid):
+        examine(data, len(data), lambda at, length: data[at : at + length], "1.2.840.10008.1.2.1")
