@@ -30,6 +30,7 @@ __all__ = ["Channel"]
 _LOG: Final = logging.getLogger("dicomnet")
 _LINGER_WHEN_CLOSING: Final = 1.0
 """Seconds that a peer has to hear that the server closes; the server's own end waits for it."""
+_OVER: Final = (State.IDLE, State.AWAITING_TRANSPORT_CLOSE)
 
 _LINGER_FOR_STRANGERS: Final = 1.0
 """Seconds for a peer that does not speak DICOM at all, TLS or HTTP say, and so will not understand our A-ABORT."""
@@ -57,7 +58,11 @@ class Channel:
 
     def send(self, context_id: int, message: Message | CommandSet, dataset: Dataset | None) -> None:
         """Write one message. An exception out of `dataset` leaves half of it on the wire, so it aborts."""
-        writes = self.connection.send_message(context_id, message, dataset)
+        try:
+            writes = self.connection.send_message(context_id, message, dataset)
+        except LocalProtocolError:
+            self.raise_if_over()
+            raise
         self.messages_under_way += 1
         try:
             for buffers in writes:
@@ -100,6 +105,15 @@ class Channel:
         """Abort because of what the peer did, and return the exception to raise."""
         self.abort(reason=reason)
         return AssociationAborted(message, source=AbortSource.SERVICE_PROVIDER, reason=reason)
+
+    def raise_if_over(self) -> None:
+        """Raise the AssociationEnded by which the peer has ended the association, if it has.
+
+        For when a local request was refused: the end may have come in the bytes behind those that are being
+        answered, which is no mistake of the caller's.
+        """
+        while self.connection.state in _OVER and self._take() is not None:
+            pass  # nobody will serve what came before the end
 
     # The pump for reading.
 

@@ -326,7 +326,11 @@ class DicomNet(Accepting, Runtime):
         if isinstance(accept, DicomAssociate):
             accept = accept.to_accept()
         channel = self._open_channel()
-        channel.connection.accept(accept)
+        try:
+            channel.connection.accept(accept)
+        except LocalProtocolError:
+            channel.raise_if_over()
+            raise
         channel.flush()
         self._established(channel)
 
@@ -340,13 +344,21 @@ class DicomNet(Accepting, Runtime):
     def send_associate_reject(self, *, result: int, source: int, reason: int) -> None:
         """Reject the association (PS3.8 Table 9-21)."""
         channel = self._open_channel()
-        channel.connection.reject(result=result, source=source, reason=reason)
+        try:
+            channel.connection.reject(result=result, source=source, reason=reason)
+        except LocalProtocolError:
+            channel.raise_if_over()
+            raise
         channel.flush()
 
     def send_release_response(self) -> None:
         """Confirm a release (PS3.8 §9.3.7)."""
         channel = self._open_channel()
-        channel.connection.respond_release()
+        try:
+            channel.connection.respond_release()
+        except LocalProtocolError:
+            channel.raise_if_over()
+            raise
         channel.flush()
 
     def send_abort(self, *, source: int = AbortSource.SERVICE_USER, reason: int = 0) -> None:

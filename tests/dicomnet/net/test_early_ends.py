@@ -148,6 +148,51 @@ class Mistaken(Net):
         self.send_message(context, response)
 
 
+def hang_up(peer: RawPeer) -> None:
+    """Let the server say its last word, and do not keep it waiting."""
+    while peer.socket.recv(1 << 16):
+        pass
+    peer.socket.close()
+
+
+ABORT = write_pdu(pdu.Abort(source=0, reason=0))
+
+
+@pytest.mark.parametrize("end", [ABORT, b"\xff", write_pdu(ask_for())], ids=["abort", "nonsense", "request"])
+def test_association_that_ends_in_the_bytes_behind_its_request(
+    end: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The peer's doing and no failure of the server's, which has nothing to answer any more."""
+    server = Net()
+    with serving(server) as address, RawPeer(address) as peer:
+        peer.send(write_pdu(ask_for()) + end)
+        hang_up(peer)
+        assert ended_with(server.journal) == [AssociationAborted]
+    assert server.journal.of("associated") == []
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize("end", [ABORT, b"\xff"], ids=["abort", "nonsense"])
+@pytest.mark.parametrize("what", ["echo", "find", "release"])
+def test_association_that_ends_in_the_bytes_behind_an_operation(
+    what: str, end: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Net(objects={"1.2": b"match"})
+    with serving(server) as address, RawPeer(address).associate() as peer:
+        if what == "release":
+            peer.connection.request_release()
+            request = b"".join(peer.connection.data_to_send())
+        elif what == "find":
+            find = CFindRequest(message_id=1, affected_sop_class_uid=STUDY_ROOT_FIND)
+            request = send(peer.connection, FIND, find, b"identifier")
+        else:
+            request = send(peer.connection, ECHO, CEchoRequest(message_id=1, affected_sop_class_uid="1.2"))
+        peer.send(request + end)
+        hang_up(peer)
+        assert ended_with(server.journal) == [AssociationAborted]
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 def test_response_of_another_kind_ends_the_association() -> None:
     server, client = Mistaken(), Net()
     with serving(server) as address, client:
