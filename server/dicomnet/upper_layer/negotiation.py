@@ -36,6 +36,10 @@ _NATIVE_TRANSFER_SYNTAXES: Final = (
 )
 
 
+_SHORTEST_USEFUL_PDU: Final = 8
+"""Bytes of a P-DATA-TF that holds one PDV with two bytes, as fragments have even lengths (PS3.8 §9.3.5.1)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentationContext:
     """One accepted presentation context, seen from our side."""
@@ -83,11 +87,14 @@ class SupportedAbstractSyntax:
 def provider_rejection(request: AssociateRequest) -> AssociateReject | None:
     """Return the rejection that the provider owes by itself (AE-6), or None if the user shall decide.
 
-    Only the protocol version is the provider's (PS3.8 Table 9-21); only its bit 0 is tested (§9.3.2).
+    The protocol version is the provider's (PS3.8 Table 9-21), of which only bit 0 is tested (§9.3.2). So is a
+    maximum length into which no PDV fits: no answer could ever be sent.
     """
-    if request.protocol_version & 1:
-        return None
-    return AssociateReject(result=1, source=2, reason=2)
+    if not request.protocol_version & 1:
+        return AssociateReject(result=1, source=2, reason=2)
+    if 0 < (request.user_information.maximum_length or 0) < _SHORTEST_USEFUL_PDU:
+        return AssociateReject(result=1, source=2, reason=1)
+    return None
 
 
 def own_user_information(

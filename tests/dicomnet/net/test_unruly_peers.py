@@ -127,6 +127,24 @@ def test_unknown_version_is_rejected_at_once() -> None:
         assert time.monotonic() - began < server.configuration.timeouts.artim
 
 
+@pytest.mark.parametrize("maximum_length", range(1, 8))
+def test_peer_that_can_receive_nothing_is_rejected(maximum_length: int) -> None:
+    server = Net()
+    with serving(server) as address, RawPeer(address) as peer:
+        peer.send(write_pdu(associate_request(maximum_length=maximum_length)))
+        assert peer.socket.recv(100) == write_pdu(pdu.AssociateReject(result=1, source=2, reason=1))
+        assert peer.socket.recv(100) == b""
+
+
+def test_peer_that_can_receive_two_bytes_at_a_time_is_served() -> None:
+    server = Net()
+    with serving(server) as address, RawPeer(address).associate(ask_for(maximum_length=8)) as peer:
+        peer.send_message(1, CEchoRequest(message_id=1, affected_sop_class_uid="1.2.840.10008.1.1"))
+        event = peer.read()
+        assert isinstance(event, MessageReceived)
+        assert isinstance(event.message, CEchoResponse)
+
+
 # Handlers that fail.
 
 
