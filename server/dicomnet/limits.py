@@ -25,3 +25,6 @@ class Limits:
     """Requests that a peer sends ahead of the answer to its previous one."""
     empty_fragments: int = 65536
     """Zero-length PDVs in one message: legal, endless, and worth nothing."""
+    slowest_bytes_per_second: int = 100
+    """Of a data set that we receive, and of whatever we send. Only the time that we wait for the peer counts, over
+    a whole `Timeouts.dimse` or `Timeouts.write` of it: a byte now and then is no sign of life. 0 = any pace."""

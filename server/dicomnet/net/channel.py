@@ -8,6 +8,7 @@ from typing import Final
 
 from dicomnet.connection import Connection, ConnectionEvent
 from dicomnet.dimse.command_set import CommandSet
+from dicomnet.dimse.events import DatasetFragment, MessageReceived
 from dicomnet.dimse.fragments import Buffer, Dataset
 from dicomnet.dimse.messages import Message
 from dicomnet.errors import (
@@ -20,6 +21,7 @@ from dicomnet.errors import (
 )
 from dicomnet.net.configuration import NetConfiguration
 from dicomnet.net.observation import Observation
+from dicomnet.net.pace import Pace
 from dicomnet.net.transport import Transport, Wait
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.pdu import AbortReason, AbortSource
@@ -53,6 +55,10 @@ class Channel:
         """Whom to tell of the PDUs that pass."""
         self.messages_under_way = 0
         """How many messages are being written: one, or none."""
+        slowest = configuration.limits.slowest_bytes_per_second
+        self._in_dataset = False
+        self._receiving = Pace(slowest, self._timeouts.dimse)
+        self._sending = Pace(slowest, self._timeouts.write)
 
     # The gate for writing.
 
@@ -80,6 +86,7 @@ class Channel:
             self._write(outgoing)
 
     def _write(self, buffers: list[Buffer]) -> None:
+        began = time.monotonic()
         try:
             self.transport.send(buffers, self._timeouts.write)
         except AssociationEnded as error:
@@ -90,6 +97,9 @@ class Channel:
             raise
         if self.observation is not None:
             self.observation.sent(buffers, None)
+        if not self._sending.keeps_up(sum(map(len, buffers)), time.monotonic() - began):
+            self.connection.transport_closed()  # its buffers are full: it would hear of an abort too late
+            raise AssociationTimedOut("the peer takes what is sent too slowly")
 
     def abort(
         self, *, source: int = AbortSource.SERVICE_PROVIDER, reason: int = AbortReason.NOT_SPECIFIED
@@ -151,6 +161,11 @@ class Channel:
     def _take(self) -> ConnectionEvent | None:
         event = self.connection.next_event()
         match event:
+            case DatasetFragment():
+                self._in_dataset = not event.is_last
+            case MessageReceived():
+                self._in_dataset = event.has_dataset
+                self._receiving.restart()
             case ul.AbortReceived(source, reason):
                 raise AssociationAborted(
                     f"the peer aborted (source {source}, reason {reason})",
@@ -177,7 +192,9 @@ class Channel:
         try:
             if idle or deadline is not None:
                 self._wait(timeout, self.wake_fd if idle else None)
+            began = time.monotonic()
             data = self.transport.receive(timeout)
+            self._check_pace(len(data), time.monotonic() - began)
         except AssociationTimedOut:
             self.abort()
             raise
@@ -185,6 +202,11 @@ class Channel:
             self.connection.transport_closed()
             raise
         self._feed(data)
+
+    def _check_pace(self, count: int, seconds: float) -> None:
+        """Look after a data set, which holds a file; who takes long to answer or to ask is not slow by that."""
+        if self._in_dataset and not self._receiving.keeps_up(count, seconds):
+            raise AssociationTimedOut("the peer sends a data set too slowly")
 
     def _wait(self, timeout: float, wake_fd: int | None) -> None:
         self.transport.release_buffer()

@@ -60,6 +60,11 @@ class Journal:
         with self._changed:
             return list(self._entries)
 
+    def pause(self, seconds: float) -> None:
+        """Wait until something happens, but not for longer."""
+        with self._changed:
+            self._changed.wait(seconds)
+
     def of(self, what: str) -> list[object]:
         """Return the details of all entries of a kind."""
         with self._changed:
