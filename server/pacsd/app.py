@@ -35,6 +35,8 @@ __all__ = ["clear_up", "net_configuration", "prepare", "run_worker"]
 
 _log = structlog.get_logger()
 
+CONNECTIONS_WITHOUT_ASSOCIATION: Final = 500
+"""That a worker serves at once besides all the associations: they are asking, or being told that we are full."""
 _RETIRED_CHECK_INTERVAL: Final = 1.0
 """Seconds between looks whether a retired worker's last association has ended."""
 
@@ -95,7 +97,9 @@ def run_worker(context: WorkerContext) -> int:
 def net_configuration(settings: Settings) -> NetConfiguration:
     """Return what the engine is told, for accepted and for our own connections."""
     return NetConfiguration(
-        maximum_length=settings.dicom.max_pdu_length, timeouts=_timeouts(settings.dicom.timeouts)
+        maximum_length=settings.dicom.max_pdu_length,
+        maximum_connections=settings.dicom.max_associations + CONNECTIONS_WITHOUT_ASSOCIATION,
+        timeouts=_timeouts(settings.dicom.timeouts),
     )
 
 

@@ -37,6 +37,10 @@ class NetConfiguration:
     maximum_length: int = 262144
     """Largest P-DATA-TF PDU-length that we ask the peer to send, bytes; 0 = no limit. Larger ones are taken too:
     they are streamed and cost no memory."""
+    maximum_connections: int = 0
+    """Connections that a listener serves at once, associated or not; further ones are closed as soon as they are
+    accepted. 0 = no limit. Leave room above the associations that are to stand, so that one too many is rejected
+    in words (PS3.8 Table 9-21)."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     tls: TlsConfiguration | None = None

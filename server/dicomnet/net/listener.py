@@ -46,6 +46,7 @@ class Listener:
         )
         self._changed = threading.Condition()
         self._workers: dict[threading.Thread, DicomNet] = {}
+        self._was_full = False
 
     def start(self) -> None:
         """Begin to accept."""
@@ -77,7 +78,7 @@ class Listener:
             self._pause()
             return
         peer_address = (str(address[0]), int(address[1])) if address else ("local", 0)
-        client = self._ask_for(peer_address)
+        client = None if self._is_full() else self._ask_for(peer_address)
         if client is None:
             connected.close()
             return
@@ -88,6 +89,16 @@ class Listener:
             _LOG.error("cannot serve a connection: %s", error)
             connected.close()
             self._pause()
+
+    def _is_full(self) -> bool:
+        """Whether a thread more would be too many, whoever it is for; a peer need not even speak to take one."""
+        maximum = self._net.configuration.maximum_connections
+        with self._changed:
+            full = 0 < maximum <= len(self._workers)
+        if full and not self._was_full:
+            _LOG.warning("%d connections are open; further ones are closed unheard", maximum)
+        self._was_full = full
+        return full
 
     def _ask_for(self, peer_address: tuple[str, int]) -> DicomNet | None:
         try:

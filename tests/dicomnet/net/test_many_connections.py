@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
-from tests.dicomnet.net.nets import WITHIN, Net, associated, serving, store
+from tests.dicomnet.net.nets import CONFIGURATION, WITHIN, Net, associated, serving, store
 from tests.dicomnet.net.raw_peer import RawPeer
 from tests.support.deadline import wait_until
 
@@ -76,3 +77,18 @@ def test_buffers_are_used_again() -> None:
                 assert store(client, "1.2.3", bytes(10_000)) == 0x0000
         server.journal.wait_for("closed", 5)
     assert len(transport.RECEIVE_BUFFERS._free) <= transport._BUFFERS_KEPT
+
+
+def test_connections_over_the_limit_are_closed_unheard() -> None:
+    """A peer need not ask for anything to hold a thread, so that the limit is not the associations'."""
+    server = Net(replace(CONFIGURATION, maximum_connections=3))
+    with serving(server) as address, ExitStack() as peers:
+        silent = [peers.enter_context(RawPeer(address)) for _ in range(2)]
+        peers.enter_context(RawPeer(address).associate())
+        wait_until(lambda: server.client_count == 3, within=WITHIN, what="three are accepted")
+        with RawPeer(address) as fourth:
+            assert fourth.socket.recv(1) == b""
+        silent[0].socket.close()
+        wait_until(lambda: server.client_count == 2, within=WITHIN, what="one has gone")
+        with associated(Net(), address) as client:
+            assert client.c_echo().status == 0x0000
