@@ -127,7 +127,7 @@ class DicomSettings(_Section):
     port: ListenPort = 11112
     max_pdu_length: Annotated[int, AfterValidator(_max_pdu_length)] = 262144
     """Offered for receiving, bytes; 0 offers no limit."""
-    max_associations: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    max_associations: Annotated[int, Field(ge=1, le=100_000)] = 2000
     """Open at once, over all worker processes."""
     accept_unknown_sop_classes: bool = False
     """Also store SOP classes that are not in the registry, as private ones are."""

@@ -28,6 +28,7 @@ from pacsd.supervision.backoff import Backoff
 from pacsd.supervision.child_process import SUPERVISED_SIGNALS, Child, describe_exit
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
 from pacsd.supervision.listeners import bind
+from pacsd.supervision.open_files import allow_open_files
 from pacsd.supervision.processes import HTTP, WORKER, Processes
 from pacsd.supervision.shared_numbers import WorkerState
 from pacsd.supervision.signals import SignalQueue
@@ -67,6 +68,7 @@ def serve(
     Raises AddressUnavailable, IndexUnavailable, and what `prepare` raises.
     """
     configure_logging(settings.log)
+    allow_open_files(settings.dicom.max_associations)
     with contextlib.ExitStack() as stack:
         # As process 1 of a container, Python would not end on SIGTERM by itself.
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _exit_early))
