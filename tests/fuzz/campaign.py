@@ -8,17 +8,21 @@ As a program it goes on for as long as it is told, led by coverage where atheris
 from __future__ import annotations
 
 import importlib.util
+import logging
 import random
 import resource
 import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from types import FrameType
+
+import structlog
 
 from fuzz.mutator import mutate
 from fuzz.targets import TARGETS, Run
@@ -107,6 +111,8 @@ def _fuzz_with_atheris(name: str, seconds: float) -> None:
 def main() -> int:
     """Fuzz the target of the command line; a finding ends it with a traceback."""
     name, seconds = sys.argv[1], float(sys.argv[2])
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    warnings.simplefilter("ignore", UserWarning)  # pydicom's, of character sets that there are not
     if importlib.util.find_spec("atheris"):
         _fuzz_with_atheris(name, seconds)
         return 0

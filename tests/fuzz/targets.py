@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from support.archive_server import ArchiveServer, archive_server
 
 Run = Callable[[bytes], None]
 LIMITS = Limits()
+ANSWER_SECONDS = 10.0
 LONGEST_STREAM = 1 << 15
 """Bytes that a pair of sockets surely takes while nobody reads."""
 
@@ -79,9 +81,9 @@ def feed_requestor(data: bytes) -> None:
 
 def _feed(connection: Connection, data: bytes) -> None:
     """Feed in pieces of uneven size; at the end all that came is accounted for."""
-    size, events, fragments = 1 + (data[-1] if data else 0) * 7, 0, 0
-    for start in range(0, len(data), size):
-        connection.receive_data(data[start : start + size])
+    events, fragments = 0, 0
+    for piece in _pieces(data):
+        connection.receive_data(piece)
         while (event := connection.next_event()) is not None:
             events += 1
             if connection.state is State.AWAITING_TRANSPORT_CLOSE or connection.should_close:
@@ -98,6 +100,16 @@ def _feed(connection: Connection, data: bytes) -> None:
     connection.transport_closed()
     assert connection.should_close
     assert not connection.is_associated
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Cut off the first PDU, which has to be answered before more may come, and the rest by what its end says."""
+    first = 6 + int.from_bytes(data[2:6], "big")
+    yield data[:first]
+    rest = data[first:]
+    size = max(1 + (data[-1] if data else 0) * 7, len(rest) // 100)
+    for start in range(0, len(rest), size):
+        yield rest[start : start + size]
 
 
 _ANYTHING = SupportedAbstractSyntax(
@@ -183,19 +195,36 @@ def _archive() -> Iterator[tuple[ArchiveServer, _Unexpected]]:
         logger.removeHandler(handler)
 
 
+def _speak(peer: socket.socket, data: bytes) -> None:
+    """Say the first PDU, hear the answer to it, say all the rest and hang up."""
+    first, *rest = _pieces(data)
+    try:
+        peer.sendall(first)
+        if rest and len(first) > 6:
+            peer.settimeout(ANSWER_SECONDS)
+            peer.recv(4096)
+            peer.sendall(b"".join(rest))
+        peer.shutdown(socket.SHUT_WR)
+    except OSError:
+        peer.close()  # the server has hung up before; that is its right
+
+
 @contextmanager
 def open_archive() -> Iterator[Run]:
     """The archive with its handlers, on one end of a pair of sockets; the other end has said all and hung up."""
     with _archive() as (server, unexpected):
         places = server.places.free
+        reached: set[str] = set()
 
         def serve(data: bytes) -> None:
             peer, served = socket.socketpair()
             with peer, served:
-                peer.sendall(data[:LONGEST_STREAM])
-                peer.shutdown(socket.SHUT_WR)
+                sender = threading.Thread(target=_speak, args=(peer, data[:LONGEST_STREAM]))
+                sender.start()
                 net = server.net.on_accept(("127.0.0.1", 1))
                 net.serve(served, ("127.0.0.1", 1), server.net)
+                sender.join()
+            reached.update(str(kind) for kind, *_ in server.metrics.calls)
             server.store.files.clear()
             server.metrics.calls.clear()
             if unexpected.caught:
@@ -204,6 +233,8 @@ def open_archive() -> Iterator[Run]:
             assert not server.store.incoming, "a file is left in incoming"
 
         yield serve
+        services = {"echo", "store", "find", "get"}
+        assert reached >= services, f"no recording came as far as {services - reached}"
 
 
 TARGETS = {
