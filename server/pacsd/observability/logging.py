@@ -104,12 +104,29 @@ def _add_process(
     return event
 
 
+_OUR_OWN_LINES: Final = ("exception", "stack")
+
+
 def _rendering(log: LogSettings, stream: TextIO) -> list[Processor]:
     if log.format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     # Not the renderer's own choice of traceback, which shows local variables: data sets among them.
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+    return [
+        _escape_control_characters,
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain),
+    ]
+
+
+def _escape_control_characters(
+    logger: object, method_name: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Show what a terminal would obey: an AE title or UID of a peer's may hold escape sequences or line ends."""
+    del logger, method_name
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable() and key not in _OUR_OWN_LINES:
+            event[key] = "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
+    return event
 
 
 def _withheld(key: object, value: object) -> object:

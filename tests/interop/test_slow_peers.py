@@ -1,0 +1,172 @@
+"""Peers that stall: each ends at its deadline and leaves neither a thread, nor a place, nor a file behind."""
+
+from __future__ import annotations
+
+import select
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import scu
+from support.constructed import encode, simple_dataset
+from support.deadline import wait_until
+from support.peers import free_port
+from support.server import AE_TITLE, PacsdServer, Peer
+from support.wire import (
+    IMPLICIT_LITTLE_ENDIAN,
+    WireAssociation,
+    associate_request,
+    data_transfer,
+    find_request,
+    message,
+    store_request,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOON = 0.5
+WITHIN = 15.0
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacsdServer]:
+    """A server with one worker and near deadlines."""
+    timeouts = dict.fromkeys(("artim", "dimse", "write"), SOON)
+    running = PacsdServer(
+        tmp_path_factory.mktemp("slow"),
+        peers=[Peer(ae_title=scu.CALLING_AE_TITLE, port=free_port())],
+        settings={
+            "dicom": {"max_associations": 4},
+            "dicom.timeouts": timeouts,
+            "server": {"workers": 1},
+            "log": {"format": "console"},
+        },
+    )
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(server: PacsdServer) -> Iterator[None]:
+    """As many threads, places and incoming files afterwards as before."""
+    before = threads(server)
+    yield
+    wait_until(lambda: threads(server) <= before, within=WITHIN, what="the threads are free")
+    wait_until(
+        lambda: server.metric("pacsd_associations_open") == 0, within=WITHIN, what="the places are free"
+    )
+    assert server.incoming_files() == set()
+
+
+def threads(server: PacsdServer) -> int:
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in server.workers())
+
+
+def wait_for_end(connected: socket.socket) -> None:
+    """The server hangs up, after whatever else it has to say."""
+    connected.settimeout(WITHIN)
+    try:
+        while connected.recv(1 << 16):
+            pass
+    except ConnectionError:
+        return
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 6, 50, 100])
+def test_half_an_association_request(server: PacsdServer, length: int) -> None:
+    request = associate_request(AE_TITLE, "SLOW", [(1, VERIFICATION, IMPLICIT_LITTLE_ENDIAN)])
+    with socket.create_connection((server.host, server.port)) as connected:
+        connected.sendall(request[:length])
+        wait_for_end(connected)
+
+
+def test_an_association_request_byte_by_byte(server: PacsdServer) -> None:
+    request = associate_request(AE_TITLE, "SLOW", [(1, VERIFICATION, IMPLICIT_LITTLE_ENDIAN)])
+    with socket.create_connection((server.host, server.port)) as connected:
+        left = list(request)
+        while left and not select.select([connected], [], [], SOON / 20)[0]:
+            connected.sendall(bytes([left.pop(0)]))
+        assert len(left) > 10
+        wait_for_end(connected)
+
+
+def stalled_store(server: PacsdServer) -> WireAssociation:
+    """An association in the middle of a data set, which is in incoming/ already."""
+    instance = encode(simple_dataset(5000), "stalled")
+    peer = WireAssociation(
+        (server.host, server.port), [(instance.sop_class_uid, instance.transfer_syntax_uid)], calling="SLOW"
+    )
+    command = store_request(1, instance.sop_class_uid, instance.sop_instance_uid)
+    peer.send(message(1, command) + data_transfer(1, 0, instance.dataset[:300]))
+    wait_until(lambda: bool(server.incoming_files()), within=WITHIN, what="the data set is being received")
+    return peer
+
+
+def test_a_stalled_data_set(server: PacsdServer) -> None:
+    with stalled_store(server) as peer:
+        assert peer.read_pdu().type == 7, "no A-ABORT"
+
+
+def test_a_data_set_byte_by_byte(server: PacsdServer) -> None:
+    """Of which something comes before every deadline, but too little."""
+    with stalled_store(server) as peer:
+        left = 50
+        while left and not select.select([peer._socket], [], [], SOON / 2.5)[0]:
+            peer.send(data_transfer(1, 0, b"\0"))
+            left -= 1
+        assert left
+        assert peer.read_pdu().type == 7, "no A-ABORT"
+
+
+def test_all_places_taken_by_stalled_peers_become_free(server: PacsdServer) -> None:
+    peers = [stalled_store(server) for _ in range(4)]
+    for peer in peers:
+        assert peer.read_pdu().type == 7, "no A-ABORT"
+        peer.close()
+    wait_until(lambda: server.metric("pacsd_associations_open") == 0, within=WITHIN, what="places are free")
+    with scu.association(server, [(VERIFICATION, [IMPLICIT_LITTLE_ENDIAN])]) as association:
+        assert association.send_c_echo().Status == 0x0000
+
+
+def test_a_reader_that_never_reads_its_matches(server: PacsdServer, tmp_path: Path) -> None:
+    """Each C-FIND is answered with a match; nobody takes them, and still more are asked for."""
+    dataset = simple_dataset(5100)
+    dataset.StudyDescription = "x" * 64
+    scu.send_all(server, [encode(dataset, "found")], tmp_path)
+    identifier = scu.keys("STUDY", StudyInstanceUID=str(dataset.StudyInstanceUID), StudyDescription="")
+    encoded = b"".join(_implicit(each.tag, str(each.value or "")) for each in identifier)
+    context = (STUDY_ROOT_FIND, IMPLICIT_LITTLE_ENDIAN)
+    with WireAssociation((server.host, server.port), [context], calling=scu.CALLING_AE_TITLE) as peer:
+        question = message(1, find_request(1, STUDY_ROOT_FIND), encoded)
+        mark = server.log_size()
+        peer._socket.settimeout(WITHIN)
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+            peer._socket.sendall(question * 20_000)
+        server.wait_for_log("the peer took nothing", after=mark, within=WITHIN)
+
+
+def _implicit(tag: int, value: str) -> bytes:
+    encoded = value.encode() + b" " * (len(value) % 2)
+    halves = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+    return halves + len(encoded).to_bytes(4, "little") + encoded
+
+
+@pytest.mark.parametrize("title", ["A\nB forged=line", "A\x1b[2J\x1b[31m", "A\x7f\x9b31mB", "A\rB"])
+def test_log_injection_by_an_ae_title(server: PacsdServer, title: str) -> None:
+    """Whatever a peer calls itself, a line of the log stays one, and a terminal has nothing to obey."""
+    request = associate_request("NOBODY", "-" * 16, [(1, VERIFICATION, IMPLICIT_LITTLE_ENDIAN)])
+    request = request.replace(b"-" * 16, title.encode("latin-1").ljust(16))
+    mark = server.log_size()
+    with socket.create_connection((server.host, server.port)) as connected:
+        connected.sendall(request)
+        wait_for_end(connected)
+    server.wait_for_log("association-rejected", after=mark)
+    written = server.log_path.read_bytes()[mark:].decode()
+    assert all(line.isprintable() for line in written.splitlines())
+    assert not any(line.startswith(("B", "\x9b")) for line in written.splitlines())
