@@ -225,7 +225,8 @@ def open_archive(*, services: Set[str] = frozenset()) -> Iterator[Run]:
                 net.serve(served, ("127.0.0.1", 1), server.net)
                 sender.join()
             reached.update(str(kind) for kind, *_ in server.metrics.calls)
-            server.store.files.clear()
+            for kept in (server.store.files, server.store.journal, server.store.durable):
+                kept.clear()
             server.metrics.calls.clear()
             if unexpected.caught:
                 raise AssertionError("an exception reached the engine") from unexpected.caught.pop()
