@@ -18,8 +18,10 @@ from support.wire import (
     IMPLICIT_LITTLE_ENDIAN,
     WireAssociation,
     associate_request,
+    command_set,
     data_transfer,
-    find_request,
+    element,
+    item,
     message,
     store_request,
 )
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
 SOON = 0.5
 WITHIN = 15.0
-STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+LARGE = 30 << 20
+"""Bytes of an instance that no buffers between us and a peer can hold."""
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 VERIFICATION = "1.2.840.10008.1.1"
 
 
@@ -134,20 +138,34 @@ def test_all_places_taken_by_stalled_peers_become_free(server: PacsdServer) -> N
         assert association.send_c_echo().Status == 0x0000
 
 
-def test_a_reader_that_never_reads_its_matches(server: PacsdServer, tmp_path: Path) -> None:
-    """Each C-FIND is answered with a match; nobody takes them, and still more are asked for."""
+def get_request(context: tuple[str, str]) -> bytes:
+    """An A-ASSOCIATE-RQ for C-GET and, as SCP, for the instances that it brings."""
+    request = associate_request(
+        AE_TITLE, scu.CALLING_AE_TITLE, [(1, STUDY_ROOT_GET, IMPLICIT_LITTLE_ENDIAN), (3, *context)]
+    )
+    uid = context[0].encode()
+    role = item(0x54, len(uid).to_bytes(2, "big") + uid + b"\1\1")
+    user = request.rindex(b"\x50\0")
+    length = int.from_bytes(request[user + 2 : user + 4], "big") + len(role)
+    body = request[6:user] + b"\x50\0" + length.to_bytes(2, "big") + request[user + 4 :] + role
+    return b"\1\0" + len(body).to_bytes(4, "big") + body
+
+
+def test_a_reader_that_never_reads_what_it_gets(server: PacsdServer, tmp_path: Path) -> None:
     dataset = simple_dataset(5100)
-    dataset.StudyDescription = "x" * 64
-    scu.send_all(server, [encode(dataset, "found")], tmp_path)
-    identifier = scu.keys("STUDY", StudyInstanceUID=str(dataset.StudyInstanceUID), StudyDescription="")
-    encoded = b"".join(_implicit(each.tag, str(each.value or "")) for each in identifier)
-    context = (STUDY_ROOT_FIND, IMPLICIT_LITTLE_ENDIAN)
-    with WireAssociation((server.host, server.port), [context], calling=scu.CALLING_AE_TITLE) as peer:
-        question = message(1, find_request(1, STUDY_ROOT_FIND), encoded)
-        mark = server.log_size()
-        peer._socket.settimeout(WITHIN)
-        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
-            peer._socket.sendall(question * 20_000)
+    dataset.PixelData = bytes(LARGE)
+    instance = encode(dataset, "large")
+    assert scu.send_all(server, [instance], tmp_path) == {"large": 0}
+    identifier = scu.keys("STUDY", StudyInstanceUID=instance.study_instance_uid)
+    encoded = b"".join(_implicit(each.tag, str(each.value)) for each in identifier)
+    command = command_set(
+        element(0x0002, STUDY_ROOT_GET), element(0x0100, 0x0010), element(0x0110, 1), element(0x0800, 1)
+    )
+    mark = server.log_size()
+    with socket.create_connection((server.host, server.port), timeout=WITHIN) as connected:
+        connected.sendall(get_request((instance.sop_class_uid, instance.transfer_syntax_uid)))
+        assert connected.recv(1) == b"\2", "no A-ASSOCIATE-AC"
+        connected.sendall(message(1, command, encoded))
         server.wait_for_log("the peer took nothing", after=mark, within=WITHIN)
 
 
