@@ -2,13 +2,14 @@
 
 PYTHON ?= python3
 CONFIG ?= config/pacsd.toml
+FUZZ_SECONDS ?= 300
 PYTEST_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check clean
+.PHONY: help serve test fuzz check clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +19,11 @@ serve: $(VENV)/.installed  ## Start the server with config/pacsd.toml (another: 
 
 test: $(VENV)/.installed-test  ## Run all tests; those whose peers (DCMTK) are missing are skipped
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.installed-test  ## Fuzz each parser for FUZZ_SECONDS (300), with atheris where .venv has it
+	for target in pdu command-set acceptor requestor header identifier part10 archive; do \
+		PYTHONPATH=server:tests $(BIN)/python -m fuzz.campaign $$target $(FUZZ_SECONDS) || exit 1; \
+	done
 
 check: $(VENV)/.installed-check  ## Lint, formatting, types and import contracts
 	$(BIN)/ruff check .
