@@ -13,8 +13,9 @@ __all__ = ["ReceivedDataset"]
 class ReceivedDataset:
     """An iterable of the fragments of one data set; to be gone through once.
 
-    Each fragment is valid until the next is asked for. What nobody reads is read and dropped by the DicomNet
-    before anything is sent. Reading raises AssociationEnded where the peer vanishes, aborts or falls silent.
+    Each fragment is valid until the next is asked for: to keep one, or to send it on, copy it (`bytes(fragment)`).
+    What nobody reads is read and dropped by the DicomNet before anything is sent. Reading raises AssociationEnded
+    where the peer vanishes, aborts or falls silent.
     """
 
     def __init__(self, next_fragment: Callable[[], DatasetFragment], transfer_syntax: str) -> None:
