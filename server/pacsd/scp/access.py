@@ -17,8 +17,6 @@ from pacsd.scp.sop_classes import (
 
 __all__ = ["AccessRules", "Admission", "KnownPeer", "Rejection"]
 
-_STORAGE_SYNTAXES: Final = STORAGE_TRANSFER_SYNTAXES
-
 
 @dataclass(frozen=True, slots=True)
 class KnownPeer:
@@ -70,7 +68,7 @@ class Admission:
         if not (may_store or may_get):
             return ContextResult.USER_REJECTION
         return SupportedAbstractSyntax(
-            transfer_syntaxes=_STORAGE_SYNTAXES, requestor_as_scu=may_store, requestor_as_scp=may_get
+            transfer_syntaxes=STORAGE_TRANSFER_SYNTAXES, requestor_as_scu=may_store, requestor_as_scp=may_get
         )
 
 
