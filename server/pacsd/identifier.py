@@ -21,7 +21,14 @@ from pacsd.storage.charsets import choose_character_set, decode_value, encode_te
 from pacsd.storage.encodings import LONG_VRS, SHORT_VRS
 from pacsd.storage.header import verify_complete
 
-__all__ = ["NATIVE_TRANSFER_SYNTAXES", "Element", "Identifier", "read_identifier", "write_identifier"]
+__all__ = [
+    "NATIVE_TRANSFER_SYNTAXES",
+    "Element",
+    "Identifier",
+    "elements_of",
+    "read_identifier",
+    "write_identifier",
+]
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
@@ -217,11 +224,14 @@ _WRITERS: Final = {
 
 
 def elements_of(values: Mapping[str, str]) -> list[Element]:
-    """Return values by keyword as elements, with the VRs of the data dictionary; raises KeyError for no keyword."""
+    """Return values by keyword as elements, with the VRs of the data dictionary; raises KeyError for no keyword.
+
+    Where the dictionary leaves the VR to the data set ("US or SS"), it is the first.
+    """
     elements = []
     for keyword, value in values.items():
         tag = tag_for_keyword(keyword)
         if tag is None:
             raise KeyError(keyword)
-        elements.append(Element(tag, dictionary_VR(tag), value))
+        elements.append(Element(tag, dictionary_VR(tag).partition(" or ")[0], value))
     return elements

@@ -7,10 +7,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import keyword_dict, keyword_for_tag
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.identifier import NATIVE_TRANSFER_SYNTAXES, Element, read_identifier, write_identifier
+from pacsd.identifier import (
+    NATIVE_TRANSFER_SYNTAXES,
+    Element,
+    elements_of,
+    read_identifier,
+    write_identifier,
+)
 from pacsd.model import QueryLevel, QueryModel
 
 __all__ = ["UNIQUE_KEYS", "element", "level_element", "parse_keys", "retrieve_keys", "unique_keys_down_to"]
@@ -39,12 +45,12 @@ def unique_keys_down_to(model: QueryModel, level: QueryLevel) -> dict[QueryLevel
 
 def element(keyword: str, value: str = "") -> Element:
     """Return an attribute of the data dictionary with this value; raises IdentifierInvalid where there is none."""
-    tag = tag_for_keyword(keyword)
-    if tag is None:
+    try:
+        return elements_of({keyword: value})[0]
+    except KeyError:
         nearest = difflib.get_close_matches(keyword, keyword_dict, n=1)
         advice = f"; did you mean {nearest[0]}?" if nearest else ""
-        raise IdentifierInvalid(f"{keyword} is no attribute of the DICOM data dictionary{advice}")
-    return Element(tag, dictionary_VR(tag).partition(" or ")[0], value)
+        raise IdentifierInvalid(f"{keyword} is no attribute of the DICOM data dictionary{advice}") from None
 
 
 def level_element(level: QueryLevel) -> Element:
