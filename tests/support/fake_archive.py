@@ -57,7 +57,9 @@ class Archive:
             raise self.failures["observed"]
 
     def take(self, instance: Instance, fragments: Iterable[bytes] | None = None) -> CommitOutcome:
-        return self.ingest.take(incoming(instance), [instance.dataset] if fragments is None else fragments)
+        return self.ingest.receive(
+            incoming(instance), [instance.dataset] if fragments is None else fragments
+        )()
 
     def holds_nothing(self) -> bool:
         return not (self.store.files or self.store.incoming or self.index.records)

@@ -123,16 +123,21 @@ class Ingest:
         self._clock = clock
         self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit)
 
-    def take(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> CommitOutcome:
-        """Store one instance from the fragments of its data set and return what became of it.
+    def receive(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> Callable[[], CommitOutcome]:
+        """Write one instance down from the fragments of its data set; the function returned finishes it.
 
-        When this returns, the instance (or, for a duplicate, the one kept) survives a power cut. Raises
-        DatasetInvalid, DuplicateInstance, StorageFull, StorageUnavailable or IndexUnavailable, and whatever
-        `dataset` raises; then nothing of the instance is left behind.
+        That is to be called once, and says what became of the instance: when it returns, the instance (or, for a
+        duplicate, the one kept) survives a power cut. Several that were received first are finished together. Both
+        raise DatasetInvalid, DuplicateInstance, StorageFull, StorageUnavailable or IndexUnavailable, and this
+        whatever `dataset` raises; then nothing of the instance is left behind.
         """
         record = self._write(incoming, dataset)
+        committed = self._group.submit(record)
+        return lambda: self._finish(record, committed)
+
+    def _finish(self, record: InstanceRecord, committed: Callable[[], CommitResult]) -> CommitOutcome:
         try:
-            result = self._group.submit(record)
+            result = committed()
         except Exception:
             self._withdraw(record.path)
             raise

@@ -53,7 +53,7 @@ class Submissions:
 
     def _submit(self, item: int) -> None:
         try:
-            self.outcomes[item] = self.group.submit(item)
+            self.outcomes[item] = self.group.submit(item)()
         except Exception as error:
             self.outcomes[item] = error
 
@@ -104,7 +104,7 @@ def test_a_lone_item_is_committed_at_once_by_its_own_thread() -> None:
         return [f"done {item}" for item in items]
 
     group: GroupCommit[int, str] = GroupCommit(commit)
-    assert [group.submit(1), group.submit(2)] == ["done 1", "done 2"]
+    assert [group.submit(1)(), group.submit(2)()] == ["done 1", "done 2"]
     assert threads == [threading.current_thread()] * 2
 
 
@@ -121,7 +121,7 @@ def test_the_lead_goes_to_the_next_that_waits() -> None:
 
 def test_the_lead_is_free_again_at_the_end() -> None:
     submissions = run([1, 2, 3])
-    assert submissions.group.submit(9) == "done 9"
+    assert submissions.group.submit(9)() == "done 9"
     assert submissions.commit.threads[-1] is threading.current_thread()
 
 
@@ -154,7 +154,7 @@ def test_what_a_commit_raises_reaches_its_whole_batch_and_no_other() -> None:
     for error in submissions.outcomes.values():
         assert isinstance(error, IndexUnavailable)
         assert str(error) == "the database is locked"
-    assert submissions.group.submit(5) == "done 5"
+    assert submissions.group.submit(5)() == "done 5"
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])
@@ -194,7 +194,7 @@ def test_each_thread_raises_an_exception_of_its_own(raised: Exception) -> None:
         assert isinstance(error, Exception)
         assert error.__cause__ is raised
         assert error.__dict__ == (raised.__dict__ if type(error) is type(raised) else {})
-        assert functions(error.__traceback__) == ["_submit", "submit"]
+        assert functions(error.__traceback__) == ["_submit", "_result_of"]
 
 
 def functions(traceback: TracebackType | None) -> list[str]:
@@ -245,8 +245,41 @@ def test_any_load_is_committed_once_each_and_never_two_at_once(
         assert outcome == expected
 
 
+def test_what_nobody_waits_for_yet_is_committed_along() -> None:
+    commit = GatedCommit()
+    commit.gate.set()
+    group: GroupCommit[int, str] = GroupCommit(commit)
+    waits = [group.submit(item) for item in range(5)]
+    assert commit.batches == []
+    assert waits[3]() == "done 3"
+    assert [wait() for wait in waits] == [f"done {item}" for item in range(5)]
+    assert commit.batches == [[0, 1, 2, 3, 4]]
+
+
+def test_lead_goes_to_nobody_who_does_not_wait() -> None:
+    """Otherwise all behind would wait for a thread that is busy with something else."""
+    submissions = Submissions(GatedCommit())
+    submissions.lead_with(1)
+    put_off = submissions.group.submit(2)
+    submissions.commit.gate.set()
+    submissions.finish()
+    assert submissions.commit.batches == [[1]]
+    assert submissions.group.submit(3)() == "done 3"
+    assert submissions.commit.batches == [[1], [2, 3]]
+    assert put_off() == "done 2"
+
+
+def test_more_than_one_batch_before_the_lead_comes_to_its_own_item() -> None:
+    commit = GatedCommit()
+    commit.gate.set()
+    group: GroupCommit[int, str] = GroupCommit(commit)
+    waits = [group.submit(item) for item in range(300)]
+    assert waits[-1]() == "done 299"
+    assert [len(batch) for batch in commit.batches] == [256, 44]
+
+
 def outcome_of(group: GroupCommit[int, str], item: int) -> str:
     try:
-        return group.submit(item)
+        return group.submit(item)()
     except (IndexUnavailable, DatasetInvalid) as error:
         return str(error)

@@ -55,7 +55,7 @@ def ingest(store: FileStore, index: Index) -> Ingest:
 
 def take(store: FileStore, index: Index, instance: Instance) -> CommitOutcome:
     fragments = [instance.dataset[at : at + 5000] for at in range(0, len(instance.dataset), 5000)]
-    return ingest(store, index).take(incoming(instance), fragments)
+    return ingest(store, index).receive(incoming(instance), fragments)()
 
 
 def kept_content(store: FileStore, index: Index, instance: Instance) -> bytes:
@@ -181,7 +181,7 @@ def test_below_the_watermark_nothing_is_begun(tmp_path: Path, index: Index) -> N
 def test_a_peer_that_vanishes_leaves_no_file(store: FileStore, index: Index) -> None:
     instance = altered()
     with pytest.raises(ConnectionError):
-        ingest(store, index).take(incoming(instance), _broken_off(instance.dataset))
+        ingest(store, index).receive(incoming(instance), _broken_off(instance.dataset))
     assert_files_are_rows(store, index)
     assert list(index.paths()) == []
 

@@ -24,7 +24,7 @@ def instance() -> Instance:
 
 def refused(archive: Archive, instance: Instance, **command: str) -> DatasetInvalid:
     with pytest.raises(DatasetInvalid) as refusal:
-        archive.ingest.take(incoming(instance, **command), [instance.dataset])
+        archive.ingest.receive(incoming(instance, **command), [instance.dataset])()
     assert archive.holds_nothing()
     assert FAMILY_NAME not in str(refusal.value)
     assert PATIENT_ID not in str(refusal.value)

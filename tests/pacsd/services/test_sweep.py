@@ -57,7 +57,7 @@ def take(
         now=lambda: received,
         clock=lambda: 0.0,
     )
-    ingest.take(incoming(instance), [instance.dataset])
+    ingest.receive(incoming(instance), [instance.dataset])()
 
 
 def take_without_row(store: FileStore, instance: Instance, *, received: datetime = RECEIVED) -> str:
