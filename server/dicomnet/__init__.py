@@ -56,6 +56,7 @@ from dicomnet.limits import Limits
 from dicomnet.net.configuration import NetConfiguration, Timeouts
 from dicomnet.net.dicom_net import DicomNet
 from dicomnet.net.received_dataset import ReceivedDataset
+from dicomnet.net.requests import OutgoingInstance
 from dicomnet.net.tls import NegotiatedCipher, PeerCertificate, TlsConfiguration
 from dicomnet.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnet.upper_layer.associate import AssociateContext, DicomAssociate
@@ -67,6 +68,7 @@ from dicomnet.upper_layer.negotiation import (
 )
 from dicomnet.upper_layer.pdu import (
     AssociateRequest,
+    AsynchronousOperationsWindow,
     ContextResult,
     ProposedPresentationContext,
     RoleSelection,
@@ -82,6 +84,7 @@ __all__ = [
     "AssociationRejected",
     "AssociationReleased",
     "AssociationTimedOut",
+    "AsynchronousOperationsWindow",
     "CCancelRequest",
     "CEchoRequest",
     "CEchoResponse",
@@ -118,6 +121,7 @@ __all__ = [
     "NegotiatedCipher",
     "NetConfiguration",
     "NormalizedFields",
+    "OutgoingInstance",
     "PeerCertificate",
     "PresentationContext",
     "Priority",

@@ -99,6 +99,7 @@ def net_configuration(settings: Settings) -> NetConfiguration:
     return NetConfiguration(
         maximum_length=settings.dicom.max_pdu_length,
         maximum_connections=settings.dicom.max_associations + CONNECTIONS_WITHOUT_ASSOCIATION,
+        maximum_operations=settings.dicom.max_operations,
         timeouts=_timeouts(settings.dicom.timeouts),
     )
 

@@ -129,6 +129,8 @@ class DicomSettings(_Section):
     """Offered for receiving, bytes; 0 offers no limit."""
     max_associations: Annotated[int, Field(ge=1, le=100_000)] = 2000
     """Open at once, over all worker processes."""
+    max_operations: Annotated[int, Field(ge=1, le=1000)] = 32
+    """Outstanding on one association, for peers that ask for more than one at a time (PS3.7 §D.3.3.3)."""
     accept_unknown_sop_classes: bool = False
     """Also store SOP classes that are not in the registry, as private ones are."""
     timeouts: TimeoutSettings = TimeoutSettings()

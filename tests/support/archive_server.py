@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from dicomnet import (
     AssociateRequest,
+    AsynchronousOperationsWindow,
     CStoreRequest,
     DicomNet,
     NetConfiguration,
@@ -113,7 +114,7 @@ class ArchiveServer:
     def keep(self, *instances: Instance) -> None:
         """Put instances into the archive, past the network."""
         for instance in instances:
-            self.ingest.take(incoming(instance), [instance.dataset])
+            self.ingest.receive(incoming(instance), [instance.dataset])()
 
 
 @contextmanager
@@ -195,6 +196,7 @@ def association_request(
     calling: str = CLIENT,
     called: str = AE_TITLE,
     as_scp_of: Iterable[str] = (),
+    operations: int = 1,
 ) -> AssociateRequest:
     """A request with one context for each pair of SOP class and transfer syntaxes."""
     return AssociateRequest(
@@ -212,6 +214,7 @@ def association_request(
                 RoleSelection(sop_class_uid=uid, scu_role=True, scp_role=True)
                 for uid in dict.fromkeys(as_scp_of)
             ),
+            window=AsynchronousOperationsWindow(maximum_invoked=operations, maximum_performed=operations),
         ),
     )
 
@@ -225,10 +228,13 @@ def client(
     called: str = AE_TITLE,
     as_scp_of: Sequence[str] = (),
     reply: StoreReply | None = None,
+    operations: int = 1,
 ) -> Iterator[Client]:
     """An association with the server, released at the end; raises what `associate` raises."""
     contexts = [(uid, syntaxes) for uid in (*sop_classes, *as_scp_of)]
-    request = association_request(contexts, calling=calling, called=called, as_scp_of=as_scp_of)
+    request = association_request(
+        contexts, calling=calling, called=called, as_scp_of=as_scp_of, operations=operations
+    )
     with Client(reply) as net:
         net.connect(server.host, server.port)
         net.associate(request)

@@ -68,6 +68,8 @@ class AssociationSteps(Information):
         deadline = time.monotonic() + timeout
         try:
             self._take(channel, channel.next_event(deadline=deadline))
+            if self.is_connected:
+                channel.raise_if_over()
         except AssociationReleased as released:
             self._end(channel, released)
         except AssociationEnded as ended:

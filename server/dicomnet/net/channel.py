@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from dicomnet.connection import Connection, ConnectionEvent
@@ -37,6 +39,12 @@ _OVER: Final = (State.IDLE, State.AWAITING_TRANSPORT_CLOSE)
 _LINGER_FOR_STRANGERS: Final = 1.0
 """Seconds for a peer that does not speak DICOM at all, TLS or HTTP say, and so will not understand our A-ABORT."""
 
+_PATIENCE: Final = 0.02
+"""Seconds that a pause inside a data set may last before it counts as waiting for the peer."""
+_WORTH_GATHERING: Final = 4096
+"""Bytes up to which a message is copied to be written together with others."""
+_BUFFERS_GATHERED: Final = 256
+
 
 class Channel:
     """A protocol connection bound to its transport, with deadlines; owned by one thread."""
@@ -53,6 +61,10 @@ class Channel:
         self._linger_seconds = configuration.timeouts.artim
         self.observation: Observation | None = None
         """Whom to tell of the PDUs that pass."""
+        self.before_waiting: Callable[[], None] | None = None
+        """To be done before the peer is waited for next, once."""
+        self._gathered: list[Buffer] | None = None
+        """Written messages that leave together; None: each leaves by itself."""
         self.messages_under_way = 0
         """How many messages are being written: one, or none."""
         slowest = configuration.limits.slowest_bytes_per_second
@@ -85,7 +97,32 @@ class Channel:
         if outgoing:
             self._write(outgoing)
 
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Hold small messages back until the end of the block, or until there are many: they leave in one write."""
+        self._gathered = []
+        try:
+            yield
+        finally:
+            gathered, self._gathered = self._gathered, None
+            if gathered:
+                self._write(gathered)
+
+    def _gather(self, gathered: list[Buffer], buffers: list[Buffer]) -> None:
+        if sum(map(len, buffers)) <= _WORTH_GATHERING:
+            gathered += map(bytes, buffers)  # a view's content may be another when it is written
+            buffers = []
+        if buffers or len(gathered) >= _BUFFERS_GATHERED:
+            self._gathered = []
+            self._write_out([*gathered, *buffers])
+
     def _write(self, buffers: list[Buffer]) -> None:
+        if self._gathered is None:
+            self._write_out(buffers)
+        else:
+            self._gather(self._gathered, buffers)
+
+    def _write_out(self, buffers: list[Buffer]) -> None:
         began = time.monotonic()
         try:
             self.transport.send(buffers, self._timeouts.write)
@@ -119,8 +156,8 @@ class Channel:
     def raise_if_over(self) -> None:
         """Raise the AssociationEnded by which the peer has ended the association, if it has.
 
-        For when a local request was refused: the end may have come in the bytes behind those that are being
-        answered, which is no mistake of the caller's.
+        The end may have come in the bytes behind those that are being answered: a local request that is refused
+        then is no mistake of the caller's.
         """
         while self.connection.state in _OVER and self._take() is not None:
             pass  # nobody will serve what came before the end
@@ -139,8 +176,15 @@ class Channel:
         while (taken := self._take()) is None:
             if self.connection.should_close or self.connection.state is State.AWAITING_TRANSPORT_CLOSE:
                 raise AssociationReleased("the association is over")
+            if self.before_waiting is not None and not self._more_is_coming():
+                before_waiting, self.before_waiting = self.before_waiting, None
+                before_waiting()
             self._read(idle=idle, deadline=deadline)
         return taken
+
+    def _more_is_coming(self) -> bool:
+        """Look whether bytes are there, or will be at once as they belong to a data set under way."""
+        return self.transport.wait(_PATIENCE if self._in_dataset else 0.0) is Wait.READABLE
 
     def poll_event(self) -> ConnectionEvent | None:
         """Return the next event if it has come already; never waits. Nothing is read past an event put back."""

@@ -41,6 +41,9 @@ class NetConfiguration:
     """Connections that a listener serves at once, associated or not; further ones are closed as soon as they are
     accepted. 0 = no limit. Leave room above the associations that are to stand, so that one too many is rejected
     in words (PS3.8 Table 9-21)."""
+    maximum_operations: int = 32
+    """Operations that a peer which asks for a window (PS3.7 §D.3.3.3) may have outstanding with us, and we with it;
+    1 = one at a time, as without a window."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     tls: TlsConfiguration | None = None

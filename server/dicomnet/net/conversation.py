@@ -1,20 +1,23 @@
-"""Messages on a standing association: requests are served, answers awaited, cancels noticed, one at a time."""
+"""Messages on a standing association: requests are served, answers awaited, cancels noticed."""
 
 from __future__ import annotations
 
-from typing import Final
+import logging
+from collections.abc import Callable
+from typing import Final, TypeGuard
 
 from dicomnet.connection import ConnectionEvent
 from dicomnet.dimse.command_set import CommandSet
 from dicomnet.dimse.events import DatasetFragment, MessageReceived
 from dicomnet.dimse.fragments import Dataset
-from dicomnet.dimse.messages import CCancelRequest, Message, Request, Response
-from dicomnet.errors import AssociationReleased, DatasetTooLong, LocalProtocolError
+from dicomnet.dimse.messages import CCancelRequest, CStoreRequest, Message, Request, Response
+from dicomnet.errors import AssociationEnded, AssociationReleased, DatasetTooLong, LocalProtocolError
 from dicomnet.net.callbacks import Callbacks
 from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
 from dicomnet.net.dispatch import dispatch_request, dispatch_response
 from dicomnet.net.normalized_requests import NormalizedRequests
+from dicomnet.net.postponed import PostponedAnswers
 from dicomnet.net.received_dataset import ReceivedDataset
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.negotiation import NegotiatedAssociation, PresentationContext
@@ -22,6 +25,8 @@ from dicomnet.upper_layer.pdu import AbortReason
 from dicomnet.upper_layer.states import State
 
 __all__ = ["Conversation"]
+
+_LOG: Final = logging.getLogger("dicomnet")
 
 _ACCEPTOR_IN_COLLISION: Final = (
     State.COLLISION_ACCEPTOR_AWAITING_RELEASE_RP,
@@ -40,6 +45,9 @@ class Conversation(NormalizedRequests):
         """The data set that is being received."""
         self._held: list[tuple[MessageReceived, bytes]] = []
         """Requests that came while another was served, with their data sets."""
+        self._postponed = PostponedAnswers()
+        self._answering = False
+        """Answers that were put off are being given, perhaps in the middle of the next data set."""
         self._cancelled: set[int] = set()
         self._performing = False
         self._message_id = 0
@@ -65,7 +73,7 @@ class Conversation(NormalizedRequests):
         self, context: PresentationContext, message: Message | CommandSet, dataset: Dataset | None = None
     ) -> None:
         """Write one message; see `Messaging.send_message`. An exception out of `dataset` aborts the association."""
-        if self._dataset is not None:
+        if self._dataset is not None and not self._answering:
             self._dataset.drain()
         self._open_channel().send(context.context_id, message, dataset)
 
@@ -85,12 +93,11 @@ class Conversation(NormalizedRequests):
         if isinstance(event, MessageReceived):
             if not self._note_cancel(event):
                 self._perform(event, self._dataset_of(event))
-            while self._held:
-                held, data = self._held.pop(0)
-                self._perform(held, ReceivedDataset.of(data, held.context.transfer_syntax))
+            self._perform_held()
             # What came too late for its operation must not end the next one with that message ID.
             self._cancelled.clear()
         elif isinstance(event, ul.ReleaseRequested):
+            self._answer_postponed()
             # In a collision the acceptor answers when it has been answered (PS3.8 §9.2.2, AR-10).
             if self._state not in _ACCEPTOR_IN_COLLISION:
                 self.on_receive_release_request()
@@ -110,6 +117,8 @@ class Conversation(NormalizedRequests):
         if isinstance(message, Response):
             dispatch_response(self, received.context, message, dataset)
         elif isinstance(message, Request):
+            if self._postponed.must_precede(message):
+                self._answer_postponed()
             outer, self._performing = self._performing, True
             try:
                 dispatch_request(self, received.context, message, dataset)
@@ -118,6 +127,53 @@ class Conversation(NormalizedRequests):
                 self._cancelled.discard(message.message_id)
         if dataset is not None:
             dataset.drain()
+        if len(self._postponed) >= self._operations_at_once:
+            self._answer_postponed()
+
+    def _perform_held(self) -> None:
+        while self._held:
+            held, data = self._held.pop(0)
+            self._perform(held, ReceivedDataset.of(data, held.context.transfer_syntax))
+
+    # Answers that are put off.
+
+    def answer_later(self, request: Request, answer: Callable[[], None]) -> None:
+        """Let the handler of `request` return before its operation is finished: `answer` finishes and answers it.
+
+        Of a peer that has negotiated a window (PS3.7 §D.3.3.3) several operations can so be received first and
+        finished together. The answers are given on this thread, each once and in order: when as many wait as the
+        window has, before a request of another kind, and before the thread waits for the peer; without a window
+        at once when the handler has returned. If the association ends before, `answer` is called all the same, and
+        what it sends raises AssociationEnded.
+        """
+        self._postponed.add(request, answer)
+        self._open_channel().before_waiting = self._answer_postponed
+
+    @property
+    def _operations_at_once(self) -> int:
+        granted = self._association.maximum_operations_performed if self._association else 1
+        return granted or self.configuration.maximum_operations
+
+    def _answer_postponed(self) -> None:
+        if not self._postponed:
+            return
+        channel = self._open_channel()
+        channel.before_waiting = None
+        outer, self._answering = self._answering, True
+        try:
+            with channel.gathering():
+                self._postponed.give()
+        finally:
+            self._answering = outer
+
+    def _finish_postponed(self) -> None:
+        """Finish what was received whole on an association that has ended, though nobody will hear of it."""
+        try:
+            self._answer_postponed()
+        except (AssociationEnded, LocalProtocolError) as error:
+            _LOG.debug("operations were finished without an answer: %s", error)
+        except Exception:
+            _LOG.exception("an operation failed unexpectedly, behind the end of its association")
 
     def _dataset_of(self, received: MessageReceived) -> ReceivedDataset | None:
         if received.has_dataset:
@@ -143,9 +199,25 @@ class Conversation(NormalizedRequests):
         """
         channel = self._open_channel()
         while (event := channel.poll_event()) is not None:
-            if not self._note_cancel(event):
+            if self._note_cancel(event):
+                continue
+            if self._can_wait(event):
+                self._hold(channel, event)
+            else:
                 channel.put_back(event)
         return request.message_id in self._cancelled
+
+    def _can_wait(self, event: ConnectionEvent) -> TypeGuard[MessageReceived]:
+        """Say whether an event is a request to be served later, so that a C-CANCEL behind it is seen in time.
+
+        What would be too much to hold stays where it is, and all that is behind it.
+        """
+        return (
+            isinstance(event, MessageReceived)
+            and isinstance(event.message, Request)
+            and not isinstance(event.message, CStoreRequest)
+            and len(self._held) < self.configuration.limits.deferred_requests
+        )
 
     def _note_cancel(self, event: ConnectionEvent) -> bool:
         if not (isinstance(event, MessageReceived) and isinstance(event.message, CCancelRequest)):
@@ -156,8 +228,8 @@ class Conversation(NormalizedRequests):
         self.on_receive_c_cancel_request(event.context, event.message)
         return True
 
-    def await_response(self, message_id: int) -> tuple[Response, ReceivedDataset | None]:
-        """Wait for the next response to our own request; see `Requests.await_response`."""
+    def await_response(self, *message_ids: int) -> tuple[Response, ReceivedDataset | None]:
+        """Wait for the next response to our own requests; see `Requests.await_response`."""
         channel = self._open_channel()
         if self._dataset is not None:
             self._dataset.drain()
@@ -169,7 +241,7 @@ class Conversation(NormalizedRequests):
             if not isinstance(event, MessageReceived):
                 raise channel.violation(f"{type(event).__name__} came unexpectedly")
             message = event.message
-            if isinstance(message, Response) and message.message_id_being_responded_to == message_id:
+            if isinstance(message, Response) and message.message_id_being_responded_to in message_ids:
                 return message, self._dataset_of(event)
             if self._note_cancel(event):
                 continue
@@ -177,9 +249,11 @@ class Conversation(NormalizedRequests):
                 self._hold(channel, event)
             else:
                 self._perform(event, self._dataset_of(event))
+                if not self._performing:
+                    self._perform_held()
 
     def _hold(self, channel: Channel, received: MessageReceived) -> None:
-        """Keep a request that came while we serve another: the peer ignores the window of one operation."""
+        """Keep a request that came while we serve another, by its window or in spite of it."""
         limits = self.configuration.limits
         if len(self._held) >= limits.deferred_requests:
             raise channel.violation(

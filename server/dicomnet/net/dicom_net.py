@@ -159,6 +159,7 @@ class DicomNet(Accepting, Runtime):
             self._await_association_request(channel)
             while channel.connection.is_associated:
                 self._dispatch(self._next_event(channel))
+            channel.raise_if_over()
         except AssociationReleased as released:
             if channel.connection.state is State.DATA_TRANSFER:
                 error = released  # another association's
@@ -302,6 +303,7 @@ class DicomNet(Accepting, Runtime):
         if channel is None or self._is_closing:
             return
         self._is_closing = True
+        self._finish_postponed()
         try:
             channel.close()
             if isinstance(error, AssociationAborted) and error.by_peer:
@@ -338,8 +340,14 @@ class DicomNet(Accepting, Runtime):
         self, request: AssociateRequest, support: Callable[[str], SupportedAbstractSyntax | ContextResult]
     ) -> None:
         """Negotiate each context by what `support` says of its SOP class, and accept."""
-        maximum_length = self.configuration.maximum_length
-        self.send_associate_accept(answer_request(request, support, maximum_length=maximum_length))
+        self.send_associate_accept(
+            answer_request(
+                request,
+                support,
+                maximum_length=self.configuration.maximum_length,
+                maximum_operations=self.configuration.maximum_operations,
+            )
+        )
 
     def send_associate_reject(self, *, result: int, source: int, reason: int) -> None:
         """Reject the association (PS3.8 Table 9-21)."""

@@ -131,11 +131,11 @@ class NormalizedRequests(Requests):
         self.send_n_delete_request(
             context, message_id=message_id, sop_instance_uid=sop_instance_uid, sop_class_uid=sop_class_uid
         )
-        response, _ = self._await(message_id, NDeleteResponse)
+        response, _ = self._await(NDeleteResponse, message_id)
         return response
 
     def _await_whole(
         self, message_id: int, response_type: type[SomeResponse]
     ) -> tuple[SomeResponse, bytes | None]:
-        response, dataset = self._await(message_id, response_type)
+        response, dataset = self._await(response_type, message_id)
         return response, dataset.read(Limits().identifier_length) if dataset else None

@@ -64,6 +64,10 @@ class NegotiatedAssociation:
     """The accepted ones, by context ID."""
     maximum_length_to_send: int
     """Largest PDU-length value that the peer receives, bytes; 0 = no limit."""
+    maximum_operations_invoked: int = 1
+    """Requests of ours that may be outstanding at once (PS3.7 §D.3.3.3); 0 = no limit."""
+    maximum_operations_performed: int = 1
+    """Requests of the peer that may be; 0 = no limit."""
     peer: UserInformation
 
     def contexts_of(self, abstract_syntax: str, *, as_scu: bool = True) -> list[PresentationContext]:
@@ -98,17 +102,18 @@ def provider_rejection(request: AssociateRequest) -> AssociateReject | None:
 
 
 def own_user_information(
-    *, maximum_length: int, roles: tuple[RoleSelection, ...] = (), window: bool = False
+    *,
+    maximum_length: int,
+    roles: tuple[RoleSelection, ...] = (),
+    window: AsynchronousOperationsWindow | None = None,
 ) -> UserInformation:
-    """Return the user information that this implementation sends; `window` answers 53H with 1/1."""
+    """Return the user information that this implementation sends; without a `window`, one operation at a time."""
     return UserInformation(
         maximum_length=maximum_length,
         implementation_class_uid=uids.IMPLEMENTATION_CLASS_UID,
         implementation_version_name=uids.IMPLEMENTATION_VERSION_NAME,
         roles=roles,
-        asynchronous_operations_window=(
-            AsynchronousOperationsWindow(maximum_invoked=1, maximum_performed=1) if window else None
-        ),
+        asynchronous_operations_window=window,
     )
 
 
@@ -117,12 +122,14 @@ def answer_request(
     support: Callable[[str], SupportedAbstractSyntax | ContextResult],
     *,
     maximum_length: int,
+    maximum_operations: int = 1,
 ) -> AssociateAccept:
     """Return the A-ASSOCIATE-AC for a request.
 
-    `support` says for an abstract syntax how it is supported, or why its contexts are refused. A request that
-    leaves out the application context name means the only one there is (PS3.7 §A.2.1). User identity is taken
-    note of by nobody here; a positive response is only owed by who checks it (PS3.7 §D.3.3.7).
+    `support` says for an abstract syntax how it is supported, or why its contexts are refused. A window is granted
+    to who asks for one, up to `maximum_operations` either way. A request that leaves out the application context
+    name means the only one there is (PS3.7 §A.2.1). User identity is taken note of by nobody here; a positive
+    response is only owed by who checks it (PS3.7 §D.3.3.7).
     """
     decisions = {
         context.abstract_syntax: support(context.abstract_syntax) for context in request.presentation_contexts
@@ -138,9 +145,28 @@ def answer_request(
         user_information=own_user_information(
             maximum_length=maximum_length,
             roles=tuple(_answer_roles(request.user_information.roles, decisions)),
-            window=request.user_information.asynchronous_operations_window is not None,
+            window=_answer_window(
+                request.user_information.asynchronous_operations_window, maximum_operations
+            ),
         ),
     )
+
+
+def _answer_window(
+    proposed: AsynchronousOperationsWindow | None, most: int
+) -> AsynchronousOperationsWindow | None:
+    """Grant no more than was asked for; nobody who did not ask gets an answer (PS3.7 §D.3.3.3.2)."""
+    if proposed is None:
+        return None
+    return AsynchronousOperationsWindow(
+        maximum_invoked=_narrower(proposed.maximum_invoked, most),
+        maximum_performed=_narrower(proposed.maximum_performed, most),
+    )
+
+
+def _narrower(one: int, other: int) -> int:
+    """Return the smaller of two limits of which 0 is none."""
+    return min(one, other) if one and other else one or other
 
 
 def _answer_context(
@@ -223,13 +249,31 @@ def negotiated(
             as_scu=requestor_as_scu if is_requestor else requestor_as_scp,
             as_scp=requestor_as_scp if is_requestor else requestor_as_scu,
         )
+    by_requestor, by_acceptor = _effective_window(
+        request.user_information.asynchronous_operations_window,
+        accept.user_information.asynchronous_operations_window,
+    )
     return NegotiatedAssociation(
         is_requestor=is_requestor,
         called_ae_title=request.called_ae_title,
         calling_ae_title=request.calling_ae_title,
         presentation_contexts=contexts,
         maximum_length_to_send=peer.maximum_length or 0,
+        maximum_operations_invoked=by_requestor if is_requestor else by_acceptor,
+        maximum_operations_performed=by_acceptor if is_requestor else by_requestor,
         peer=peer,
+    )
+
+
+def _effective_window(
+    proposed: AsynchronousOperationsWindow | None, answered: AsynchronousOperationsWindow | None
+) -> tuple[int, int]:
+    """Return how many operations requestor and acceptor may invoke; one, unless both said otherwise."""
+    if proposed is None or answered is None:
+        return 1, 1
+    return (
+        _narrower(proposed.maximum_invoked, answered.maximum_invoked),
+        _narrower(proposed.maximum_performed, answered.maximum_performed),
     )
 
 

@@ -6,7 +6,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -42,6 +42,8 @@ _log = structlog.get_logger()
 
 _FREQUENT: Final = (Service.ECHO, Service.STORE)
 _FRAMES_LOGGED: Final = 6
+
+Outcome = TypeVar("Outcome")
 
 
 class PacsNet(DicomNet):
@@ -132,16 +134,22 @@ class PacsNet(DicomNet):
     def on_receive_c_store_request(
         self, context: PresentationContext, request: CStoreRequest, dataset: ReceivedDataset
     ) -> None:
-        """Store an instance."""
-        answer = self._serve(
+        """Receive an instance, and answer when it is kept: with others, where the peer sends several ahead."""
+        started = time.monotonic()
+        received = self._attempt(
             Service.STORE,
             context,
-            request,
             lambda: self._routes.store.handle(
                 context, request, dataset, calling_ae_title=self._calling_ae_title
             ),
         )
-        self.send_c_store_response(context, request, status=answer.status, **answer.explanation)
+
+        def respond() -> None:
+            answer = received if isinstance(received, Answer) else _safely(Service.STORE, received)
+            self._report(Service.STORE, request, answer, started)
+            self.send_c_store_response(context, request, status=answer.status, **answer.explanation)
+
+        self.answer_later(request, respond)
 
     def on_receive_c_find_request(
         self, context: PresentationContext, request: CFindRequest, dataset: ReceivedDataset
@@ -219,11 +227,15 @@ class PacsNet(DicomNet):
     ) -> Answer:
         """Perform an operation in a context that is meant for it; turn what goes wrong into an answer."""
         started = time.monotonic()
-        answer = self._perform_safely(service, context, perform)
+        answer = self._attempt(service, context, perform)
+        self._report(service, request, answer, started)
+        return answer
+
+    def _report(self, service: Service, request: Request, answer: Answer, started: float) -> None:
+        """Count and log an operation that ends here."""
         seconds = time.monotonic() - started
         self._routes.metrics.operation(service.value, answer.status, seconds, self._calling_ae_title)
         self._log_operation(service, request, answer, seconds)
-        return answer
 
     def _log_operation(self, service: Service, request: Request, answer: Answer, seconds: float) -> None:
         """Log it: refusals as warnings with their reason, the thousands of ordinary stores only for debugging."""
@@ -240,9 +252,10 @@ class PacsNet(DicomNet):
         else:
             (_log.debug if service in _FREQUENT else _log.info)("operation", **facts)
 
-    def _perform_safely(
-        self, service: Service, context: PresentationContext, perform: Callable[[], Answer]
-    ) -> Answer:
+    def _attempt(
+        self, service: Service, context: PresentationContext, perform: Callable[[], Outcome]
+    ) -> Outcome | Answer:
+        """Do what is meant for this context and permitted; turn what goes wrong into an answer."""
         meant_for = service_of(
             context.abstract_syntax, accept_unknown=self._routes.accept_unknown_sop_classes
         )
@@ -251,17 +264,19 @@ class PacsNet(DicomNet):
         if service not in self._permitted:
             # In the storage contexts of a peer that may get but not store, without role selection.
             return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
-        try:
-            return perform()
-        except AssociationEnded:
-            raise
-        except (PacsdError, DatasetTooLong) as error:
-            return answer_for(service, error)
-        except Exception as error:
-            _log.error(
-                "unexpected-error", service=service.value, error=type(error).__name__, where=_where(error)
-            )
-            return answer_for(service, error)
+        return _safely(service, perform)
+
+
+def _safely(service: Service, perform: Callable[[], Outcome]) -> Outcome | Answer:
+    try:
+        return perform()
+    except AssociationEnded:
+        raise
+    except (PacsdError, DatasetTooLong) as error:
+        return answer_for(service, error)
+    except Exception as error:
+        _log.error("unexpected-error", service=service.value, error=type(error).__name__, where=_where(error))
+        return answer_for(service, error)
 
 
 def _where(error: Exception) -> list[str]:

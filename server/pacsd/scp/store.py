@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dicomnet import CStoreRequest, PresentationContext, ReceivedDataset, Status
 from pacsd.scp.statuses import Answer
 from pacsd.services.ingest import IncomingInstance, Ingest
@@ -22,9 +24,12 @@ class StoreHandler:
         dataset: ReceivedDataset,
         *,
         calling_ae_title: str,
-    ) -> Answer:
-        """Take one instance in; an instance that we keep already is Success as well (PS3.4 §B.2.3)."""
-        self._ingest.take(
+    ) -> Callable[[], Answer]:
+        """Receive one instance; the function returned has it kept for good, to be called once.
+
+        An instance that we keep already is Success as well (PS3.4 §B.2.3).
+        """
+        finish = self._ingest.receive(
             IncomingInstance(
                 sop_class_uid=request.affected_sop_class_uid,
                 sop_instance_uid=request.affected_sop_instance_uid,
@@ -33,4 +38,9 @@ class StoreHandler:
             ),
             dataset,
         )
-        return Answer(Status.SUCCESS)
+
+        def answer() -> Answer:
+            finish()
+            return Answer(Status.SUCCESS)
+
+        return answer

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from tests.dicomnet.net.gate import Gate
 from tests.dicomnet.net.nets import WITHIN, Journal, Net, ask_for, serving
+from tests.dicomnet.net.raw_acceptor import listening
 from tests.dicomnet.net.raw_peer import RawPeer
 from tests.dicomnet.pair import VERIFICATION
 
@@ -99,6 +102,28 @@ def test_turns_are_not_taken_inside_a_callback() -> None:
         client.connect(*address)
         client.associate(ask_for())
         assert client.c_echo().status == 0x0000
+
+
+def test_abort_in_the_packet_of_an_answer_is_told() -> None:
+    client = Caller()
+    with listening() as acceptor, ThreadPoolExecutor(1) as thread:
+
+        def run() -> None:
+            acceptor.accept()
+            echo = acceptor.read()
+            acceptor.send_and_abort(
+                echo.context.context_id, CEchoResponse(message_id_being_responded_to=7, status=0)
+            )
+
+        done = thread.submit(run)
+        client.connect(*acceptor.address)
+        client.associate(ask_for())
+        client.send_c_echo_request(client.context_for(VERIFICATION), message_id=7)
+        assert not client.receive()
+        done.result(WITHIN)
+    assert client.journal.of("echoed") == [7]
+    (error,) = client.journal.of("closed")
+    assert isinstance(error, AssociationAborted)
 
 
 class Rejecting(Net):

@@ -141,6 +141,56 @@ def test_operations_window_is_not_answered_unasked() -> None:
     assert accept.user_information.asynchronous_operations_window is None
 
 
+@pytest.mark.parametrize(
+    ("proposed", "most", "granted"),
+    [
+        ((8, 4), 32, (8, 4)),
+        ((8, 4), 6, (6, 4)),
+        ((0, 0), 32, (32, 32)),
+        ((1, 0), 32, (1, 32)),
+        ((65535, 1), 1, (1, 1)),
+    ],
+)
+def test_operations_window_is_granted_as_far_as_it_goes(
+    proposed: tuple[int, int], most: int, granted: tuple[int, int]
+) -> None:
+    """And both sides make the same of it, each from where it stands (PS3.7 §D.3.3.3)."""
+    information = pdu.UserInformation(asynchronous_operations_window=window(*proposed))
+    asked = request(information=information)
+    accept = answer_request(
+        asked, lambda _: pdu.ContextResult.NO_REASON, maximum_length=0, maximum_operations=most
+    )
+    assert accept.user_information.asynchronous_operations_window == window(*granted)
+    requestor, acceptor = (negotiated(asked, accept, is_requestor=role) for role in (True, False))
+    assert (requestor.maximum_operations_invoked, requestor.maximum_operations_performed) == granted
+    assert (acceptor.maximum_operations_performed, acceptor.maximum_operations_invoked) == granted
+
+
+@pytest.mark.parametrize("asked_for", [None, (8, 8)])
+@pytest.mark.parametrize("answered_with", [None, (0, 0), (9, 0)])
+def test_acceptor_cannot_widen_the_window(
+    asked_for: tuple[int, int] | None, answered_with: tuple[int, int] | None
+) -> None:
+    asked = request(
+        information=pdu.UserInformation(
+            asynchronous_operations_window=asked_for and window(*asked_for)  # type: ignore[arg-type]
+        )
+    )
+    accept = replace(
+        answered(asked, pdu.ContextResult.NO_REASON),
+        user_information=pdu.UserInformation(
+            asynchronous_operations_window=answered_with and window(*answered_with)  # type: ignore[arg-type]
+        ),
+    )
+    agreed = negotiated(asked, accept, is_requestor=True)
+    expected = 8 if asked_for and answered_with else 1
+    assert (agreed.maximum_operations_invoked, agreed.maximum_operations_performed) == (expected, expected)
+
+
+def window(invoked: int, performed: int) -> pdu.AsynchronousOperationsWindow:
+    return pdu.AsynchronousOperationsWindow(maximum_invoked=invoked, maximum_performed=performed)
+
+
 @pytest.mark.parametrize("response_requested", [False, True])
 def test_user_identity_is_ignored_politely(response_requested: bool) -> None:
     """Who doesn't check identities neither answers nor rejects them (PS3.7 §D.3.3.7)."""
