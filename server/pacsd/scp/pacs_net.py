@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 import traceback
@@ -39,6 +40,7 @@ from pacsd.scp.statuses import Answer, answer_for
 __all__ = ["PacsNet"]
 
 _log = structlog.get_logger()
+_levels = logging.getLogger()
 
 _FREQUENT: Final = (Service.ECHO, Service.STORE)
 _FRAMES_LOGGED: Final = 6
@@ -239,18 +241,21 @@ class PacsNet(DicomNet):
 
     def _log_operation(self, service: Service, request: Request, answer: Answer, seconds: float) -> None:
         """Log it: refusals as warnings with their reason, the thousands of ordinary stores only for debugging."""
+        comment = answer.fields.get("error_comment")
+        is_ordinary = service in _FREQUENT and not comment
+        if is_ordinary and not _levels.isEnabledFor(logging.DEBUG):
+            return  # before anything is made of it: a line that nobody sees would cost more than the answer
         facts: dict[str, Any] = {
             "service": service.value,
             "status": f"{answer.status:04X}",
             "milliseconds": round(seconds * 1000, 1),
         }
-        comment = answer.fields.get("error_comment")
         if comment:
             if isinstance(request, CStoreRequest):
                 facts["sop_instance_uid"] = request.affected_sop_instance_uid
             _log.warning("operation-refused", comment=comment, **facts)
         else:
-            (_log.debug if service in _FREQUENT else _log.info)("operation", **facts)
+            (_log.debug if is_ordinary else _log.info)("operation", **facts)
 
     def _attempt(
         self, service: Service, context: PresentationContext, perform: Callable[[], Outcome]
