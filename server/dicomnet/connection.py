@@ -73,6 +73,7 @@ class Connection:
         self._request: pdu.AssociateRequest | None = None
         self._events: deque[ConnectionEvent] = deque()
         self._outgoing: list[Buffer] = []
+        self._last_encoded: tuple[Message | None, bool, bytes] = None, False, b""
         self._deaf = False
         """The peer's bytes make no sense any more: they are read, to let it see our abort, and dropped."""
         self.negotiated: NegotiatedAssociation | None = None
@@ -181,11 +182,17 @@ class Connection:
         """
         if self._association.state not in _SENDING_DATA or self.negotiated is None:
             raise LocalProtocolError(f"no data can be sent in state {self._association.state.name}")
-        if isinstance(message, Message):
-            message = to_command_set(message, has_dataset=dataset is not None)
-        return message_pdus(
-            context_id, write_command_set(message), dataset, self.negotiated.maximum_length_to_send
-        )
+        command = self._encoded(message, has_dataset=dataset is not None)
+        return message_pdus(context_id, command, dataset, self.negotiated.maximum_length_to_send)
+
+    def _encoded(self, message: Message | CommandSet, *, has_dataset: bool) -> bytes:
+        """Encode a command set; a message that equals the last one, as a C-FIND's many answers do, is done already."""
+        if not isinstance(message, Message):
+            return write_command_set(message)
+        if self._last_encoded[:2] != (message, has_dataset):
+            commands = to_command_set(message, has_dataset=has_dataset)
+            self._last_encoded = message, has_dataset, write_command_set(commands)
+        return self._last_encoded[2]
 
     def request_release(self) -> None:
         """Ask the peer to end the association in order."""

@@ -99,28 +99,34 @@ class Channel:
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
-        """Hold small messages back until the end of the block, or until there are many: they leave in one write."""
+        """Hold small messages back until the end of the block, until there are many, or until the peer is waited for.
+
+        They leave in one write. A block inside another adds to it.
+        """
+        if self._gathered is not None:
+            yield
+            return
         self._gathered = []
         try:
             yield
         finally:
             gathered, self._gathered = self._gathered, None
             if gathered:
-                self._write(gathered)
-
-    def _gather(self, gathered: list[Buffer], buffers: list[Buffer]) -> None:
-        if sum(map(len, buffers)) <= _WORTH_GATHERING:
-            gathered += map(bytes, buffers)  # a view's content may be another when it is written
-            buffers = []
-        if buffers or len(gathered) >= _BUFFERS_GATHERED:
-            self._gathered = []
-            self._write_out([*gathered, *buffers])
+                self._write_out(gathered)
 
     def _write(self, buffers: list[Buffer]) -> None:
         if self._gathered is None:
             self._write_out(buffers)
+        elif sum(map(len, buffers)) > _WORTH_GATHERING:
+            self._write_gathered(buffers)
         else:
-            self._gather(self._gathered, buffers)
+            self._gathered += map(bytes, buffers)  # a view's content may be another when it is written
+            if len(self._gathered) >= _BUFFERS_GATHERED:
+                self._write_gathered([])
+
+    def _write_gathered(self, buffers: list[Buffer]) -> None:
+        gathered, self._gathered = self._gathered or [], []
+        self._write_out([*gathered, *buffers])
 
     def _write_out(self, buffers: list[Buffer]) -> None:
         began = time.monotonic()
@@ -179,6 +185,8 @@ class Channel:
             if self.before_waiting is not None and not self._more_is_coming():
                 before_waiting, self.before_waiting = self.before_waiting, None
                 before_waiting()
+            if self._gathered:
+                self._write_gathered([])
             self._read(idle=idle, deadline=deadline)
         return taken
 

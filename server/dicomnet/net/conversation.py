@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final, TypeGuard
 
 from dicomnet.connection import ConnectionEvent
@@ -134,6 +135,10 @@ class Conversation(NormalizedRequests):
         while self._held:
             held, data = self._held.pop(0)
             self._perform(held, ReceivedDataset.of(data, held.context.transfer_syntax))
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """Let small messages that are sent in a block leave together: at its end, or earlier where they are many."""
+        return self._open_channel().gathering()
 
     # Answers that are put off.
 

@@ -68,7 +68,7 @@ class Observation:
 def _pdus_in(buffers: Sequence[Buffer]) -> Iterator[tuple[int, int]]:
     """Yield type and length of each PDU, headers included; a PDU begins with a buffer, and its header is in it."""
     left = 0
-    for buffer in buffers:
+    for buffer in filter(len, buffers):
         if not left:
             left = PDU_HEADER_LENGTH + int.from_bytes(buffer[_LENGTH_FIELD], "big")
             yield buffer[0], left
