@@ -186,9 +186,12 @@ class DicomNet(Accepting, Runtime):
         port: int,
         *,
         local: tuple[str, int] | None = None,
+        timeout: float | None = None,
         tls: TlsConfiguration | None = None,
     ) -> None:
-        """Open the transport connection; `local` is the address to connect from, `tls` for this one connection.
+        """Open the transport connection; `local` is the address to connect from.
+
+        `timeout` in seconds, instead of `Timeouts.connect`, and `tls` are for this one connection.
 
         Raises ConnectionLost, or of its kinds TlsHandshakeFailed; AssociationTimedOut where the peer is silent in
         the TLS handshake; TlsConfigurationError before anything is opened.
@@ -197,7 +200,8 @@ class DicomNet(Accepting, Runtime):
             raise LocalProtocolError("already connected")
         tls = tls or self.configuration.tls
         context = tls.client_context if tls else None
-        timeout = self.configuration.timeouts.connect
+        if timeout is None:
+            timeout = self.configuration.timeouts.connect
         try:
             connected = socket.create_connection((host, port), timeout=timeout, source_address=local)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -221,3 +222,16 @@ def test_deadlines_are_for_silence_and_not_for_work() -> None:
         assert time.monotonic() - began > SOON
         assert isinstance(peer.read(), MessageReceived)
     assert len(server.journal.of("stored")) == 1
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["of this connection", "of all"])
+def test_connecting_takes_no_longer_than_it_may(own: bool) -> None:
+    """Nobody accepts, and there is no room to wait in: the kernel drops what asks for a connection."""
+    client = Net(within(connect=WITHIN if own else SOON))
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
+        first.connect(full.getsockname())
+        began = time.monotonic()
+        with pytest.raises(ConnectionLost, match="timed out"):
+            client.connect(*full.getsockname(), timeout=SOON if own else None)
+        assert SOON * 0.9 <= time.monotonic() - began < WITHIN / 2
+    assert [type(error) for error in client.journal.of("connected")] == [ConnectionLost]
