@@ -11,7 +11,6 @@ from dicomnet.dimse.messages import (
     NGetResponse,
     NSetResponse,
 )
-from dicomnet.limits import Limits
 from dicomnet.net.requests import Requests, SomeResponse
 from dicomnet.upper_layer.negotiation import PresentationContext
 
@@ -138,4 +137,5 @@ class NormalizedRequests(Requests):
         self, message_id: int, response_type: type[SomeResponse]
     ) -> tuple[SomeResponse, bytes | None]:
         response, dataset = self._await(response_type, message_id)
-        return response, dataset.read(Limits().identifier_length) if dataset else None
+        limit = self.configuration.limits.identifier_length
+        return response, dataset.read(limit) if dataset else None

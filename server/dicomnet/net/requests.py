@@ -21,7 +21,6 @@ from dicomnet.dimse.messages import (
 )
 from dicomnet.dimse.status import StatusClass
 from dicomnet.errors import LocalProtocolError, RemoteProtocolError
-from dicomnet.limits import Limits
 from dicomnet.net.callbacks import Callbacks
 from dicomnet.net.configuration import NetConfiguration
 from dicomnet.net.received_dataset import ReceivedDataset
@@ -45,6 +44,7 @@ class Requests(Callbacks):
     """The `c_*` helpers of a DicomNet.
 
     All raise LocalProtocolError where no fitting context was accepted, AssociationEnded where no answer comes.
+    Those that return identifiers raise DatasetTooLong past `Limits.identifier_length` of the configuration.
     """
 
     configuration: NetConfiguration
@@ -210,7 +210,7 @@ class Requests(Callbacks):
         try:
             while True:
                 response, dataset = self._await(response_type, message_id)
-                identifier = dataset.read(Limits().identifier_length) if dataset else None
+                identifier = dataset.read(self.configuration.limits.identifier_length) if dataset else None
                 is_final = response.status_class is not StatusClass.PENDING
                 if is_final:
                     message_id = 0

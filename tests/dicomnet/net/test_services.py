@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.dicomnet.net.nets import (
     CONFIGURATION,
@@ -19,9 +21,12 @@ from dicomnet import (
     CEchoRequest,
     ContextResult,
     CStoreRequest,
+    DatasetTooLong,
     DicomNet,
+    Limits,
     LocalProtocolError,
     NetConfiguration,
+    NGetRequest,
     PresentationContext,
     SupportedAbstractSyntax,
 )
@@ -82,6 +87,33 @@ def test_find_without_matches() -> None:
     with serving(Net()) as address, associated(Net(), address) as client:
         ((response, identifier),) = client.c_find(client.context_for(STUDY_ROOT_FIND), b"identifier")
     assert (response.status, identifier) == (0x0000, None)
+
+
+def limited_to(length: int) -> NetConfiguration:
+    return replace(CONFIGURATION, limits=Limits(identifier_length=length))
+
+
+@pytest.mark.parametrize("length", [1000, 2_000_000])
+def test_identifiers_are_held_up_to_the_limit_of_the_configuration(length: int) -> None:
+    """Below the default and above it, for a C-service and for an N-service."""
+
+    class Serving(Net):
+        def on_receive_n_get_request(self, context: PresentationContext, request: NGetRequest) -> None:
+            self.send_n_get_response(context, request, status=0, dataset=self.objects["1.2.3"])
+
+    server = Serving(objects={"1.2.3": bytes(length)})
+    with serving(server) as address:
+        with associated(Net(limited_to(length)), address) as client:
+            found = list(client.c_find(client.context_for(STUDY_ROOT_FIND), b"identifier"))
+            assert [identifier for _, identifier in found] == [bytes(length), None]
+            _, attributes = client.n_get(client.context_for(CT_STORAGE), "1.2.3")
+            assert attributes == bytes(length)
+        with associated(Net(limited_to(length - 1)), address) as client:
+            with pytest.raises(DatasetTooLong, match=f"more than {length - 1} bytes"):
+                list(client.c_find(client.context_for(STUDY_ROOT_FIND), b"identifier"))
+            with pytest.raises(DatasetTooLong, match=f"more than {length - 1} bytes"):
+                client.n_get(client.context_for(CT_STORAGE), "1.2.3")
+            assert client.c_echo().status == 0x0000
 
 
 def test_get_stores_on_the_same_association() -> None:
