@@ -63,7 +63,10 @@ class Callbacks(ResponseCallbacks):
         """
 
     def on_close(self, error: Exception | None) -> None:
-        """Take note that the connection is closed; called exactly once. `error` is None after a release."""
+        """Take note that the connection is closed; called exactly once. `error` is None after a release.
+
+        Which connection, needs no argument: the object is it, and still has its association and byte counts.
+        """
 
     def on_receive_associate_accept(self, accept: AssociateAccept) -> None:
         """Take note that the peer accepted our association; behind `on_associated`."""
