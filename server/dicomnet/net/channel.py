@@ -57,7 +57,7 @@ class Channel:
         self._next: ConnectionEvent | None = None
         """An event that was looked at and put back."""
         self.wake_fd: int | None = None
-        """Readable when an idle association shall end."""
+        """Readable when an idle association, or a connection that has not asked for one yet, shall end."""
         self._linger_seconds = configuration.timeouts.artim
         self.observation: Observation | None = None
         """Whom to tell of the PDUs that pass."""
@@ -241,9 +241,10 @@ class Channel:
         timeout = self._timeouts.idle if idle else self._timeouts.dimse
         if deadline is not None:
             timeout = deadline - time.monotonic()
+        wakes = idle or self.connection.state is State.AWAITING_ASSOCIATE_RQ
         try:
             if idle or deadline is not None:
-                self._wait(timeout, self.wake_fd if idle else None)
+                self._wait(timeout, self.wake_fd if wakes else None)
             began = time.monotonic()
             data = self.transport.receive(timeout)
             self._check_pace(len(data), time.monotonic() - began)

@@ -155,7 +155,7 @@ class DicomNet(Accepting, Runtime):
         channel.connection.transport_accepted()
         error: Exception | None = None
         try:
-            self._secure(transport)
+            self._secure(transport, channel.wake_fd)
             self._await_association_request(channel)
             while channel.connection.is_associated:
                 self._dispatch(self._next_event(channel))
@@ -221,11 +221,11 @@ class DicomNet(Accepting, Runtime):
         self._open(transport, is_requestor=True)
         self.on_connect(None)
 
-    def _secure(self, transport: Transport) -> None:
+    def _secure(self, transport: Transport, wake_fd: int | None = None) -> None:
         """Do the TLS handshake, where there is to be one."""
         self.peer_certificate = self.negotiated_cipher = None
         if isinstance(transport, TlsTransport):
-            transport.handshake(self.configuration.timeouts.tls_handshake)
+            transport.handshake(self.configuration.timeouts.tls_handshake, wake_fd)
             self.peer_certificate = transport.peer_certificate
             self.negotiated_cipher = transport.cipher
             self.on_secure(self.peer_certificate)

@@ -52,16 +52,18 @@ class TlsTransport(Transport):
 
     # The handshake.
 
-    def handshake(self, timeout: float) -> None:
+    def handshake(self, timeout: float, wake_fd: int | None = None) -> None:
         """Agree on keys and verify certificates (RFC 8446 §2).
 
-        Raises TlsHandshakeFailed with the reason, which the peer has been told, or AssociationTimedOut where it
-        took longer than `timeout` seconds in all.
+        Raises TlsHandshakeFailed with the reason, which the peer has been told, or because `wake_fd` became
+        readable; AssociationTimedOut where it took longer than `timeout` seconds in all.
         """
         deadline = time.monotonic() + timeout
         while not self._shake_hands():
             self._flush(timeout)
             if not self._feed():
+                if super().wait(deadline - time.monotonic(), wake_fd) is Wait.WOKEN:
+                    raise TlsHandshakeFailed("the server is shutting down")
                 self._receive_handshake(deadline, timeout)
         self._flush(timeout)
         # The peer's first message may have come along with its last of the handshake.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import socket
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.dicomnet.net.gate import Gate, in_background
-from tests.dicomnet.net.nets import WITHIN, Net, ask_for, associated, ended_with, serving
+from tests.dicomnet.net.nets import CONFIGURATION, WITHIN, Net, ask_for, associated, ended_with, serving
 from tests.dicomnet.net.raw_peer import RawPeer
+from tests.support.certificates import Authority
 from tests.support.deadline import wait_until
 
 from dicomnet import (
@@ -17,8 +20,14 @@ from dicomnet import (
     ConnectionLost,
     DicomNet,
     PresentationContext,
+    TlsConfiguration,
+    TlsHandshakeFailed,
 )
 from dicomnet.upper_layer import events as ul
+from dicomnet.upper_layer.writer import write_pdu
+
+LONG = 3600.0
+"""Seconds that no test waits for: what this would be waited for ends before."""
 
 
 def test_nobody_is_accepted_any_more() -> None:
@@ -42,6 +51,34 @@ def test_idle_associations_are_aborted() -> None:
         assert not closing.is_alive()
     assert ended_with(server.journal) == [AssociationAborted]
     assert server.client_count == 0
+
+
+@pytest.mark.parametrize("asked", [b"", write_pdu(ask_for())[:50]], ids=["nothing", "half a request"])
+def test_connections_without_an_association_are_closed_at_once(asked: bytes) -> None:
+    server = Net()
+    address = server.listen()
+    with RawPeer(address) as peer:
+        peer.send(asked)
+        wait_until(
+            lambda: [client.bytes_received for client in server.clients] == [len(asked)],
+            within=WITHIN,
+            what="a connection that has read all of it",
+        )
+        server.close(timeout=LONG)
+        assert peer.socket.recv(100) == b""
+    assert ended_with(server.journal) == [AssociationAborted]
+
+
+def test_handshakes_under_way_are_ended_at_once(tmp_path: Path) -> None:
+    identity = Authority(tmp_path).certify("server")
+    tls = TlsConfiguration(certificate=identity.certificate, private_key=identity.key)
+    timeouts = replace(CONFIGURATION.timeouts, tls_handshake=LONG)
+    server = Net(replace(CONFIGURATION, tls=tls, timeouts=timeouts))
+    address = server.listen()
+    with RawPeer(address):
+        wait_until(lambda: server.client_count == 1, within=WITHIN, what="a connection")
+        server.close(timeout=LONG)
+    assert ended_with(server.journal) == [TlsHandshakeFailed]
 
 
 def test_running_operation_may_end() -> None:
