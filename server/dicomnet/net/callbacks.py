@@ -87,6 +87,13 @@ class Callbacks(ResponseCallbacks):
     def on_associated(self, association: NegotiatedAssociation) -> None:
         """Take note that the association stands, on either side."""
 
+    def on_disassociated(self, error: Exception | None) -> None:
+        """Take note that the association is over and why; once for each `on_associated`, ahead of `on_close`.
+
+        What was held for the association is to be let go here: until `on_close`, the peer may take as long to close
+        the connection as ARTIM lets it (PS3.8 §9.1.5).
+        """
+
     def on_receive_release_request(self) -> None:
         """Answer a release; called when no operation is under way any more."""
         self.send_release_response()

@@ -309,7 +309,7 @@ class DicomNet(Accepting, Runtime):
         self._is_closing = True
         self._finish_postponed()
         try:
-            channel.close()
+            self._end_association(channel, error)
             if isinstance(error, AssociationAborted) and error.by_peer:
                 self.on_receive_abort(error.source, error.reason)
         finally:
@@ -318,6 +318,16 @@ class DicomNet(Accepting, Runtime):
             finally:
                 self._channel = None
                 self._is_closing = False
+
+    def _end_association(self, channel: Channel, error: Exception | None) -> None:
+        """Say that the association is over before the peer is waited for, which may take long to close."""
+        try:
+            if channel.connection.is_associated:
+                channel.abort()
+            if self._association is not None:
+                self.on_disassociated(error)
+        finally:
+            channel.close()
 
     def __enter__(self) -> Self:
         return self

@@ -101,19 +101,27 @@ class PacsNet(DicomNet):
             **({"tls": cipher.protocol, "cipher": cipher.name} if cipher else {}),
         )
 
+    def on_disassociated(self, error: Exception | None) -> None:
+        """Give the place back, however long the peer takes to close the connection."""
+        self._leave_place()
+
     def on_close(self, error: Exception | None) -> None:
-        """Log and count the end, and give the place back."""
+        """Log and count the end."""
+        self._leave_place()  # where the acceptance failed, there was no association
         metrics = self._routes.metrics
         metrics.bytes_received(self.bytes_received)
         metrics.bytes_sent(self.bytes_sent)
-        if self._has_place:
-            self._routes.places.leave()
         if self.association is not None:
             self._report_end(error)
         elif error is not None:
             address = self.peer_address[0] if self.peer_address else ""
             _log.info("connection-ended-without-association", reason=str(error), address=address)
         structlog.contextvars.clear_contextvars()
+
+    def _leave_place(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            self._routes.places.leave()
 
     def _report_end(self, error: Exception | None) -> None:
         if error is None:

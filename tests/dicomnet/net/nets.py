@@ -114,6 +114,9 @@ class Net(DicomNet):
     def on_associated(self, association: NegotiatedAssociation) -> None:
         self.journal.note("associated", association)
 
+    def on_disassociated(self, error: Exception | None) -> None:
+        self.journal.note("disassociated", error)
+
     def on_close(self, error: Exception | None) -> None:
         self.journal.note("closed", error)
 

@@ -64,7 +64,15 @@ def test_whole_association() -> None:
         assert client.receive()
         client.send_release_request()
         assert not client.receive()
-    assert order(client.journal) == ["connected", "associated", "accepted", "echoed", "released", "closed"]
+    assert order(client.journal) == [
+        "connected",
+        "associated",
+        "accepted",
+        "echoed",
+        "released",
+        "disassociated",
+        "closed",
+    ]
     assert client.journal.of("echoed") == [7]
     assert client.journal.of("closed") == [None]
     assert not client.is_activated
@@ -77,7 +85,14 @@ def test_waiting_calls_tell_as_well() -> None:
         client.associate(ask_for())
         assert client.c_echo().status == 0x0000
         client.release()
-    assert order(client.journal) == ["connected", "associated", "accepted", "released", "closed"]
+    assert order(client.journal) == [
+        "connected",
+        "associated",
+        "accepted",
+        "released",
+        "disassociated",
+        "closed",
+    ]
 
 
 def test_answer_that_a_helper_does_not_wait_for() -> None:
@@ -199,8 +214,8 @@ def test_peer_releases() -> None:
         client.send_c_echo_request(client.context_for(VERIFICATION), message_id=7)
         assert not client.receive()
         server.journal.wait_for("closed")
-    assert order(client.journal)[-2:] == ["asked to release", "closed"]
-    assert order(server.journal) == ["associated", "released", "closed"]
+    assert order(client.journal)[-3:] == ["asked to release", "disassociated", "closed"]
+    assert order(server.journal) == ["associated", "released", "disassociated", "closed"]
     assert client.journal.of("closed") == server.journal.of("closed") == [None]
 
 
@@ -258,8 +273,8 @@ def test_both_release_at_once() -> None:
         while client.receive():
             pass
         server.journal.wait_for("closed")
-    assert order(client.journal)[-3:] == ["asked to release", "released", "closed"]
-    assert order(server.journal) == ["leaves", "released", "asked to release", "closed"]
+    assert order(client.journal)[-4:] == ["asked to release", "released", "disassociated", "closed"]
+    assert order(server.journal) == ["leaves", "released", "asked to release", "disassociated", "closed"]
     assert client.journal.of("closed") == server.journal.of("closed") == [None]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.dicomnet.net.gate import Gate, in_background
 from tests.dicomnet.net.nets import CONFIGURATION, WITHIN, Net, ask_for, associated, ended_with, serving
+from tests.dicomnet.net.raw_peer import RawPeer
 from tests.dicomnet.pair import STUDY_ROOT_FIND, VERIFICATION
 
 from dicomnet import (
@@ -12,6 +13,8 @@ from dicomnet import (
     ConnectionLost,
     LocalProtocolError,
 )
+from dicomnet.upper_layer.pdu import ReleaseResponse
+from dicomnet.upper_layer.writer import write_pdu
 
 
 def test_interrupt_ends_waiting_from_another_thread() -> None:
@@ -110,6 +113,69 @@ def test_end_is_told_once_whatever_comes_of_it() -> None:
         assert isinstance(received, int)
         assert received > 10
         assert not client.is_connected
+
+
+def order_of_the_end(server: Net) -> list[str]:
+    server.journal.wait_for("closed")
+    return [what for what, _ in server.journal.entries if what in ("associated", "disassociated", "closed")]
+
+
+@pytest.mark.parametrize("ending", ["released", "broke the protocol"])
+def test_association_is_over_before_the_peer_closes(ending: str) -> None:
+    """What is held for the association need not wait for ARTIM, but `on_close` does."""
+    server = Net()
+    with serving(server) as address, RawPeer(address).associate() as peer:
+        if ending == "released":
+            peer.connection.request_release()
+            peer.send(b"".join(peer.connection.data_to_send()))
+        else:
+            peer.send(write_pdu(ReleaseResponse()))
+        (error,) = server.journal.wait_for("disassociated")
+        assert server.journal.of("closed") == []
+        assert server.client_count == 1
+        peer.read_to_end()
+        peer.socket.close()
+        assert order_of_the_end(server) == ["associated", "disassociated", "closed"]
+        assert server.journal.of("closed") == [error]
+    assert isinstance(error, AssociationAborted) == (ending == "broke the protocol")
+
+
+def test_association_that_never_was_is_not_over() -> None:
+    server = Net()
+    with serving(server) as address, RawPeer(address) as peer:
+        peer.socket.close()
+        assert order_of_the_end(server) == ["closed"]
+
+
+@pytest.mark.parametrize("graceful", [True, False])
+def test_end_of_our_own_association(graceful: bool) -> None:
+    client, server = Net(), Net()
+    with serving(server) as address:
+        client.connect(*address)
+        client.associate(ask_for())
+        client.close(graceful=graceful)
+        assert (
+            order_of_the_end(client) == order_of_the_end(server) == ["associated", "disassociated", "closed"]
+        )
+        assert client.journal.of("disassociated") == [None]
+
+
+def test_failing_note_of_the_end_of_an_association_hinders_no_close() -> None:
+    class Forgetful(Net):
+        def on_disassociated(self, error: Exception | None) -> None:
+            super().on_disassociated(error)
+            self.close()
+            raise ValueError("cannot take note")
+
+    client, server = Forgetful(), Net()
+    with serving(server) as address:
+        client.connect(*address)
+        client.associate(ask_for())
+        with pytest.raises(ValueError, match="cannot take note"):
+            client.release()
+        assert order_of_the_end(client) == ["associated", "disassociated", "closed"]
+        assert not client.is_connected
+        assert ended_with(server.journal) == [type(None)]
 
 
 def test_bytes_are_counted() -> None:

@@ -61,6 +61,7 @@ def test_order_on_receipt_and_sending() -> None:
         ("received", "RELEASE_RQ"),
         ("asked to release", None),
         ("sent", "RELEASE_RP"),
+        ("disassociated", None),
         ("closed", None),
     ]
     assert server.journal.of("message") == [(1, "CEchoRequest", False)]

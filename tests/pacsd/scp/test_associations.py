@@ -15,6 +15,7 @@ from support.archive_server import CLIENT, EXPLICIT, ArchiveServer, archive_serv
 from support.constructed import FAMILY_NAME, PATIENT_ID
 from support.deadline import wait_until
 from support.fake_archive import altered
+from support.wire import RELEASE_REQUEST, WireAssociation
 
 if TYPE_CHECKING:
     from dicomnet import PresentationContext
@@ -25,6 +26,8 @@ FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 GET = "1.2.840.10008.5.1.4.1.2.2.3"
 STORAGE = "1.2.840.10008.5.1.4.1.1.7"
+UNEXPECTED = b"\x06" + RELEASE_REQUEST[1:]
+"""The answer to a release that nobody has asked for."""
 IMPLICIT, BIG_ENDIAN, JPEG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.50"
 BY_SERVICE = {
     Service.ECHO: VERIFICATION,
@@ -127,6 +130,23 @@ def test_an_association_too_many_is_rejected_and_a_place_comes_free_again() -> N
             assert another.c_echo().status == Status.SUCCESS
     assert ("rejected", "local-limit-exceeded", CLIENT) in server.metrics.calls
     assert server.places.free == 1
+
+
+@pytest.mark.parametrize("ending", ["released", "aborted by us"])
+def test_a_peer_that_does_not_close_gives_its_place_back_all_the_same(ending: str) -> None:
+    """It may take as long as ARTIM, with which many such peers could keep all others out."""
+    with (
+        archive_server(places=1) as server,
+        WireAssociation((server.host, server.port), [(VERIFICATION, IMPLICIT)]) as lingering,
+    ):
+        assert server.places.free == 0
+        lingering.send(RELEASE_REQUEST if ending == "released" else UNEXPECTED)
+        assert lingering.read_pdu().type == (6 if ending == "released" else 7)
+        wait_until(lambda: server.places.free == 1, within=2, what="the place is given back")
+        assert server.net.client_count == 1, "the connection still stands"
+        with client(server, VERIFICATION) as another:
+            assert another.c_echo().status == Status.SUCCESS
+    assert server.places.free == 1, "each place is given back once"
 
 
 def test_a_rejected_association_takes_no_place() -> None:
