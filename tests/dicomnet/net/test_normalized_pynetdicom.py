@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
-from tests.dicomnet.net.nets import Net, associated, serving
+from tests.dicomnet.net.gate import in_background
+from tests.dicomnet.net.nets import WITHIN, Net, associated, serving
 from tests.dicomnet.net.test_pynetdicom_as_scu import encoded
 from tests.dicomnet.pair import EXPLICIT
 
@@ -178,6 +180,14 @@ class Printer:
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
+        self.handlers = [
+            (evt.EVT_N_EVENT_REPORT, self.report),
+            (evt.EVT_N_GET, self.get),
+            (evt.EVT_N_SET, self.set),
+            (evt.EVT_N_ACTION, self.action),
+            (evt.EVT_N_CREATE, self.create),
+            (evt.EVT_N_DELETE, self.delete),
+        ]
 
     def report(self, event: evt.Event) -> tuple[int, Dataset]:
         request = event.request
@@ -214,15 +224,7 @@ class Printer:
         entity = AE(ae_title="PRINTER")
         entity.add_supported_context(PROCEDURE_STEP, [EXPLICIT], scu_role=True, scp_role=True)
         entity.add_supported_context(FILM_SESSION, [EXPLICIT])
-        handlers = [
-            (evt.EVT_N_EVENT_REPORT, self.report),
-            (evt.EVT_N_GET, self.get),
-            (evt.EVT_N_SET, self.set),
-            (evt.EVT_N_ACTION, self.action),
-            (evt.EVT_N_CREATE, self.create),
-            (evt.EVT_N_DELETE, self.delete),
-        ]
-        listener = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        listener = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=self.handlers)
         assert listener is not None
         try:
             yield listener.socket.getsockname()
@@ -282,3 +284,42 @@ def test_pynetdicom_performs_a_deletion() -> None:
         response = client.n_delete(client.context_for(FILM_SESSION), INSTANCE)
     assert printer.asked == [(INSTANCE,)]
     assert (response.status, response.error_comment, response.error_id) == (0x0110, "no", 0xA710)
+
+
+# pynetdicom as SCP that has something to report.
+
+
+class Reporter(Printer):
+    """Reports an event to who has asked for the association: by `report_to`, or before it answers an N-ACTION."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.established: SimpleQueue[Association] = SimpleQueue()
+        self.answers: SimpleQueue[tuple[Dataset, Dataset | None]] = SimpleQueue()
+        self.handlers += [(evt.EVT_ESTABLISHED, lambda event: self.established.put(event.assoc))]
+
+    def report_to(self, association: Association) -> None:
+        self.answers.put(association.send_n_event_report(SENT, 3, PROCEDURE_STEP, INSTANCE))
+
+    def action(self, event: evt.Event) -> tuple[int, Dataset]:
+        in_background(lambda: self.report_to(event.assoc)).join(WITHIN)
+        return super().action(event)
+
+
+@pytest.mark.parametrize("when", ["nothing is asked", "an answer is awaited"])
+def test_pynetdicom_reports_an_event_to_the_requestor(when: str) -> None:
+    """Whoever is SCU of the SOP class performs N-EVENT-REPORT (PS3.7 §10.1.1): here the association's requestor."""
+    reporter, client = Reporter(), Performer()
+    with reporter.serving() as address, associated(client, address, ask_for_both_roles()):
+        if when == "nothing is asked":
+            association = reporter.established.get(timeout=WITHIN)
+            in_background(lambda: reporter.report_to(association))
+            assert client.receive()
+        else:
+            response, reply = client.n_action(client.context_for(PROCEDURE_STEP), INSTANCE, 7, CONTENT)
+            assert (response.status, reply) == (0x0000, encoded(ANSWERED))
+        status, reply = reporter.answers.get(timeout=WITHIN)
+    assert (status.Status, reply) == (0x0000, ANSWERED)
+    ((request, content),) = client.journal.of("asked")
+    assert isinstance(request, NEventReportRequest)
+    assert (request.affected_sop_instance_uid, request.event_type_id, content) == (INSTANCE, 3, CONTENT)
