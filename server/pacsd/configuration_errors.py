@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["explain", "known_keys", "misnamed_variables", "spell"]
 
 OTHER_VARIABLES = frozenset({"PACSD_CONFIG", "PACSD_TEST_REQUIRE"})
-SECRET_KEYS = frozenset({"index.url"})
+SECRET_KEYS = frozenset({"index.url", "dicom.tls.private_key_password"})
 """May hold a password: their values are not repeated in a message."""
 
 

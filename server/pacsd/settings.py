@@ -11,7 +11,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from pacsd.configuration_errors import explain, misnamed_variables
@@ -111,11 +119,23 @@ class TlsSettings(_Section):
     """Ours, shown to clients, and to peers that we call where they ask for one."""
     private_key: Path | None = None
     """None: it is in the certificate's file."""
+    private_key_password: SecretStr | None = None
+    """Of an encrypted key; shown nowhere."""
+    private_key_password_file: Path | None = None
+    """Has it in its first line, instead."""
     ca: Path | None = None
     """Whose certificates we believe, of clients and of peers that we call; None: for the latter the system's."""
+    crl: Path | None = None
+    """Which of their certificates are revoked: one list of each authority."""
     require_client_certificate: bool = False
     check_host_name: bool = True
     """The certificate of a peer that we call must name its host."""
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.private_key_password is not None and self.private_key_password_file is not None:
+            raise ValueError("write private_key_password or private_key_password_file, not both")
+        return self
 
 
 class DicomSettings(_Section):

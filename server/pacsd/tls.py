@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from dicomnet import TlsConfiguration, TlsConfigurationError
 from pacsd.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pacsd.settings import Settings
+    from collections.abc import Callable
+    from pathlib import Path
 
-__all__ = ["load_tls", "tls_configuration"]
+    from pacsd.settings import Settings, TlsSettings
+
+__all__ = ["load_tls", "read_password", "setting_of", "tls_configuration"]
+
+_LONGEST_PASSWORD: Final = 1024
+"""Bytes; OpenSSL takes no longer one."""
 
 
 def load_tls(settings: Settings) -> TlsConfiguration | None:
@@ -28,7 +35,8 @@ def load_tls(settings: Settings) -> TlsConfiguration | None:
         if calls_over_tls:
             _ = configuration.client_context
     except TlsConfigurationError as error:
-        raise ConfigurationError(f"dicom.tls.{error.part}: {error}") from error
+        setting = setting_of(error.part, password_file=settings.dicom.tls.private_key_password_file)
+        raise ConfigurationError(f"{setting}: {error}") from error
     return configuration
 
 
@@ -38,7 +46,33 @@ def tls_configuration(settings: Settings) -> TlsConfiguration:
     return TlsConfiguration(
         certificate=tls.certificate,
         private_key=tls.private_key,
+        key_password=_password(tls),
         ca=tls.ca,
+        crl=tls.crl,
         require_peer_certificate=tls.require_client_certificate,
         check_host_name=tls.check_host_name,
     )
+
+
+def setting_of(part: str, *, password_file: Path | None = None) -> str:
+    """Return the setting that a field of TlsConfiguration comes from; the password's where there is no file for it."""
+    if part == "key_password":
+        part = "private_key_password" if password_file is None else "private_key_password_file"
+    return f"dicom.tls.{part}"
+
+
+def _password(tls: TlsSettings) -> Callable[[], str | bytes] | None:
+    if tls.private_key_password is not None:
+        return tls.private_key_password.get_secret_value
+    if tls.private_key_password_file is not None:
+        return partial(read_password, tls.private_key_password_file)
+    return None
+
+
+def read_password(file: Path) -> bytes:
+    """Return the first line of a file; raises TlsConfigurationError."""
+    try:
+        with file.open("rb") as opened:
+            return opened.readline(_LONGEST_PASSWORD).rstrip(b"\r\n")
+    except OSError as error:
+        raise TlsConfigurationError(f"cannot read {file}: {error.strerror}", part="key_password") from error

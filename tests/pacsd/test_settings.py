@@ -60,7 +60,15 @@ class TestShippedFile:
             line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines() if line.startswith("# ")
         }
         absent = set(known_keys(Settings)) - written
-        assert absent == {"dicom.tls.certificate", "dicom.tls.private_key", "dicom.tls.ca"}
+        files = (
+            "certificate",
+            "private_key",
+            "private_key_password",
+            "private_key_password_file",
+            "ca",
+            "crl",
+        )
+        assert absent == {f"dicom.tls.{name}" for name in files}
         assert {key.rpartition(".")[2] for key in absent} <= commented
 
     def test_it_knows_one_peer_with_all_permissions(self) -> None:

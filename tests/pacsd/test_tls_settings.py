@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from pacsd.cli.configuration import as_toml
 from pacsd.errors import ConfigurationError
-from pacsd.settings import DicomSettings, PeerSettings, Settings, TlsSettings
+from pacsd.settings import DicomSettings, PeerSettings, Settings, TlsSettings, load_settings
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
-from pacsd.tls import load_tls
-from support.certificates import Authority, Certified
+from pacsd.tls import load_tls, tls_configuration
+from support.certificates import PASSWORD, Authority, Certified
 from support.server import PacsdServer
 
 PEER = PeerSettings(ae_title="PEER", host="peer", port=104, tls=True)
@@ -27,6 +29,13 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def identity(authority: Authority) -> Certified:
     return authority.certify("pacs")
+
+
+@pytest.fixture(scope="module")
+def encrypted(authority: Authority, identity: Certified) -> dict[str, Any]:
+    """Settings with a key that PASSWORD opens."""
+    key = authority.encrypt(identity.key)
+    return {"enabled": True, "certificate": identity.certificate, "private_key": key}
 
 
 def tree(*, peers: tuple[PeerSettings, ...] = (), **tls: Any) -> Settings:
@@ -97,6 +106,76 @@ def test_what_is_wrong_is_told_by_its_key(
 
 def test_peers_that_we_call_need_their_authorities(tmp_path: Path) -> None:
     assert refusal(tree(ca=tmp_path / "nowhere", peers=(PEER,))).startswith("dicom.tls.ca: cannot read")
+
+
+class TestPassword:
+    """Of an encrypted private key."""
+
+    def test_in_the_configuration(self, encrypted: dict[str, Any]) -> None:
+        assert load_tls(tree(**encrypted, private_key_password=PASSWORD))
+
+    def test_in_the_environment(self, encrypted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PACSD_DICOM__TLS__PRIVATE_KEY_PASSWORD", PASSWORD)
+        assert load_tls(Settings(dicom={"tls": encrypted}))
+
+    @pytest.mark.parametrize("end", ["", "\n", "\r\nsecond line"])
+    def test_in_a_file(self, end: str, encrypted: dict[str, Any], tmp_path: Path) -> None:
+        file = tmp_path / "password"
+        file.write_bytes((PASSWORD + end).encode())
+        assert load_tls(tree(**encrypted, private_key_password_file=file))
+
+    @pytest.mark.parametrize(
+        ("name", "given", "said"),
+        [
+            (None, "", "is encrypted and there is no password"),
+            ("private_key_password", "wrong", "cannot be opened with the password"),
+            ("private_key_password_file", "{folder}/wrong", "cannot be opened with the password"),
+            ("private_key_password_file", "{folder}/nowhere", "cannot read {folder}/nowhere"),
+        ],
+    )
+    def test_what_is_wrong_is_told_by_its_key(
+        self, name: str | None, given: str, said: str, encrypted: dict[str, Any], tmp_path: Path
+    ) -> None:
+        (tmp_path / "wrong").write_text("wrong\n")
+        password = {name: given.format(folder=tmp_path)} if name else {}
+        refused = refusal(tree(**encrypted, **password))
+        assert refused.startswith(f"dicom.tls.{name or 'private_key_password'}: "), refused
+        assert said.format(folder=tmp_path) in refused
+
+    def test_not_in_two_places(self, tmp_path: Path) -> None:
+        config = tmp_path / "pacsd.toml"
+        config.write_text(
+            '[dicom.tls]\nprivate_key_password = "hidden"\nprivate_key_password_file = "file"\n'
+        )
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings(config)
+        assert "dicom.tls: write private_key_password or private_key_password_file, not both" in str(
+            caught.value
+        )
+        assert "hidden" not in str(caught.value)
+
+    def test_it_is_shown_nowhere(
+        self, encrypted: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings = tree(**encrypted, private_key_password="hidden")
+        assert "hidden" not in refusal(settings) + repr(settings) + str(settings) + as_toml(settings)
+        assert "hidden" not in repr(tls_configuration(settings))
+        config = tmp_path / "pacsd.toml"
+        for value in ('["hidden"]', "4711"):
+            config.write_text(f"[dicom.tls]\nprivate_key_password = {value}\n")
+            with pytest.raises(ConfigurationError, match=r"dicom\.tls\.private_key_password: ") as caught:
+                load_settings(config)
+            assert "hidden" not in str(caught.value)
+            assert "4711" not in str(caught.value)
+
+
+def test_revocation_lists_are_read_at_once(authority: Authority, identity: Certified, tmp_path: Path) -> None:
+    ours = {"enabled": True, "certificate": identity.certificate, "private_key": identity.key}
+    tls = load_tls(tree(**ours, ca=authority.certificate, crl=authority.revoke()))
+    assert tls is not None
+    assert ssl.VERIFY_CRL_CHECK_LEAF in tls.server_context.verify_flags
+    refused = refusal(tree(**ours, ca=authority.certificate, crl=tmp_path / "nowhere"))
+    assert refused.startswith("dicom.tls.crl: cannot read")
 
 
 def test_check_config_looks_at_the_files(tmp_path: Path, identity: Certified) -> None:

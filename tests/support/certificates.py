@@ -63,6 +63,20 @@ class Authority:
         openssl("pkcs8", "-topk8", "-in", str(key), "-out", str(encrypted), "-passout", f"pass:{PASSWORD}")
         return encrypted
 
+    def revoke(self, *certified: Certified, expired: bool = False) -> Path:
+        """Return a new revocation list with these certificates; all that were revoked before are on it too."""
+        settings, revoked = self._folder / "ca.cnf", self._folder / "ca.crl"
+        (self._folder / "index.txt").touch()
+        settings.write_text(
+            f"[ca]\ndefault_ca = own\n[own]\ndatabase = {self._folder}/index.txt\ndefault_md = sha256\n"
+        )
+        own = ("-config", str(settings), "-keyfile", str(self._own.key), "-cert", str(self._own.certificate))
+        for each in certified:
+            openssl("ca", *own, "-revoke", str(each.certificate))
+        long_ago = ("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z")
+        openssl("ca", *own, "-gencrl", *(long_ago if expired else ("-crldays", "30")), "-out", str(revoked))
+        return revoked
+
 
 def openssl(*arguments: str) -> None:
     """Run the command; without it the test ends here (see `missing`)."""

@@ -25,6 +25,7 @@ _CIPHERS: Final = ":".join(
 )
 """For TLS 1.2 (RFC 9325 §4.2); those of TLS 1.3 are all good."""
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----")
+_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----")
 _PRIVATE_KEY: Final = re.compile(rb"-----BEGIN (\w+ )*PRIVATE KEY-----")
 _ENCRYPTED: Final = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
 
@@ -44,6 +45,9 @@ class TlsConfiguration:
     """Asked for the password of an encrypted private key; without it such a key is an error, never a prompt."""
     ca: Path | str | None = None
     """The authorities that we trust. None: as a client those of the system; as a server no certificate is asked for."""
+    crl: Path | str | None = None
+    """Certificate revocation lists (RFC 5280 §5), one of each authority in `ca` that certifies peers: a peer whose own
+    certificate is on its list is refused, and so is every one while the list is missing or out of date."""
     require_peer_certificate: bool = False
     """As a server: refuse clients without a certificate. One that is shown is verified in any case, given `ca`."""
     check_host_name: bool = True
@@ -66,18 +70,20 @@ class TlsConfiguration:
             raise TlsConfigurationError("a TLS server needs a certificate", part="certificate")
         if self.require_peer_certificate and self.ca is None:
             raise TlsConfigurationError("nobody's certificate can be verified without it", part="ca")
+        self._check_crl()
         context = _new_context(ssl.PROTOCOL_TLS_SERVER)
         # Each process would have ticket keys of its own: what one gave out, the next would not know.
         context.num_tickets = 0
         self._show_own_certificate(context)
         if self.ca is not None:
-            _trust(context, self.ca)
+            _trust(context, self.ca, self.crl)
             context.verify_mode = ssl.CERT_REQUIRED if self.require_peer_certificate else ssl.CERT_OPTIONAL
         return context
 
     @cached_property
     def client_context(self) -> ssl.SSLContext:
         """What our own connection is secured with; raises TlsConfigurationError."""
+        self._check_crl()
         context = _new_context(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = self.check_host_name
         if self.certificate is not None:
@@ -85,8 +91,12 @@ class TlsConfiguration:
         if self.ca is None:
             context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         else:
-            _trust(context, self.ca)
+            _trust(context, self.ca, self.crl)
         return context
+
+    def _check_crl(self) -> None:
+        if self.crl is not None and self.ca is None:
+            raise TlsConfigurationError("a revocation list is of use with `ca` only", part="crl")
 
     def _show_own_certificate(self, context: ssl.SSLContext) -> None:
         assert self.certificate is not None  # noqa: S101 - both callers have looked
@@ -97,14 +107,24 @@ class TlsConfiguration:
         if not _PRIVATE_KEY.search(content):
             raise TlsConfigurationError(f"{key} holds no private key in PEM", part="private_key")
         if self.key_password is None and _ENCRYPTED.search(content):
-            raise TlsConfigurationError(f"{key} is encrypted and there is no password", part="private_key")
+            raise TlsConfigurationError(f"{key} is encrypted and there is no password", part="key_password")
+        password = _Password(self.key_password or str)
         try:
-            # Without any password callable, OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(self.certificate, key, self.key_password or str)
+            context.load_cert_chain(self.certificate, key, password)
         except (OSError, ValueError) as error:  # SSLError is an OSError; a password may be too long
-            raise TlsConfigurationError(
-                _why_unusable(error, self.certificate, key), part="private_key"
-            ) from error
+            raise _unusable(error, self.certificate, key, password_asked=password.asked) from error
+
+
+class _Password:
+    """What OpenSSL asks for: without any it would do so on the terminal, and it does not say which was wrong."""
+
+    def __init__(self, source: Callable[[], str | bytes]) -> None:
+        self._source = source
+        self.asked = False
+
+    def __call__(self) -> str | bytes:
+        self.asked = True
+        return self._source()
 
 
 def _new_context(protocol: int) -> ssl.SSLContext:
@@ -115,13 +135,26 @@ def _new_context(protocol: int) -> ssl.SSLContext:
     return context
 
 
-def _trust(context: ssl.SSLContext, ca: Path | str) -> None:
+def _trust(context: ssl.SSLContext, ca: Path | str, crl: Path | str | None) -> None:
     if not _CERTIFICATE.search(_read(ca, "ca")):
         raise TlsConfigurationError(f"{ca} holds no certificate in PEM", part="ca")
+    _load(context, ca, "ca")
+    if crl is None:
+        return
+    content = _read(crl, "crl")
+    if not _CRL.search(content):
+        raise TlsConfigurationError(f"{crl} holds no certificate revocation list in PEM", part="crl")
+    if _CERTIFICATE.search(content):
+        raise TlsConfigurationError(f"{crl} holds a certificate, which belongs into `ca`", part="crl")
+    _load(context, crl, "crl")
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+
+
+def _load(context: ssl.SSLContext, path: Path | str, part: str) -> None:
     try:
-        context.load_verify_locations(cafile=ca)
+        context.load_verify_locations(cafile=path)
     except OSError as error:
-        raise TlsConfigurationError(f"{ca} cannot be used: {reason_of(error)}", part="ca") from error
+        raise TlsConfigurationError(f"{path} cannot be used: {reason_of(error)}", part=part) from error
 
 
 def _read(path: Path | str, part: str) -> bytes:
@@ -131,10 +164,18 @@ def _read(path: Path | str, part: str) -> bytes:
         raise TlsConfigurationError(f"cannot read {path}: {error.strerror}", part=part) from error
 
 
-def _why_unusable(error: Exception, certificate: Path | str, key: Path | str) -> str:
+def _unusable(
+    error: Exception, certificate: Path | str, key: Path | str, *, password_asked: bool
+) -> TlsConfigurationError:
     if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
-        return f"{key} is not the key of the certificate in {certificate}"
-    return f"{certificate} and {key} cannot be used: {reason_of(error)}"
+        return TlsConfigurationError(
+            f"{key} is not the key of the certificate in {certificate}", part="private_key"
+        )
+    if password_asked:
+        return TlsConfigurationError(f"{key} cannot be opened with the password", part="key_password")
+    return TlsConfigurationError(
+        f"{certificate} and {key} cannot be used: {reason_of(error)}", part="private_key"
+    )
 
 
 def reason_of(error: Exception) -> str:

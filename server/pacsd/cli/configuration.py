@@ -17,7 +17,7 @@ def check_config(
     *,
     show: Annotated[
         bool,
-        typer.Option("--show", help="Also print the effective settings, without the database's password."),
+        typer.Option("--show", help="Also print the effective settings, without passwords."),
     ] = False,
 ) -> None:
     """Check the configuration file, the environment and the certificates, as `serve` would."""

@@ -4,7 +4,15 @@ import time
 
 from pacsd.cli.options import ConfigFile
 from pacsd.cli.peer import Called, Calling, Host, PeerName, Port, Timeout, call_to
-from pacsd.cli.security import Authorities, Certificate, CheckName, PrivateKey, Security, Tls
+from pacsd.cli.security import (
+    Authorities,
+    Certificate,
+    CheckName,
+    PasswordFile,
+    PrivateKey,
+    Security,
+    Tls,
+)
 from pacsd.cli.terminal import say
 
 __all__ = ["echo"]
@@ -24,6 +32,7 @@ def echo(
     ca: Authorities = None,
     cert: Certificate = None,
     private_key: PrivateKey = None,
+    private_key_password_file: PasswordFile = None,
     check_name: CheckName = True,
     config: ConfigFile = None,
 ) -> None:
@@ -41,7 +50,7 @@ def echo(
         calling=calling,
         called=called,
         timeout=timeout,
-        security=Security(tls, ca, cert, private_key, check_name),
+        security=Security(tls, ca, cert, private_key, check_name, private_key_password_file),
         config=config,
     )
     with association(

@@ -12,7 +12,15 @@ import typer
 
 from pacsd.cli.options import ConfigFile
 from pacsd.cli.peer import Called, Calling, Host, PeerName, Port, Timeout, call_to
-from pacsd.cli.security import Authorities, Certificate, CheckName, PrivateKey, Security, Tls
+from pacsd.cli.security import (
+    Authorities,
+    Certificate,
+    CheckName,
+    PasswordFile,
+    PrivateKey,
+    Security,
+    Tls,
+)
 from pacsd.cli.terminal import note, printable
 
 if TYPE_CHECKING:
@@ -86,6 +94,7 @@ def find(
     ca: Authorities = None,
     cert: Certificate = None,
     private_key: PrivateKey = None,
+    private_key_password_file: PasswordFile = None,
     check_name: CheckName = True,
     config: ConfigFile = None,
 ) -> None:
@@ -111,7 +120,7 @@ def find(
         calling=calling,
         called=called,
         timeout=timeout,
-        security=Security(tls, ca, cert, private_key, check_name),
+        security=Security(tls, ca, cert, private_key, check_name, private_key_password_file),
         config=config,
     )
     keys = _with_usual(read_keys(key), level)

@@ -12,7 +12,15 @@ from pacsd.cli.find import Keys
 from pacsd.cli.options import ConfigFile
 from pacsd.cli.peer import Call, Called, Calling, Host, PeerName, Port, Timeout, call_to
 from pacsd.cli.retrieve import RetrieveLevel, RetrieveModel, counted, following, note_failed, selection
-from pacsd.cli.security import Authorities, Certificate, CheckName, PrivateKey, Security, Tls
+from pacsd.cli.security import (
+    Authorities,
+    Certificate,
+    CheckName,
+    PasswordFile,
+    PrivateKey,
+    Security,
+    Tls,
+)
 from pacsd.cli.terminal import note, say
 
 if TYPE_CHECKING:
@@ -54,6 +62,7 @@ def get(
     ca: Authorities = None,
     cert: Certificate = None,
     private_key: PrivateKey = None,
+    private_key_password_file: PasswordFile = None,
     check_name: CheckName = True,
     config: ConfigFile = None,
 ) -> None:
@@ -76,7 +85,7 @@ def get(
         calling=calling,
         called=called,
         timeout=timeout,
-        security=Security(tls, ca, cert, private_key, check_name),
+        security=Security(tls, ca, cert, private_key, check_name, private_key_password_file),
         config=config,
     )
     query_model, query_level, keys = selection(key, model, level)

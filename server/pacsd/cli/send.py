@@ -11,7 +11,15 @@ import typer
 
 from pacsd.cli.options import ConfigFile
 from pacsd.cli.peer import Called, Calling, PeerName, Timeout, call_to
-from pacsd.cli.security import Authorities, Certificate, CheckName, PrivateKey, Security, Tls
+from pacsd.cli.security import (
+    Authorities,
+    Certificate,
+    CheckName,
+    PasswordFile,
+    PrivateKey,
+    Security,
+    Tls,
+)
 from pacsd.cli.terminal import note, progress_bar, say
 
 if TYPE_CHECKING:
@@ -44,6 +52,7 @@ def send(
     ca: Authorities = None,
     cert: Certificate = None,
     private_key: PrivateKey = None,
+    private_key_password_file: PasswordFile = None,
     check_name: CheckName = True,
     config: ConfigFile = None,
 ) -> None:
@@ -65,7 +74,7 @@ def send(
         calling=calling,
         called=called,
         timeout=timeout,
-        security=Security(tls, ca, cert, private_key, check_name),
+        security=Security(tls, ca, cert, private_key, check_name, private_key_password_file),
         config=config,
     )
     found = find_instances(_existing(names))

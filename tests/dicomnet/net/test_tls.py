@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.dicomnet.net.nets import (
@@ -366,3 +367,56 @@ def test_a_long_answer_is_cancelled(authority: Authority, server_identity: Certi
         answers.close()
         assert server.journal.wait_for("cancel") == [1]
         assert client.c_echo().status == 0
+
+
+# Revoked certificates (RFC 5280 §5).
+
+
+@pytest.fixture
+def revoking(tmp_path: Path) -> Authority:
+    """An authority of its own, since what it revokes stays revoked."""
+    return Authority(tmp_path)
+
+
+def test_a_revoked_client_is_refused(revoking: Authority) -> None:
+    good, revoked = revoking.certify("good"), revoking.certify("revoked")
+    listed = replace(
+        showing(revoking.certify("server"), revoking, require_peer_certificate=True),
+        crl=revoking.revoke(revoked),
+    )
+    server = net(listed)
+    with serving(server) as address:
+        with associated(net(showing(good, revoking)), address) as client:
+            assert client.c_echo().status == 0
+        with pytest.raises(AssociationEnded), associated(net(showing(revoked, revoking)), address):
+            pass
+        refused = [error for error in server.journal.wait_for("closed", 2) if error is not None]
+    assert [str(error) for error in refused] == [
+        "TLS handshake failed: the peer's certificate is refused: certificate revoked"
+    ]
+    assert server.journal.of("secure") == ["good"]
+
+
+def test_a_revoked_server_is_refused(revoking: Authority) -> None:
+    identity = revoking.certify("server")
+    before = TlsConfiguration(ca=revoking.certificate, crl=revoking.revoke())
+    with serving(net(showing(identity))) as address:
+        with associated(net(before), address) as client:
+            assert client.c_echo().status == 0
+        after = replace(before, crl=revoking.revoke(identity))
+        with pytest.raises(TlsHandshakeFailed, match="certificate revoked"):
+            net(after).connect(*address)
+
+
+def test_a_revocation_list_that_is_out_of_date_lets_nobody_in(
+    revoking: Authority, foreign: Authority
+) -> None:
+    """Nor does one of another authority: who keeps the right one away would get everybody in."""
+    identity = revoking.certify("server")
+    with serving(net(showing(identity))) as address:
+        for crl, said in (
+            (revoking.revoke(expired=True), "CRL has expired"),
+            (foreign.revoke(), "unable to get certificate CRL"),
+        ):
+            with pytest.raises(TlsHandshakeFailed, match=said):
+                net(TlsConfiguration(ca=revoking.certificate, crl=crl)).connect(*address)

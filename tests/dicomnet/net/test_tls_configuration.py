@@ -71,11 +71,14 @@ def test_the_key_of_another_certificate(authority: Authority, identity: Certifie
 def test_an_encrypted_key_needs_its_password(authority: Authority, identity: Certified) -> None:
     key = authority.encrypt(identity.key)
     assert refusal(TlsConfiguration(certificate=identity.certificate, private_key=key)) == (
-        "private_key",
+        "key_password",
         f"{key} is encrypted and there is no password",
     )
-    wrong = TlsConfiguration(certificate=identity.certificate, private_key=key, key_password=lambda: "open")
-    assert refusal(wrong)[0] == "private_key"
+    for password in ("open", "", "long" * 1000):
+        wrong = TlsConfiguration(
+            certificate=identity.certificate, private_key=key, key_password=lambda said=password: said
+        )
+        assert refusal(wrong) == ("key_password", f"{key} cannot be opened with the password")
     right = TlsConfiguration(certificate=identity.certificate, private_key=key, key_password=lambda: PASSWORD)
     client = TlsConfiguration(ca=authority.certificate)
     with (
@@ -83,6 +86,36 @@ def test_an_encrypted_key_needs_its_password(authority: Authority, identity: Cer
         associated(Net(NetConfiguration(tls=client)), address) as net,
     ):
         assert net.c_echo().status == 0
+
+
+def test_the_encrypted_key_of_another_certificate(authority: Authority, identity: Certified) -> None:
+    key = authority.encrypt(authority.certify("another").key)
+    tls = TlsConfiguration(certificate=identity.certificate, private_key=key, key_password=lambda: PASSWORD)
+    assert refusal(tls) == (
+        "private_key",
+        f"{key} is not the key of the certificate in {identity.certificate}",
+    )
+
+
+@pytest.mark.parametrize("as_client", [False, True])
+def test_a_revocation_list_that_is_none(
+    as_client: bool, authority: Authority, identity: Certified, tmp_path: Path
+) -> None:
+    ours = {"certificate": identity.certificate, "private_key": identity.key}
+    nowhere, damaged, both = (tmp_path / name for name in ("nowhere", "damaged.crl", "both.crl"))
+    damaged.write_text("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
+    both.write_bytes(authority.revoke().read_bytes() + authority.certificate.read_bytes())
+    for crl, said in (
+        (nowhere, f"cannot read {nowhere}: No such file or directory"),
+        (identity.key, f"{identity.key} holds no certificate revocation list in PEM"),
+        (both, f"{both} holds a certificate, which belongs into `ca`"),
+        (damaged, f"{damaged} cannot be used: "),
+    ):
+        tls = TlsConfiguration(**ours, ca=authority.certificate, crl=crl)
+        part, message = refusal(tls, as_client=as_client)
+        assert (part, message.startswith(said)) == ("crl", True), message
+    without_authority = TlsConfiguration(**ours, crl=authority.revoke())
+    assert refusal(without_authority, as_client=as_client)[0] == "crl"
 
 
 def test_a_key_in_the_file_of_its_certificate(identity: Certified, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from fake_peer import Script, fake_peer
 from pacsd_command import Pacsd
 
 from dicomnet import TlsConfiguration
-from support.certificates import Authority, Certified
+from support.certificates import PASSWORD, Authority, Certified
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,21 @@ def test_configured_files_are_blamed_by_their_key(pacsd: Pacsd, tmp_path: Path) 
     assert (done.status, "dicom.tls.ca: cannot read" in done.err) == (2, True)
 
 
+def test_an_encrypted_key(
+    pacsd: Pacsd, peer: tuple[str, int], authority: Authority, ours: Certified, tmp_path: Path
+) -> None:
+    key = authority.encrypt(ours.key)
+    encrypted = ["--tls", "--ca", authority.certificate, "--cert", ours.certificate, "--private-key", key]
+    password = tmp_path / "password"
+    for content, status in (("wrong\n", 2), (f"{PASSWORD}\n", 0)):
+        password.write_text(content)
+        done = pacsd("echo", *peer, *encrypted, "--private-key-password-file", password)
+        assert done.status == status, done.err
+    without = pacsd("echo", *peer, *encrypted)
+    said = " ".join(without.err.replace("│", " ").split())
+    assert (without.status, "--private-key-password-file: " in said) == (2, True)
+
+
 def test_an_authority_that_is_not_trusted(pacsd: Pacsd, peer: tuple[str, int]) -> None:
     done = pacsd("echo", *peer, "--tls")
     assert done.status == 1
@@ -123,6 +138,7 @@ def test_a_certificate_for_another_host(pacsd: Pacsd, script: Script, authority:
     [
         (["--ca", "x"], "with --tls only"),
         (["--tls", "--private-key", "x"], "--private-key needs --cert"),
+        (["--tls", "--private-key-password-file", "x"], "--private-key-password-file needs --cert"),
         (["--tls", "--ca", "nowhere"], "--ca: cannot read nowhere"),
         (["--tls", "--cert", "nowhere"], "nowhere: No such file"),
     ],
