@@ -39,6 +39,7 @@ class SecureArchive:
     identity: Certified
     """The server's: these very files are configured."""
     client: Certified
+    revoked: Certified
     storescp_port: int
     instance: Instance
 
@@ -47,6 +48,7 @@ class SecureArchive:
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureArchive]:
     authority = Authority(tmp_path_factory.mktemp("authority"))
     identity, client = authority.certify("pacs"), authority.certify("CT1")
+    revoked = authority.certify("stolen")
     tls_port, storescp_port = free_port(), free_port()
     server = PacsdServer(
         tmp_path_factory.mktemp("secure"),
@@ -62,6 +64,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureArchive]:
                 "certificate": str(identity.certificate),
                 "private_key": str(identity.key),
                 "ca": str(authority.certificate),
+                "crl": str(authority.revoke(revoked)),
                 "require_client_certificate": True,
             }
         },
@@ -69,7 +72,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureArchive]:
     server.start()
     instance = next(i for i in bundled_instances() if i.name == "CT_small.dcm")
     scu.send_all(server, [instance], tmp_path_factory.mktemp("corpus"))
-    yield SecureArchive(server, tls_port, authority, identity, client, storescp_port, instance)
+    yield SecureArchive(server, tls_port, authority, identity, client, revoked, storescp_port, instance)
     server.stop()
 
 
@@ -146,11 +149,13 @@ def test_a_destination_with_a_foreign_certificate_gets_nothing(secure: SecureArc
 def test_clients_that_do_not_prove_who_they_are(secure: SecureArchive, tmp_path: Path) -> None:
     foreign = Authority(tmp_path / "foreign", "Another CA").certify("stranger")
     expired = secure.authority.certify("expired", expired=True)
+    revoked = secure.revoked
     trust = ("+cf", secure.authority.certificate)
     for options, reason in (
         (("--anonymous-tls", *trust), "peer did not return a certificate"),
         (("+tls", foreign.key, foreign.certificate, *trust), "certificate is refused"),
         (("+tls", expired.key, expired.certificate, *trust), "certificate has expired"),
+        (("+tls", revoked.key, revoked.certificate, *trust), "certificate revoked"),
         ((), "it sends an A-ASSOCIATE-RQ in the clear"),
     ):
         mark = secure.server.log_size()
