@@ -1,9 +1,14 @@
-"""The engine alone: C-STOREs into a handler that discards them, beside storescp --ignore and a minimal pynetdicom SCP.
+"""The engine alone: C-STOREs into a handler that discards them, beside receivers that do no more.
 
-    PYTHONPATH=server python bench/engine.py [--seconds 2] [--receiver NAME ...]
+    PYTHONPATH=server python bench/engine.py [--quick] [--seconds 1] [--rounds 5] [--receiver NAME ...]
+
+These are DCMTK's `storescp --ignore`, a minimal SCP on pynetdicom, and the sink of the whole archive's bench, which
+answers without understanding much. One that is not there is left out. dicomnet and pynetdicom are one process here,
+the other two have one for each association.
 
 The senders are processes of their own that know nothing of any library: they send prepared bytes and wait for each
-answer before the next object. A receiver that is not installed is left out.
+answer before the next object. Every receiver takes its turn in every round, behind a warm-up; the figures are medians
+of the rounds.
 """
 
 from __future__ import annotations
@@ -11,14 +16,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import itertools
 import multiprocessing
 import shutil
 import socket
+import statistics
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -28,6 +36,8 @@ SIZES = {"10 KB": 10_000, "526 KB": 526_000}
 PDU_LENGTHS = (16_384, 131_072)
 ASSOCIATIONS = (1, 8)
 START_SECONDS = 15.0
+WARM_UP_SECONDS = 0.4
+SINK = Path(__file__).parent / "benchlib" / "sink.py"
 
 
 def item(kind: int, body: bytes) -> bytes:
@@ -74,6 +84,9 @@ def read_pdu(connected: socket.socket) -> bytes:
 
 
 def _read(connected: socket.socket, length: int) -> bytes:
+    # Who writes an answer in two pieces, as DCMTK does, waits for the acknowledgement of the first one: without this
+    # some 40 ms, which the kernel's delay would be measured by and nothing else.
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     data = connected.recv(length, socket.MSG_WAITALL)
     if len(data) < length:
         raise ConnectionError("the receiver hung up")
@@ -81,31 +94,33 @@ def _read(connected: socket.socket, length: int) -> bytes:
 
 
 def send_for(seconds: float, port: int, stream: bytes, start: float) -> int:
-    """Send one object after the other on one association; return how many were answered with Success."""
+    """Send one object after the other on one association; return how many were answered since `start`."""
     with socket.create_connection((HOST, port)) as connected:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.sendall(associate_request())
         if read_pdu(connected)[0] != 2:
             raise ConnectionError("the receiver does not accept the association")
-        time.sleep(max(0.0, start - time.time()))
+        while time.time() < start:
+            _store(connected, stream)
         count, deadline = 0, time.monotonic() + seconds
         while time.monotonic() < deadline:
-            connected.sendall(stream)
-            if element(0, 0x900, b"\0\0") not in read_pdu(connected):
-                raise ConnectionError("the receiver does not answer Success")
+            _store(connected, stream)
             count += 1
         connected.sendall(struct.pack(">BBII", 5, 0, 4, 0))
         read_pdu(connected)
     return count
 
 
-def measure(port: int, size: int, pdu_length: int, associations: int, seconds: float) -> float:
+def _store(connected: socket.socket, stream: bytes) -> None:
+    connected.sendall(stream)
+    if element(0, 0x900, b"\0\0") not in read_pdu(connected):
+        raise ConnectionError("the receiver does not answer Success")
+
+
+def measure(senders: Pool, port: int, stream: bytes, associations: int, seconds: float) -> float:
     """Return objects per second."""
-    stream = store_message(size, pdu_length)
-    start = time.time() + 0.5
-    with multiprocessing.get_context("spawn").Pool(associations) as pool:
-        start = time.time() + 1.0
-        counts = pool.starmap(send_for, [(seconds, port, stream, start)] * associations, chunksize=1)
+    start = time.time() + WARM_UP_SECONDS
+    counts = senders.starmap(send_for, [(seconds, port, stream, start)] * associations, chunksize=1)
     return sum(counts) / seconds
 
 
@@ -132,8 +147,8 @@ entity.start_server(("127.0.0.1", int(sys.argv[1])), evt_handlers=[(evt.EVT_C_ST
 """
 
 
-def receivers() -> dict[str, list[str]]:
-    """Return the command of each receiver that is installed; the port is to be added."""
+def receivers(sink: Path = SINK) -> dict[str, list[str]]:
+    """Return the command of each receiver that is there; the port is to be added."""
     found = {"dicomnet": [sys.executable, "-c", DICOMNET]}
     beside = str(Path(sys.executable).parent)  # where pynetdicom puts programs of DCMTK's names
     folders = ":".join(each for each in ("/usr/local/bin", "/usr/bin", "/bin") if each != beside)
@@ -141,6 +156,8 @@ def receivers() -> dict[str, list[str]]:
         found["storescp --ignore"] = [storescp, "--ignore", "--fork", "-pdu", "131072"]
     if importlib.util.find_spec("pynetdicom"):
         found["pynetdicom"] = [sys.executable, "-c", PYNETDICOM]
+    if sink.is_file():
+        found["sink"] = [sys.executable, str(sink), "--port"]
     return found
 
 
@@ -165,22 +182,48 @@ def running(command: Sequence[str]) -> Iterator[int]:
 def main() -> None:
     """Print a table in Markdown: objects and megabytes per second."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each cell (2)")
-    parser.add_argument("--receiver", action="append", choices=list(receivers()), help="only this one")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each turn (1)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each receiver (5)")
+    parser.add_argument("--quick", action="store_true", help="one round of 0.3 s, to see that all works")
+    parser.add_argument("--sink", type=Path, default=SINK, help="where the sink is (bench/benchlib/sink.py)")
+    parser.add_argument("--receiver", action="append", help="only this one, and others so named")
     options = parser.parse_args()
-    names = options.receiver or list(receivers())
-    print("| object | PDU | associations | " + " | ".join(names) + " |")
-    print("|---|---|---|" + "---|" * len(names))
-    for label, size in SIZES.items():
-        for pdu_length in PDU_LENGTHS:
-            for associations in ASSOCIATIONS:
-                cells = []
-                for name in names:
-                    with running(receivers()[name]) as port:
-                        rate = measure(port, size, pdu_length, associations, options.seconds)
-                    cells.append(f"{rate:,.0f}/s, {rate * size / 1e6:,.0f} MB/s")
-                line = f"| {label} | {pdu_length // 1024} KiB | {associations} | {' | '.join(cells)} |"
-                print(line, flush=True)
+    if options.quick:
+        options.seconds, options.rounds = 0.3, 1
+    commands = receivers(options.sink)
+    names = options.receiver or list(commands)
+    if unknown := set(names) - set(commands):
+        parser.error(f"not here: {', '.join(sorted(unknown))}; there are {', '.join(commands)}")
+    with contextlib.ExitStack() as running_receivers:
+        ports = {name: running_receivers.enter_context(running(commands[name])) for name in names}
+        senders = running_receivers.enter_context(
+            multiprocessing.get_context("spawn").Pool(max(ASSOCIATIONS))
+        )
+        compare(senders, ports, options.seconds, options.rounds)
+
+
+def compare(senders: Pool, ports: dict[str, int], seconds: float, rounds: int) -> None:
+    """Measure each receiver in each case and print a line for each case."""
+    print("| object | PDU | associations | " + " | ".join(ports) + " |")
+    print("|---|---|---|" + "---|" * len(ports), flush=True)
+    for (label, size), pdu_length, associations in itertools.product(
+        SIZES.items(), PDU_LENGTHS, ASSOCIATIONS
+    ):
+        stream = store_message(size, pdu_length)
+        rates: dict[str, list[float]] = {name: [] for name in ports}
+        for _ in range(rounds):
+            for name, port in ports.items():
+                rates[name].append(measure(senders, port, stream, associations, seconds))
+        medians = {name: statistics.median(each) for name, each in rates.items()}
+        cells = [_cell(rate, size, medians.get("dicomnet")) for rate in medians.values()]
+        line = f"| {label} | {pdu_length // 1024} KiB | {associations} | {' | '.join(cells)} |"
+        print(line, flush=True)
+    print("\nIn brackets: how many times as fast dicomnet is.")
+
+
+def _cell(rate: float, size: int, ours: float | None) -> str:
+    told = f"{rate:,.0f}/s, {rate * size / 1e6:,.0f} MB/s"
+    return told if ours is None or rate in (0, ours) else f"{told} (x{ours / rate:.2f})"
 
 
 if __name__ == "__main__":
