@@ -69,7 +69,9 @@ from dicomnet.upper_layer.negotiation import (
 from dicomnet.upper_layer.pdu import (
     AssociateRequest,
     AsynchronousOperationsWindow,
+    CommonExtendedNegotiation,
     ContextResult,
+    ExtendedNegotiation,
     ProposedPresentationContext,
     RoleSelection,
 )
@@ -96,6 +98,7 @@ __all__ = [
     "CMoveResponse",
     "CStoreRequest",
     "CStoreResponse",
+    "CommonExtendedNegotiation",
     "ConnectionLost",
     "ContextResult",
     "Dataset",
@@ -103,6 +106,7 @@ __all__ = [
     "DicomAssociate",
     "DicomNet",
     "DicomNetError",
+    "ExtendedNegotiation",
     "Limits",
     "LocalProtocolError",
     "NActionRequest",

@@ -28,7 +28,13 @@ from dicomnet.upper_layer.negotiation import (
     PresentationContext,
     SupportedAbstractSyntax,
 )
-from dicomnet.upper_layer.pdu import AssociateAccept, AssociateRequest, ContextResult
+from dicomnet.upper_layer.pdu import (
+    AssociateAccept,
+    AssociateRequest,
+    CommonExtendedNegotiation,
+    ContextResult,
+    ExtendedNegotiation,
+)
 
 if TYPE_CHECKING:
     from dicomnet.net.received_dataset import ReceivedDataset
@@ -75,14 +81,43 @@ class Callbacks(ResponseCallbacks):
         """Take note that the peer rejected our association (PS3.8 Table 9-21); `on_close` follows."""
 
     def on_receive_associate_request(self, request: AssociateRequest) -> None:
-        """Answer with `send_associate_accept` or `send_associate_reject`; the default asks `supports`."""
-        self.accept_association(request, self.supports)
+        """Answer with `send_associate_accept` or `send_associate_reject`; the default asks `supports`.
+
+        Of a SOP class that `supports` does not know and the peer describes, it asks `supports_described`.
+        """
+
+        def support(abstract_syntax: str) -> SupportedAbstractSyntax | ContextResult:
+            decision = self.supports(abstract_syntax)
+            described = request.user_information.common_extended_negotiation_of(abstract_syntax)
+            if described is None or decision is not ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED:
+                return decision
+            return self.supports_described(described)
+
+        self.accept_association(request, support)
 
     def supports(self, abstract_syntax: str) -> SupportedAbstractSyntax | ContextResult:
         """Say how a SOP class is supported; the default knows Verification alone."""
         if abstract_syntax == uids.VERIFICATION_SOP_CLASS:
             return _VERIFICATION
         return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
+
+    def supports_described(
+        self, described: CommonExtendedNegotiation
+    ) -> SupportedAbstractSyntax | ContextResult:
+        """Say how an unknown SOP class is supported by its service class or related ones (57H, PS3.7 §D.3.3.6).
+
+        The default supports none; a storage that takes all may look for the Storage service class,
+        1.2.840.10008.4.2. The peer's word is all that there is: nothing else vouches for it.
+        """
+        return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
+
+    def answer_extended_negotiation(self, asked: ExtendedNegotiation) -> bytes | None:
+        """Return the service-class application information that answers a peer's (56H, PS3.7 §D.3.3.5).
+
+        Called by `accept_association` for each SOP class that is asked for and accepted in some context. None, the
+        default: there is no answer, and what the service class has as its default holds.
+        """
+        return None
 
     def on_associated(self, association: NegotiatedAssociation) -> None:
         """Take note that the association stands, on either side."""

@@ -353,13 +353,17 @@ class DicomNet(Accepting, Runtime):
     def accept_association(
         self, request: AssociateRequest, support: Callable[[str], SupportedAbstractSyntax | ContextResult]
     ) -> None:
-        """Negotiate each context by what `support` says of its SOP class, and accept."""
+        """Negotiate each context by what `support` says of its SOP class, and accept.
+
+        `answer_extended_negotiation` is asked for what it is there for.
+        """
         self.send_associate_accept(
             answer_request(
                 request,
                 support,
                 maximum_length=self.configuration.maximum_length,
                 maximum_operations=self.configuration.maximum_operations,
+                extended=self.answer_extended_negotiation,
             )
         )
 

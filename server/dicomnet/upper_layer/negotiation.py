@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from dicomnet import uids
+from dicomnet.upper_layer.extended_negotiation import (
+    ExtendedNegotiationAnswer,
+    answer_extended,
+    answered_extended,
+)
 from dicomnet.upper_layer.pdu import (
     AssociateAccept,
     AssociateReject,
     AssociateRequest,
     AsynchronousOperationsWindow,
+    CommonExtendedNegotiation,
     ContextResult,
+    ExtendedNegotiation,
     PresentationContextResult,
     ProposedPresentationContext,
     RoleSelection,
@@ -69,6 +76,9 @@ class NegotiatedAssociation:
     maximum_operations_performed: int = 1
     """Requests of the peer that may be; 0 = no limit."""
     peer: UserInformation
+    extended_negotiations: Mapping[str, bytes] = field(default_factory=dict)
+    """By SOP class, what the acceptor answered to its extended negotiation (56H, PS3.7 §D.3.3.5); what is missing
+    here was not asked for, or not answered: the service class's default holds."""
 
     def contexts_of(self, abstract_syntax: str, *, as_scu: bool = True) -> list[PresentationContext]:
         """The accepted contexts of a SOP class in which we may be SCU (or SCP), in order of their IDs."""
@@ -106,14 +116,21 @@ def own_user_information(
     maximum_length: int,
     roles: tuple[RoleSelection, ...] = (),
     window: AsynchronousOperationsWindow | None = None,
+    extended_negotiations: tuple[ExtendedNegotiation, ...] = (),
+    common_extended_negotiations: tuple[CommonExtendedNegotiation, ...] = (),
 ) -> UserInformation:
-    """Return the user information that this implementation sends; without a `window`, one operation at a time."""
+    """Return the user information that this implementation sends; without a `window`, one operation at a time.
+
+    Common extended negotiations are for requests only (PS3.7 §D.3.3.6).
+    """
     return UserInformation(
         maximum_length=maximum_length,
         implementation_class_uid=uids.IMPLEMENTATION_CLASS_UID,
         implementation_version_name=uids.IMPLEMENTATION_VERSION_NAME,
         roles=roles,
         asynchronous_operations_window=window,
+        extended_negotiations=extended_negotiations,
+        common_extended_negotiations=common_extended_negotiations,
     )
 
 
@@ -123,31 +140,37 @@ def answer_request(
     *,
     maximum_length: int,
     maximum_operations: int = 1,
+    extended: ExtendedNegotiationAnswer | None = None,
 ) -> AssociateAccept:
     """Return the A-ASSOCIATE-AC for a request.
 
-    `support` says for an abstract syntax how it is supported, or why its contexts are refused. A window is granted
-    to who asks for one, up to `maximum_operations` either way. A request that leaves out the application context
-    name means the only one there is (PS3.7 §A.2.1). User identity is taken note of by nobody here; a positive
-    response is only owed by who checks it (PS3.7 §D.3.3.7).
+    `support` says for an abstract syntax how it is supported, or why its contexts are refused; what the peer
+    says of an unknown one's service class, `UserInformation.common_extended_negotiation_of` finds. `extended` is
+    asked for the answer to the extended negotiation of each class that is accepted; without it none is answered.
+    A window is granted to who asks for one, up to `maximum_operations` either way.
+
+    A request that leaves out the application context name means the only one there is (PS3.7 §A.2.1). User
+    identity is taken note of by nobody here; a positive response is only owed by who checks it (PS3.7 §D.3.3.7).
     """
     decisions = {
         context.abstract_syntax: support(context.abstract_syntax) for context in request.presentation_contexts
     }
+    results = tuple(
+        _answer_context(context, decisions[context.abstract_syntax])
+        for context in request.presentation_contexts
+    )
     return AssociateAccept(
         called_ae_title=request.called_ae_title,
         calling_ae_title=request.calling_ae_title,
         application_context_name=request.application_context_name or uids.APPLICATION_CONTEXT_NAME,
-        presentation_contexts=tuple(
-            _answer_context(context, decisions[context.abstract_syntax])
-            for context in request.presentation_contexts
-        ),
+        presentation_contexts=results,
         user_information=own_user_information(
             maximum_length=maximum_length,
             roles=tuple(_answer_roles(request.user_information.roles, decisions)),
             window=_answer_window(
                 request.user_information.asynchronous_operations_window, maximum_operations
             ),
+            extended_negotiations=answer_extended(request, results, extended) if extended else (),
         ),
     )
 
@@ -262,6 +285,7 @@ def negotiated(
         maximum_operations_invoked=by_requestor if is_requestor else by_acceptor,
         maximum_operations_performed=by_acceptor if is_requestor else by_requestor,
         peer=peer,
+        extended_negotiations=answered_extended(request, accept),
     )
 
 

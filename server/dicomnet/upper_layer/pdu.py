@@ -194,6 +194,11 @@ class UserInformation:
     user_identity_response: bytes | None = None
     """Sub-item 59H (PS3.7 §D.3.3.7.2), answers only."""
 
+    def common_extended_negotiation_of(self, sop_class_uid: str) -> CommonExtendedNegotiation | None:
+        """Return what is said of a SOP class's nature (57H), such as its service class; None: nothing."""
+        said = (each for each in self.common_extended_negotiations if each.sop_class_uid == sop_class_uid)
+        return next(said, None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociateRequest:
