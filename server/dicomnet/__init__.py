@@ -74,7 +74,10 @@ from dicomnet.upper_layer.pdu import (
     ExtendedNegotiation,
     ProposedPresentationContext,
     RoleSelection,
+    UserIdentity,
+    UserIdentityType,
 )
+from dicomnet.upper_layer.user_identity import IdentityAccepted, IdentityDecision, IdentityRefused
 
 __all__ = [
     "IMPLEMENTATION_CLASS_UID",
@@ -107,6 +110,9 @@ __all__ = [
     "DicomNet",
     "DicomNetError",
     "ExtendedNegotiation",
+    "IdentityAccepted",
+    "IdentityDecision",
+    "IdentityRefused",
     "Limits",
     "LocalProtocolError",
     "NActionRequest",
@@ -146,6 +152,8 @@ __all__ = [
     "TlsConfiguration",
     "TlsConfigurationError",
     "TlsHandshakeFailed",
+    "UserIdentity",
+    "UserIdentityType",
     "fragment_length",
     "own_user_information",
     "status_class",

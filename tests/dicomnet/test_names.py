@@ -30,7 +30,7 @@ def original_names() -> dict[str, str]:
 NAMES = original_names()
 BEYOND = ["runtime", "associate", "release", "receive", "supports", "queue_send_bytes", "clients", "c_echo"]
 BEYOND += ["c_store", "c_find", "c_get", "c_move", "n_event_report", "n_get", "n_set", "n_action", "n_create"]
-BEYOND += ["n_delete", "supports_described", "answer_extended_negotiation"]
+BEYOND += ["n_delete", "supports_described", "answer_extended_negotiation", "authenticate"]
 """What Python has besides: the calls that wait for their answers, and what belongs to them."""
 
 

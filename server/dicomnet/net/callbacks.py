@@ -34,7 +34,9 @@ from dicomnet.upper_layer.pdu import (
     CommonExtendedNegotiation,
     ContextResult,
     ExtendedNegotiation,
+    UserIdentity,
 )
+from dicomnet.upper_layer.user_identity import IdentityDecision
 
 if TYPE_CHECKING:
     from dicomnet.net.received_dataset import ReceivedDataset
@@ -116,6 +118,15 @@ class Callbacks(ResponseCallbacks):
 
         Called by `accept_association` for each SOP class that is asked for and accepted in some context. None, the
         default: there is no answer, and what the service class has as its default holds.
+        """
+        return None
+
+    def authenticate(self, identity: UserIdentity | None, request: AssociateRequest) -> IdentityDecision:
+        """Say whether the user is who a request says (58H, PS3.7 §D.3.3.7); `identity` None: it says nothing.
+
+        Asked by `accept_association` before anything is accepted; IdentityRefused rejects the association (result 1,
+        source 1, reason 1), and so does an exception, of which only the type is logged. None, the default: identities
+        are not checked; the association is accepted, without the positive response that may have been requested.
         """
         return None
 

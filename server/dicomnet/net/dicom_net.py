@@ -22,6 +22,7 @@ from dicomnet.errors import (
     LocalProtocolError,
 )
 from dicomnet.net.accepting import Accepting
+from dicomnet.net.authentication import decide_identity
 from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
 from dicomnet.net.listener import Listener
@@ -45,6 +46,7 @@ from dicomnet.upper_layer.pdu import (
     ContextResult,
 )
 from dicomnet.upper_layer.states import State
+from dicomnet.upper_layer.user_identity import IdentityRefused, identity_response
 
 __all__ = ["DicomNet"]
 
@@ -355,8 +357,14 @@ class DicomNet(Accepting, Runtime):
     ) -> None:
         """Negotiate each context by what `support` says of its SOP class, and accept.
 
-        `answer_extended_negotiation` is asked for what it is there for.
+        `authenticate` is asked first: where it refuses the user, the association is rejected, permanently and by
+        the service user without a reason, for Table 9-21 has none for it. `answer_extended_negotiation` is asked
+        for each SOP class that is accepted. An answer of theirs that is too long raises LocalProtocolError.
         """
+        decision = decide_identity(self, request)
+        if isinstance(decision, IdentityRefused):
+            self.send_associate_reject(result=1, source=1, reason=1)
+            return
         self.send_associate_accept(
             answer_request(
                 request,
@@ -364,6 +372,7 @@ class DicomNet(Accepting, Runtime):
                 maximum_length=self.configuration.maximum_length,
                 maximum_operations=self.configuration.maximum_operations,
                 extended=self.answer_extended_negotiation,
+                user_identity_response=identity_response(request.user_information.user_identity, decision),
             )
         )
 

@@ -66,7 +66,7 @@ class Messaging(ABC):
     def accept_association(
         self, request: AssociateRequest, support: Callable[[str], SupportedAbstractSyntax | ContextResult]
     ) -> None:
-        """Negotiate each context by what `support` says of its SOP class, and accept."""
+        """Negotiate each context by what `support` says of its SOP class, and accept; or reject a refused user."""
 
     @abstractmethod
     def _leave_unawaited(self, response: Response) -> None:

@@ -65,7 +65,7 @@ class DicomAssociate:
     """Requests only."""
     user_identity: UserIdentity | None = None
     """Requests only."""
-    user_identity_response: bytes | None = None
+    user_identity_response: bytes | None = field(default=None, repr=False)
     """Accepts only."""
 
     @classmethod

@@ -23,8 +23,10 @@ from dicomnet.upper_layer.pdu import (
     PresentationContextResult,
     ProposedPresentationContext,
     RoleSelection,
+    UserIdentity,
     UserInformation,
 )
+from dicomnet.upper_layer.user_identity import answered_identity
 
 __all__ = [
     "NegotiatedAssociation",
@@ -79,6 +81,10 @@ class NegotiatedAssociation:
     extended_negotiations: Mapping[str, bytes] = field(default_factory=dict)
     """By SOP class, what the acceptor answered to its extended negotiation (56H, PS3.7 §D.3.3.5); what is missing
     here was not asked for, or not answered: the service class's default holds."""
+    user_identity_response: bytes | None = field(default=None, repr=False)
+    """What the acceptor answered to a user identity for which a positive response was requested (59H): empty for user
+    names and passcodes. None where one was requested: the acceptor has not checked the identity (PS3.7 §D.3.3.7);
+    the association stands all the same, and whether that is good enough is for the requestor to say."""
 
     def contexts_of(self, abstract_syntax: str, *, as_scu: bool = True) -> list[PresentationContext]:
         """The accepted contexts of a SOP class in which we may be SCU (or SCP), in order of their IDs."""
@@ -118,10 +124,13 @@ def own_user_information(
     window: AsynchronousOperationsWindow | None = None,
     extended_negotiations: tuple[ExtendedNegotiation, ...] = (),
     common_extended_negotiations: tuple[CommonExtendedNegotiation, ...] = (),
+    user_identity: UserIdentity | None = None,
+    user_identity_response: bytes | None = None,
 ) -> UserInformation:
     """Return the user information that this implementation sends; without a `window`, one operation at a time.
 
-    Common extended negotiations are for requests only (PS3.7 §D.3.3.6).
+    Common extended negotiations and the user identity are for requests only, its response is for accepts
+    (PS3.7 §D.3.3.6 and §D.3.3.7).
     """
     return UserInformation(
         maximum_length=maximum_length,
@@ -131,6 +140,8 @@ def own_user_information(
         asynchronous_operations_window=window,
         extended_negotiations=extended_negotiations,
         common_extended_negotiations=common_extended_negotiations,
+        user_identity=user_identity,
+        user_identity_response=user_identity_response,
     )
 
 
@@ -141,6 +152,7 @@ def answer_request(
     maximum_length: int,
     maximum_operations: int = 1,
     extended: ExtendedNegotiationAnswer | None = None,
+    user_identity_response: bytes | None = None,
 ) -> AssociateAccept:
     """Return the A-ASSOCIATE-AC for a request.
 
@@ -149,8 +161,8 @@ def answer_request(
     asked for the answer to the extended negotiation of each class that is accepted; without it none is answered.
     A window is granted to who asks for one, up to `maximum_operations` either way.
 
-    A request that leaves out the application context name means the only one there is (PS3.7 §A.2.1). User
-    identity is taken note of by nobody here; a positive response is only owed by who checks it (PS3.7 §D.3.3.7).
+    A request that leaves out the application context name means the only one there is (PS3.7 §A.2.1).
+    User identity is taken note of by nobody here: who has checked it gives what `identity_response` makes of that.
     """
     decisions = {
         context.abstract_syntax: support(context.abstract_syntax) for context in request.presentation_contexts
@@ -171,6 +183,7 @@ def answer_request(
                 request.user_information.asynchronous_operations_window, maximum_operations
             ),
             extended_negotiations=answer_extended(request, results, extended) if extended else (),
+            user_identity_response=user_identity_response,
         ),
     )
 
@@ -286,6 +299,7 @@ def negotiated(
         maximum_operations_performed=by_acceptor if is_requestor else by_requestor,
         peer=peer,
         extended_negotiations=answered_extended(request, accept),
+        user_identity_response=answered_identity(request, accept),
     )
 
 

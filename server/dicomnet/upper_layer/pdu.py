@@ -6,7 +6,7 @@ Codes keep whatever number the peer sent; the enums name the known ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -34,6 +34,7 @@ __all__ = [
     "ReleaseResponse",
     "RoleSelection",
     "UserIdentity",
+    "UserIdentityType",
     "UserInformation",
 ]
 
@@ -107,6 +108,16 @@ class AbortReason(IntEnum):
     INVALID_PDU_PARAMETER_VALUE = 6
 
 
+class UserIdentityType(IntEnum):
+    """What proves a user's identity (PS3.7 Table D.3-14)."""
+
+    USER_NAME = 1
+    USER_NAME_AND_PASSCODE = 2
+    KERBEROS = 3
+    SAML = 4
+    JSON_WEB_TOKEN = 5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedPresentationContext:
     """Presentation context item of a request (20H, PS3.8 §9.3.2.2)."""
@@ -165,10 +176,15 @@ class UserIdentity:
     """Sub-item 58H (PS3.7 §D.3.3.7.1). Never logged: `primary` and `secondary` are secrets."""
 
     identity_type: int
-    """1 user name, 2 user name and passcode, 3 Kerberos ticket, 4 SAML assertion, 5 JSON Web Token."""
+    """As the peer sent it; see `kind`."""
     positive_response_requested: bool
     primary: bytes
     secondary: bytes = b""
+
+    @property
+    def kind(self) -> UserIdentityType | None:
+        """What the fields hold; None: a type that the Standard does not know, and so nobody can verify."""
+        return UserIdentityType(self.identity_type) if self.identity_type in set(UserIdentityType) else None
 
     def __repr__(self) -> str:
         return f"UserIdentity(identity_type={self.identity_type}, ...)"
@@ -191,7 +207,7 @@ class UserInformation:
     common_extended_negotiations: tuple[CommonExtendedNegotiation, ...] = ()
     user_identity: UserIdentity | None = None
     """Requests only."""
-    user_identity_response: bytes | None = None
+    user_identity_response: bytes | None = field(default=None, repr=False)
     """Sub-item 59H (PS3.7 §D.3.3.7.2), answers only."""
 
     def common_extended_negotiation_of(self, sop_class_uid: str) -> CommonExtendedNegotiation | None:
