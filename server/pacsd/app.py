@@ -154,7 +154,6 @@ def _routes(
         ),
         get=GetHandler(index, store, transcode, clock=time.monotonic),
         metrics=metrics,
-        accept_unknown_sop_classes=settings.dicom.accept_unknown_sop_classes,
     )
 
 

@@ -152,7 +152,8 @@ class DicomSettings(_Section):
     max_operations: Annotated[int, Field(ge=1, le=1000)] = 32
     """Outstanding on one association, for peers that ask for more than one at a time (PS3.7 §D.3.3.3)."""
     accept_unknown_sop_classes: bool = False
-    """Also store SOP classes that are not in the registry, as private ones are."""
+    """Also store SOP classes that are not in the registry, as private ones are; those that the sender says are
+    storage are stored anyway."""
     timeouts: TimeoutSettings = TimeoutSettings()
     tls: TlsSettings = TlsSettings()
 

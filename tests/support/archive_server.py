@@ -157,7 +157,6 @@ def archive_server(
         ),
         get=GetHandler(index, store, transcode, clock=clock),
         metrics=metrics,
-        accept_unknown_sop_classes=accept_unknown_sop_classes,
     )
     net = PacsNet(configuration, routes)
     _, port = net.listen()

@@ -132,11 +132,12 @@ def association(
     on_store: StoreHandler | None = None,
     tls: ssl.SSLContext | None = None,
     port: int | None = None,
+    negotiated: Sequence[Any] = (),
 ) -> Iterator[Association]:
     """Associate with one presentation context for each (abstract syntax, transfer syntaxes).
 
-    With `on_store`, the SCP role is asked for in every storage context, as C-GET needs it.
-    Fails unless the association is accepted.
+    With `on_store`, the SCP role is asked for in every storage context, as C-GET needs it; `negotiated` are further
+    items of user information. Fails unless the association is accepted.
     """
     entity = AE(ae_title=calling)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = TIMEOUT
@@ -149,7 +150,7 @@ def association(
         port or server.port,
         requested,
         ae_title=called,
-        ext_neg=roles,
+        ext_neg=[*roles, *negotiated],
         evt_handlers=handlers,
         tls_args=(tls, server.host) if tls else None,
     )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from dicomnet import AssociateRequest, ContextResult, SupportedAbstractSyntax
+from dicomnet import AssociateRequest, ContextResult, ExtendedNegotiation, SupportedAbstractSyntax
+from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
 from pacsd.scp.sop_classes import (
     NATIVE_TRANSFER_SYNTAXES,
     STORAGE_TRANSFER_SYNTAXES,
@@ -50,10 +51,20 @@ class Admission:
 
     services: frozenset[Service]
     accept_unknown_sop_classes: bool
+    described_as_storage: frozenset[str] = frozenset()
+    """SOP classes of which the peer says that they belong to the Storage service class (57H)."""
+
+    def service_of(self, abstract_syntax: str) -> Service | None:
+        """Return the service that a SOP class is for here, permitted or not; None where we serve none.
+
+        A class that we don't know is stored where that is configured, or where the peer says that it is storage.
+        """
+        accept_unknown = self.accept_unknown_sop_classes or abstract_syntax in self.described_as_storage
+        return service_of(abstract_syntax, accept_unknown=accept_unknown)
 
     def supports(self, abstract_syntax: str) -> SupportedAbstractSyntax | ContextResult:
         """Say how a SOP class is supported for this peer; USER_REJECTION where it is but not for this one."""
-        service = service_of(abstract_syntax, accept_unknown=self.accept_unknown_sop_classes)
+        service = self.service_of(abstract_syntax)
         if service is None:
             return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
         if service is Service.STORE:
@@ -61,6 +72,16 @@ class Admission:
         if service not in self.services:
             return ContextResult.USER_REJECTION
         return SupportedAbstractSyntax(transfer_syntaxes=NATIVE_TRANSFER_SYNTAXES)
+
+    def answer_extended_negotiation(self, asked: ExtendedNegotiation) -> bytes | None:
+        """Return the answer to what a peer offers or wants of an accepted SOP class; None: none.
+
+        Who may only get has storage contexts too, but we store nothing there.
+        """
+        service = self.service_of(asked.sop_class_uid)
+        if service is None or service not in self.services:
+            return None
+        return application_information(service, asked.information)
 
     def _supports_storage(self) -> SupportedAbstractSyntax | ContextResult:
         """Storage contexts serve two: the peer's C-STOREs, and ours when the peer does a C-GET."""
@@ -101,7 +122,7 @@ class AccessRules:
         services = self._services_of(request.calling_ae_title, address)
         if not services:
             return CALLING_AE_TITLE_NOT_RECOGNIZED
-        return Admission(services, self._accept_unknown_sop_classes)
+        return Admission(services, self._accept_unknown_sop_classes, _described_as_storage(request))
 
     def _services_of(self, calling_ae_title: str, address: str) -> frozenset[Service]:
         """A known title from a foreign address is nobody: not even what unknown peers may do."""
@@ -111,6 +132,14 @@ class AccessRules:
         if peer.host is not None and _as_ipv4(address) not in self._resolve(peer.host):
             return frozenset()
         return peer.services
+
+
+def _described_as_storage(request: AssociateRequest) -> frozenset[str]:
+    return frozenset(
+        described.sop_class_uid
+        for described in request.user_information.common_extended_negotiations
+        if described.service_class_uid == STORAGE_SERVICE_CLASS
+    )
 
 
 def _as_ipv4(address: str) -> str:

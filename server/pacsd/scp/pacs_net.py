@@ -22,6 +22,7 @@ from dicomnet import (
     CStoreRequest,
     DatasetTooLong,
     DicomNet,
+    ExtendedNegotiation,
     NegotiatedAssociation,
     NetConfiguration,
     PeerCertificate,
@@ -32,9 +33,9 @@ from dicomnet import (
     SubOperationFields,
 )
 from pacsd.errors import PacsdError
-from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Rejection
+from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Admission, Rejection
 from pacsd.scp.routes import Routes
-from pacsd.scp.sop_classes import Service, service_of
+from pacsd.scp.sop_classes import Service
 from pacsd.scp.statuses import Answer, answer_for
 
 __all__ = ["PacsNet"]
@@ -44,6 +45,8 @@ _levels = logging.getLogger()
 
 _FREQUENT: Final = (Service.ECHO, Service.STORE)
 _FRAMES_LOGGED: Final = 6
+_NOTHING: Final = Admission(frozenset(), accept_unknown_sop_classes=False)
+"""What may be done before anybody is admitted."""
 
 Outcome = TypeVar("Outcome")
 
@@ -56,7 +59,7 @@ class PacsNet(DicomNet):
         self._routes = routes
         self._calling_ae_title = ""
         self._has_place = False
-        self._permitted: frozenset[Service] = frozenset()
+        self._admission = _NOTHING
 
     def on_accept(self, peer_address: tuple[str, int]) -> PacsNet:
         """Serve each connection by an object of its own."""
@@ -83,8 +86,12 @@ class PacsNet(DicomNet):
             self._reject(admission, request)
             return
         self._has_place = True
-        self._permitted = admission.services
+        self._admission = admission
         self.accept_association(request, admission.supports)
+
+    def answer_extended_negotiation(self, asked: ExtendedNegotiation) -> bytes | None:
+        """Say which of the options that a peer offers or wants we really have."""
+        return self._admission.answer_extended_negotiation(asked)
 
     def _reject(self, rejection: Rejection, request: AssociateRequest) -> None:
         _log.warning("association-rejected", reason=rejection.name, called_ae_title=request.called_ae_title)
@@ -269,12 +276,9 @@ class PacsNet(DicomNet):
         self, service: Service, context: PresentationContext, perform: Callable[[], Outcome]
     ) -> Outcome | Answer:
         """Do what is meant for this context and permitted; turn what goes wrong into an answer."""
-        meant_for = service_of(
-            context.abstract_syntax, accept_unknown=self._routes.accept_unknown_sop_classes
-        )
-        if meant_for is not service or not context.as_scp:
+        if self._admission.service_of(context.abstract_syntax) is not service or not context.as_scp:
             return _refused(Status.SOP_CLASS_NOT_SUPPORTED, "its presentation context is for something else")
-        if service not in self._permitted:
+        if service not in self._admission.services:
             # In the storage contexts of a peer that may get but not store, without role selection.
             return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
         return _safely(service, perform)

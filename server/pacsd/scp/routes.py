@@ -60,4 +60,3 @@ class Routes:
     move: MoveHandler
     get: GetHandler
     metrics: NetMetrics
-    accept_unknown_sop_classes: bool

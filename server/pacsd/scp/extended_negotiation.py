@@ -1,0 +1,49 @@
+"""What we answer to SOP class extended negotiation (56H, PS3.4 §B.3.1 and §C.5): what is really done, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pacsd.scp.sop_classes import Service
+
+__all__ = ["STORAGE_SERVICE_CLASS", "application_information"]
+
+STORAGE_SERVICE_CLASS: Final = "1.2.840.10008.4.2"
+"""As common extended negotiation names it (57H, PS3.4 §B.3.1.3)."""
+
+_FULL_STORAGE: Final = bytes((2, 0, 3, 0, 0, 0))
+"""Level 2 (full), signature level 3 (bit preserving), no element coercion: data sets are kept byte for byte, and given
+back so to whoever takes the transfer syntax in which they came (PS3.4 §B.4.1)."""
+
+_FIND_OPTIONS: Final = (
+    False,  # relational queries: the unique keys of all levels above are needed
+    False,  # combined date-time matching: dates and times are matched each for itself
+    False,  # fuzzy matching of names: they are matched literally, but for case
+    False,  # timezone query adjustment: dates and times are matched as they were stored
+    False,  # enhanced multi-frame image conversion: instances are found as they were stored
+    False,  # empty value matching: two quotation marks are text
+    False,  # multiple value matching: of several values one must match
+)
+_RETRIEVE_OPTIONS: Final = (
+    False,  # relational retrieval: as for queries
+    False,  # enhanced multi-frame image conversion: instances are sent as they were stored
+)
+_OPTIONS: Final[Mapping[Service, tuple[bool, ...]]] = MappingProxyType(
+    {Service.FIND: _FIND_OPTIONS, Service.MOVE: _RETRIEVE_OPTIONS, Service.GET: _RETRIEVE_OPTIONS}
+)
+
+
+def application_information(service: Service, offered: bytes) -> bytes | None:
+    """Return the service-class application information that answers `offered`, None where there is none.
+
+    For a query or retrieve each byte is 1 where 1 is offered and we do it; there are never more than were offered
+    (PS3.4 §C.5.1.1, §C.5.2.1, §C.5.3.1). Of storage it is always the same six bytes (PS3.4 Table B.3-2).
+    """
+    if service is Service.STORE:
+        return _FULL_STORAGE
+    options = _OPTIONS.get(service)
+    if options is None or not offered:
+        return None
+    return bytes(wanted == 1 and done for wanted, done in zip(offered, options, strict=False))
