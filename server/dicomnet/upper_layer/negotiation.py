@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,6 +26,7 @@ from dicomnet.upper_layer.pdu import (
     UserIdentity,
     UserInformation,
 )
+from dicomnet.upper_layer.transfer_syntaxes import choose_transfer_syntax
 from dicomnet.upper_layer.user_identity import answered_identity
 
 __all__ = [
@@ -37,13 +38,6 @@ __all__ = [
     "own_user_information",
     "provider_rejection",
 ]
-
-_NATIVE_TRANSFER_SYNTAXES: Final = (
-    uids.EXPLICIT_VR_LITTLE_ENDIAN,
-    uids.IMPLICIT_VR_LITTLE_ENDIAN,
-    uids.EXPLICIT_VR_BIG_ENDIAN,
-)
-
 
 _SHORTEST_USEFUL_PDU: Final = 8
 """Bytes of a P-DATA-TF that holds one PDV with two bytes, as fragments have even lengths (PS3.8 §9.3.5.1)."""
@@ -212,7 +206,7 @@ def _answer_context(
     if isinstance(decision, ContextResult):
         result = decision
     else:
-        transfer_syntax = _choose_transfer_syntax(context.transfer_syntaxes, decision.transfer_syntaxes)
+        transfer_syntax = choose_transfer_syntax(context.transfer_syntaxes, decision.transfer_syntaxes)
         result = (
             ContextResult.ACCEPTANCE if transfer_syntax else ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
         )
@@ -221,26 +215,6 @@ def _answer_context(
         result=result,
         transfer_syntax=transfer_syntax or uids.IMPLICIT_VR_LITTLE_ENDIAN,
     )
-
-
-def _choose_transfer_syntax(proposed: Sequence[str], supported: Collection[str]) -> str | None:
-    """Follow the requestor's order, except that of the uncompressed syntaxes the one that keeps VRs is best.
-
-    A sender lists first what it has at hand; taking a later one would make it convert, perhaps with loss.
-    """
-    usable = [syntax for syntax in proposed if syntax in supported]
-    if not usable:
-        return None
-    if usable[0] in _NATIVE_TRANSFER_SYNTAXES:
-        return min(usable, key=_native_rank)
-    return usable[0]
-
-
-def _native_rank(transfer_syntax: str) -> int:
-    try:
-        return _NATIVE_TRANSFER_SYNTAXES.index(transfer_syntax)
-    except ValueError:
-        return len(_NATIVE_TRANSFER_SYNTAXES)
 
 
 def _answer_roles(
