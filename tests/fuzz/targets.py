@@ -21,9 +21,16 @@ from dicomnet.errors import RemoteProtocolError
 from dicomnet.limits import Limits
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.negotiation import SupportedAbstractSyntax, answer_request, own_user_information
-from dicomnet.upper_layer.pdu import Abort, AssociateRequest, PduType, ProposedPresentationContext
+from dicomnet.upper_layer.pdu import (
+    Abort,
+    AssociateAccept,
+    AssociateRequest,
+    PduType,
+    ProposedPresentationContext,
+)
 from dicomnet.upper_layer.reader import read_pdu
 from dicomnet.upper_layer.states import State
+from dicomnet.upper_layer.user_identity import IdentityAccepted, identity_response
 from dicomnet.upper_layer.writer import write_pdu
 from fuzz import seeds
 from pacsd.errors import DatasetInvalid, IdentifierInvalid
@@ -89,7 +96,7 @@ def _feed(connection: Connection, data: bytes) -> None:
             if connection.state is State.AWAITING_TRANSPORT_CLOSE or connection.should_close:
                 continue  # the end came in the same piece; there is nothing to answer
             if isinstance(event, ul.AssociateRequested):
-                connection.accept(answer_request(event.request, lambda _: _ANYTHING, maximum_length=16384))
+                connection.accept(_answer(event.request))
             elif isinstance(event, ul.ReleaseRequested):
                 connection.respond_release()
             elif isinstance(event, DatasetFragment):
@@ -102,6 +109,17 @@ def _feed(connection: Connection, data: bytes) -> None:
     assert not connection.is_associated
 
 
+def _answer(request: AssociateRequest) -> AssociateAccept:
+    """Accept as much of a request as can be; some of what it says comes back."""
+    return answer_request(
+        request,
+        lambda _: _ANYTHING,
+        maximum_length=16384,
+        extended=lambda asked: asked.information[:8],
+        user_identity_response=identity_response(request.user_information.user_identity, _VERIFIED),
+    )
+
+
 def _pieces(data: bytes) -> Iterator[bytes]:
     """Cut off the first PDU, which has to be answered before more may come, and the rest by what its end says."""
     first = 6 + int.from_bytes(data[2:6], "big")
@@ -112,6 +130,7 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         yield rest[start : start + size]
 
 
+_VERIFIED = IdentityAccepted(server_response=bytes(100))
 _ANYTHING = SupportedAbstractSyntax(
     transfer_syntaxes=(*seeds.TRANSFER_SYNTAXES, "1.2.840.10008.1.2.4.50"), requestor_as_scp=True
 )

@@ -124,9 +124,11 @@ class Callbacks(ResponseCallbacks):
     def authenticate(self, identity: UserIdentity | None, request: AssociateRequest) -> IdentityDecision:
         """Say whether the user is who a request says (58H, PS3.7 §D.3.3.7); `identity` None: it says nothing.
 
-        Asked by `accept_association` before anything is accepted; IdentityRefused rejects the association (result 1,
-        source 1, reason 1), and so does an exception, of which only the type is logged. None, the default: identities
-        are not checked; the association is accepted, without the positive response that may have been requested.
+        Asked by `accept_association` before anything is accepted; who answers by `send_associate_accept` decides alone.
+        IdentityRefused rejects the association (result 1, source 1, reason 1), and so does an exception, of which only
+        the type is logged. IdentityAccepted sends the positive response, if one was requested. None, the default:
+        identities are not checked, and the association is accepted without that response. An identity of a type that
+        the Standard does not know (`kind` None) is handed on like any other: nobody can verify it.
         """
         return None
 
