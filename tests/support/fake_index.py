@@ -89,7 +89,7 @@ class FakeIndex:
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         return tuple(keyword for keyword in query.keys if _vr(keyword) in ("SQ", "OB", "OW", "UN"))
 
-    def find(self, query: FindQuery) -> Generator[Mapping[str, str], None, None]:
+    def find(self, query: FindQuery) -> Generator[Sequence[Mapping[str, str]], None, None]:
         self.note("find")
         if query.model is QueryModel.STUDY_ROOT and query.level is QueryLevel.PATIENT:
             raise IdentifierInvalid("no PATIENT level", keywords=("QueryRetrieveLevel",))
@@ -107,14 +107,16 @@ class FakeIndex:
 
     def _answers(
         self, query: FindQuery, found: Sequence[InstanceRecord], unsupported: tuple[str, ...]
-    ) -> Generator[Mapping[str, str], None, None]:
+    ) -> Generator[Sequence[Mapping[str, str]], None, None]:
         for number, record in enumerate(found):
             if self.before_match is not None:
                 self.before_match(number)
-            yield {
-                keyword: "" if keyword in unsupported else record.attributes.get(keyword, "")
-                for keyword in query.keys
-            }
+            yield [
+                {
+                    keyword: "" if keyword in unsupported else record.attributes.get(keyword, "")
+                    for keyword in query.keys
+                }
+            ]
 
     def locate(self, chosen: InstanceSelection) -> Sequence[StoredInstance]:
         self.note("locate")

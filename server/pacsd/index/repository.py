@@ -35,6 +35,8 @@ __all__ = ["Index"]
 
 _PAGE: Final = 200
 """Rows to fetch at once from a cursor that stays open."""
+_FIRST_PAGE: Final = 5
+"""Rows of a query to fetch at first, so that somebody sees something soon."""
 
 
 class Index:
@@ -84,22 +86,23 @@ class Index:
         """
         return commit(records, self._writing, self._turns, self._duplicates)
 
-    def find(self, query: FindQuery) -> Generator[Mapping[str, str], None, None]:
+    def find(self, query: FindQuery) -> Generator[Sequence[Mapping[str, str]], None, None]:
         """Answer a C-FIND: a mapping for each match, with an entry for every key asked for (PS3.4 C.4.1).
 
         A value is "" where the entity has none and for keys of `unsupported_keys`. Ordered by time of first
-        receipt. Matches stream from an open cursor: exhaust the iterator or close it. IdentifierInvalid,
-        naming the keywords, is raised here and not while iterating.
+        receipt. Matches come by pages, of which some may be empty, as they stream from an open cursor: exhaust the
+        iterator or close it. IdentifierInvalid, naming the keywords, is raised here and not while iterating.
         """
         plan = queries.plan(query, glob=self._reading.dialect.name == "sqlite")
         return self._stream(plan)
 
-    def _stream(self, plan: queries.Plan) -> Generator[Mapping[str, str], None, None]:
+    def _stream(self, plan: queries.Plan) -> Generator[Sequence[Mapping[str, str]], None, None]:
         with self._connected() as connection:
-            for row in connection.execution_options(yield_per=_PAGE).execute(plan.statement):
-                answer = plan.answer(row)
-                if answer is not None:
-                    yield answer
+            rows = connection.execution_options(yield_per=_PAGE).execute(plan.statement)
+            page = rows.fetchmany(_FIRST_PAGE)
+            while page:
+                yield [answer for answer in map(plan.answer, page) if answer is not None]
+                page = rows.fetchmany(_PAGE)
 
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         """Keywords that are neither matched nor returned: unknown ones, sequences, those below the level."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Final, Protocol
 
@@ -32,8 +32,8 @@ _RETRIEVE_AE_TITLE: Final = 0x00080054
 class FindIndex(Protocol):
     """What answers queries; see `index.repository.Index`."""
 
-    def find(self, query: FindQuery, /) -> Generator[Mapping[str, str], None, None]:
-        """Yield the matches, each with a value for every key that is known."""
+    def find(self, query: FindQuery, /) -> Generator[Sequence[Mapping[str, str]], None, None]:
+        """Yield the matches by pages, each with a value for every key that is known."""
 
     def unsupported_keys(self, query: FindQuery, /) -> tuple[str, ...]:
         """Return the keys that cannot be matched or answered."""
@@ -51,10 +51,10 @@ class FindHandler:
         context: PresentationContext,
         dataset: ReceivedDataset,
         *,
-        send_match: Callable[[int, bytes], None],
+        send_matches: Callable[[int, Sequence[bytes]], None],
         is_cancelled: Callable[[], bool],
     ) -> Answer:
-        """Send each match with its pending status by `send_match`; return the final response."""
+        """Send the matches with their pending status by `send_matches`, a page at once; return the final response."""
         identifier = read_identifier(dataset.read(_IDENTIFIER_LENGTH), context.transfer_syntax)
         query = FindQuery(
             model=FIND_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
@@ -64,11 +64,11 @@ class FindHandler:
         unsupported = self._index.unsupported_keys(query)
         pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if unsupported else Status.PENDING
         answers = _AnswerEncoder(identifier, context.transfer_syntax, ae_title=self._ae_title)
-        with closing(self._index.find(query)) as matches:
-            for match in matches:
+        with closing(self._index.find(query)) as pages:
+            for page in pages:
                 if is_cancelled():
                     return Answer(Status.CANCEL)
-                send_match(pending, answers.encode(match))
+                send_matches(pending, [answers.encode(match) for match in page])
         return Answer(Status.SUCCESS)
 
 

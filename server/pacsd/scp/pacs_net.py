@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -173,8 +173,10 @@ class PacsNet(DicomNet):
     ) -> None:
         """Answer a query."""
 
-        def send_match(status: int, identifier: bytes) -> None:
-            self.send_c_find_response(context, request, status=status, identifier=identifier)
+        def send_matches(status: int, identifiers: Sequence[bytes]) -> None:
+            with self.gathering():
+                for identifier in identifiers:
+                    self.send_c_find_response(context, request, status=status, identifier=identifier)
 
         answer = self._serve(
             Service.FIND,
@@ -183,7 +185,7 @@ class PacsNet(DicomNet):
             lambda: self._routes.find.handle(
                 context,
                 dataset,
-                send_match=send_match,
+                send_matches=send_matches,
                 is_cancelled=lambda: self.is_cancelled(request),
             ),
         )

@@ -10,6 +10,7 @@ from records import CT_IMAGE_STORAGE, MR_IMAGE_STORAGE, record
 
 from pacsd.errors import IdentifierInvalid, IndexUnavailable
 from pacsd.model import DuplicatePolicy, QueryModel
+from support.matches import matches_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +77,7 @@ def test_patient_level(archive: Index) -> None:
     )
     answers = [
         tuple(answer[keyword] for keyword in keys)
-        for answer in archive.find(patient_query("PATIENT", **keys))
+        for answer in matches_of(archive, patient_query("PATIENT", **keys))
     ]
     assert sorted(answers) == [("P1", "Doe^Jane", "1", "2", "3"), ("P2", "Roe^Rick", "2", "2", "2")]
 
@@ -95,7 +96,7 @@ def test_study_level(archive: Index) -> None:
         "NumberOfStudyRelatedInstances": "",
         "NumberOfPatientRelatedStudies": "",
     }
-    assert list(archive.find(query("STUDY", **keys))) == [
+    assert list(matches_of(archive, query("STUDY", **keys))) == [
         {
             "StudyInstanceUID": "1.1",
             "PatientName": "Doe^Jane",
@@ -111,12 +112,12 @@ def test_study_level(archive: Index) -> None:
 
 
 def test_a_study_found_by_one_modality_is_returned_with_all(archive: Index) -> None:
-    (answer,) = archive.find(study_query(ModalitiesInStudy="MR"))
+    (answer,) = matches_of(archive, study_query(ModalitiesInStudy="MR"))
     assert answer["ModalitiesInStudy"] == "CT\\MR"
 
 
 def test_a_list_of_uids_is_answered_by_each_alone(archive: Index) -> None:
-    answers = list(archive.find(study_query(StudyInstanceUID="2.1\\1.1\\9.9")))
+    answers = list(matches_of(archive, study_query(StudyInstanceUID="2.1\\1.1\\9.9")))
     assert sorted(answer["StudyInstanceUID"] for answer in answers) == ["1.1", "2.1"]
 
 
@@ -129,13 +130,15 @@ def test_series_level(archive: Index) -> None:
         "NumberOfSeriesRelatedInstances": "",
         "ModalitiesInStudy": "",
     }
-    answers = [tuple(answer.values()) for answer in archive.find(query("SERIES", **keys))]
+    answers = [tuple(answer.values()) for answer in matches_of(archive, query("SERIES", **keys))]
     assert sorted(answers) == [
         ("1.1", "1.1.1", "CT", "P1", "2", "CT\\MR"),
         ("1.1", "1.1.2", "MR", "P1", "1", "CT\\MR"),
     ]
     numbered = {"StudyInstanceUID": "1.1", "SeriesNumber": "02.0", "SeriesInstanceUID": ""}
-    assert [answer["SeriesInstanceUID"] for answer in archive.find(query("SERIES", **numbered))] == ["1.1.2"]
+    assert [answer["SeriesInstanceUID"] for answer in matches_of(archive, query("SERIES", **numbered))] == [
+        "1.1.2"
+    ]
 
 
 def test_image_level(archive: Index) -> None:
@@ -150,7 +153,7 @@ def test_image_level(archive: Index) -> None:
         "AvailableTransferSyntaxUID": "",
         "Rows": "",
     }
-    (answer,) = archive.find(patient_query("IMAGE", **keys))
+    (answer,) = matches_of(archive, patient_query("IMAGE", **keys))
     assert answer["SOPInstanceUID"] == "1.1.1.2"
     assert answer["SOPClassUID"] == CT_IMAGE_STORAGE
     assert answer["ImageType"] == "DERIVED\\PRIMARY"
@@ -160,8 +163,8 @@ def test_image_level(archive: Index) -> None:
 
 def test_patient_root_stays_within_the_patient(archive: Index) -> None:
     keys = {"StudyInstanceUID": "1.1", "SeriesInstanceUID": ""}
-    assert list(archive.find(patient_query("SERIES", PatientID="P2", **keys))) == []
-    assert len(list(archive.find(patient_query("SERIES", PatientID="P1", **keys)))) == 2
+    assert list(matches_of(archive, patient_query("SERIES", PatientID="P2", **keys))) == []
+    assert len(list(matches_of(archive, patient_query("SERIES", PatientID="P1", **keys)))) == 2
 
 
 def test_keys_that_are_not_supported_are_named_and_returned_empty(archive: Index) -> None:
@@ -177,7 +180,7 @@ def test_keys_that_are_not_supported_are_named_and_returned_empty(archive: Index
     assert archive.unsupported_keys(asked) == (
         "ReferencedStudySequence", "NoSuchKeyword", "PixelData", "Modality",
     )  # fmt: skip
-    assert list(archive.find(asked)) == [
+    assert list(matches_of(archive, asked)) == [
         {
             "StudyInstanceUID": "1.1",
             "PatientName": "Doe^Jane",
@@ -194,7 +197,7 @@ def test_values_return_as_they_were_received(index: Index) -> None:
         [record(StudyDate="2024.01.31", StudyTime="12:30", PatientName="Smith^John^^^", StudyID=" 7 ")]
     )
     asked = study_query(StudyDate="20240131", StudyTime="12", PatientName="SMITH*", StudyID="7")
-    (answer,) = index.find(asked)
+    (answer,) = matches_of(index, asked)
     assert answer == {
         "StudyInstanceUID": "1.2.1.1",
         "StudyDate": "2024.01.31",
@@ -206,7 +209,7 @@ def test_values_return_as_they_were_received(index: Index) -> None:
 
 def test_answers_stream_in_a_fixed_order_while_more_is_committed(index: Index) -> None:
     index.commit([record(f"1.{n}", study=f"1.2.1.{n}", PatientID=f"P{n}") for n in range(1000, 1600)])
-    answers = index.find(study_query())
+    answers = matches_of(index, study_query())
     assert next(answers)["StudyInstanceUID"] == "1.2.1.1000"
     index.commit([record("2.1", study="2.1")])
     assert [answer["StudyInstanceUID"] for answer in answers][:599] == [
@@ -218,7 +221,7 @@ def test_a_replaced_instance_changes_the_counts(open_index: OpenIndex) -> None:
     index = open_index(DuplicatePolicy.REPLACE)
     index.commit([record("1.1"), record("1.2")])
     index.commit([record("1.2", checksum="other", Modality="MR", series="1.2.2.2")])
-    (answer,) = index.find(study_query(NumberOfStudyRelatedInstances="", ModalitiesInStudy=""))
+    (answer,) = matches_of(index, study_query(NumberOfStudyRelatedInstances="", ModalitiesInStudy=""))
     assert answer["NumberOfStudyRelatedInstances"] == "2"
     assert answer["ModalitiesInStudy"] == "CT\\MR"
 
@@ -228,7 +231,7 @@ def test_a_lost_database_is_unavailable(empty_database_url: str) -> None:
 
     index = Index(empty_database_url, duplicates=DuplicatePolicy.REJECT)
     with pytest.raises(IndexUnavailable) as failure:
-        list(index.find(study_query()))
+        list(matches_of(index, study_query()))
     assert failure.value.__cause__ is not None
     with pytest.raises(IndexUnavailable):
         index.ping()

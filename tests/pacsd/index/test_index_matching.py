@@ -9,6 +9,7 @@ from questions import query, study_query
 from records import CT_IMAGE_STORAGE, MR_IMAGE_STORAGE, record
 
 from pacsd.errors import IdentifierInvalid
+from support.matches import matches_of
 
 if TYPE_CHECKING:
     from pacsd.index.repository import Index
@@ -187,7 +188,7 @@ def test_matching(
     """PS3.4 C.2.2.2"""
     index.commit([record(**{} if keyword == "StudyInstanceUID" else {keyword: kept})])
     keys = key if isinstance(key, dict) else {keyword: key}
-    assert len(list(index.find(study_query(**keys)))) == found
+    assert len(list(matches_of(index, study_query(**keys)))) == found
 
 
 DATE_TIMES = [
@@ -213,7 +214,7 @@ def test_matching_date_time(index: Index, kept: str, key: str, found: bool) -> N
     """PS3.4 C.2.2.2.5; a hyphen may belong to an offset from UTC."""
     index.commit([record(AcquisitionDateTime=kept)])
     keys = {"StudyInstanceUID": "1.2.1.1", "SeriesInstanceUID": "1.2.2.1", "AcquisitionDateTime": key}
-    assert len(list(index.find(query("IMAGE", **keys)))) == found
+    assert len(list(matches_of(index, query("IMAGE", **keys)))) == found
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_the_longest_accepted_lists_can_be_asked(index: Index) -> None:
     index.commit([record()])
     uids = "\\".join(["1.2.1.1", *(f"1.{n}" for n in range(9_900))])
     names = "\\".join(["doe*=?*=?*", *(f"a{n}*=b*=c*" for n in range(49))])
-    assert len(list(index.find(study_query(StudyInstanceUID=uids)))) == 1
-    assert list(index.find(study_query(PatientName=names))) == []
+    assert len(list(matches_of(index, study_query(StudyInstanceUID=uids)))) == 1
+    assert list(matches_of(index, study_query(PatientName=names))) == []
     surrounded = study_query(PatientName="\\".join(["a*^*"] * 49 + ["doe*"]))
-    assert len(list(index.find(surrounded))) == 1
+    assert len(list(matches_of(index, surrounded))) == 1

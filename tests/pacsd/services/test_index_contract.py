@@ -19,6 +19,7 @@ from pacsd.model import (
     QueryModel,
 )
 from support.fake_index import FakeIndex
+from support.matches import matches_of
 from support.service_parts import record_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def index(open_any: Callable[..., AnyIndex]) -> AnyIndex:
 
 def found(index: AnyIndex, level: QueryLevel = QueryLevel.STUDY, **keys: str) -> list[dict[str, str]]:
     query = FindQuery(model=QueryModel.STUDY_ROOT, level=level, keys=keys)
-    return [dict(match) for match in index.find(query)]
+    return [dict(match) for match in matches_of(index, query)]
 
 
 def located(index: AnyIndex, level: QueryLevel, **keys: object) -> list[str]:
@@ -121,7 +122,7 @@ def test_every_key_has_an_answer(index: AnyIndex) -> None:
         keys={"StudyInstanceUID": "", "StudyDescription": "", "ProcedureCodeSequence": ""},
     )
     assert index.unsupported_keys(query) == ("ProcedureCodeSequence",)
-    assert [dict(match) for match in index.find(query)] == [
+    assert [dict(match) for match in matches_of(index, query)] == [
         {"StudyInstanceUID": "1.2.1", "StudyDescription": "", "ProcedureCodeSequence": ""}
     ]
 

@@ -18,6 +18,7 @@ from pacsd.services.ingest import Ingest
 from pacsd.storage.filesystem import FileStore
 from support.constructed import constructed_instances, encode, simple_dataset
 from support.fake_archive import altered, incoming
+from support.matches import matches_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +116,9 @@ def test_every_transfer_syntax_is_kept_as_it_came(store: FileStore, index: Index
         level=QueryLevel.STUDY,
         keys={"StudyInstanceUID": instance.study_instance_uid, "PatientName": ""},
     )
-    assert [match["PatientName"] for match in index.find(query)] == [str(simple_dataset(1).PatientName)]
+    assert [match["PatientName"] for match in matches_of(index, query)] == [
+        str(simple_dataset(1).PatientName)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from support.constructed import FAMILY_NAME, PATIENT_ID
 from support.fake_archive import altered, incoming
 from support.fake_index import FakeIndex
 from support.fake_store import FakeStore
+from support.matches import matches_of
 from support.service_parts import record_of
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def run_sweep(store: FileStore, index: Index, now: datetime = RECEIVED) -> list[
 
 def patient_names(index: Index) -> list[str]:
     query = FindQuery(model=QueryModel.STUDY_ROOT, level=QueryLevel.STUDY, keys={"PatientName": ""})
-    return [match["PatientName"] for match in index.find(query)]
+    return [match["PatientName"] for match in matches_of(index, query)]
 
 
 def test_half_files_go(store: FileStore, index: Index) -> None:

@@ -1,0 +1,17 @@
+"""The matches of a query, past the pages that they come by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pacsd.model import FindQuery
+    from pacsd.scp.find import FindIndex
+
+
+def matches_of(index: FindIndex, query: FindQuery) -> Iterator[Mapping[str, str]]:
+    """Yield them one by one."""
+    for page in index.find(query):
+        yield from page
