@@ -4,15 +4,16 @@ PYTHON ?= python3
 CONFIG ?= config/pacsd.toml
 FUZZ_SECONDS ?= 300
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz check clean
+.PHONY: help serve test fuzz bench bench-quick check clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.installed  ## Start the server with config/pacsd.toml (another: make serve CONFIG=FILE)
 	$(BIN)/pacsd serve --config $(CONFIG)
@@ -24,6 +25,17 @@ fuzz: $(VENV)/.installed-test  ## Fuzz each parser for FUZZ_SECONDS (300), with 
 	for target in pdu command-set acceptor requestor header identifier part10 archive; do \
 		PYTHONPATH=server:tests $(BIN)/python -m fuzz.campaign $$target $(FUZZ_SECONDS) || exit 1; \
 	done
+
+# Tables and figures go to build/bench/. A later option overrides an earlier one: make bench BENCH_ARGS="--rounds 1".
+COMPARE := $(BIN)/python bench/compare.py
+bench: $(VENV)/.installed-bench  ## Measure beside Orthanc, DCMTK, pynetdicom where installed (half an hour); BENCH_ARGS
+	$(COMPARE) store,client,idle,durability --assoc 1,4,8 --ack quick,nagle --clients dcmsend,storescu \
+		--out build/bench/all $(BENCH_ARGS)
+	$(COMPARE) store --kinds large --assoc 1,2 --max-seconds 20 --warm-gib 0 --out build/bench/large $(BENCH_ARGS)
+
+bench-quick: $(VENV)/.installed-bench  ## The same in few minutes: one round, fewer cases
+	$(COMPARE) store,client,idle,durability --rounds 1 --assoc 1,8 --max-seconds 3 --client-count 100 \
+		--idle 1,500 --kills 1 --kill-kinds small --warm-gib 3 --out build/bench/quick $(BENCH_ARGS)
 
 check: $(VENV)/.installed-check  ## Lint, formatting, types and import contracts
 	$(BIN)/ruff check .
@@ -48,6 +60,10 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group test
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group bench
 	touch $@
 
 $(VENV)/.installed-check: $(VENV)/.installed
