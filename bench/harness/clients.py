@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -24,9 +25,9 @@ CLIENTS = {
 
 def dcmtk_program(name: str) -> str:
     """Return the path of one of DCMTK's programs; pynetdicom puts namesakes beside the interpreter."""
-    beside = str(Path(sys.executable).parent)
-    folders = ":".join(each for each in ("/usr/local/bin", "/usr/bin", "/bin") if each != beside)
-    if path := shutil.which(name, path=folders):
+    beside = Path(sys.executable).parent
+    folders = [each for each in os.get_exec_path() if Path(each) != beside]
+    if path := shutil.which(name, path=os.pathsep.join(folders)):
         return path
     raise FileNotFoundError(f"{name} is not installed (Debian package dcmtk)")
 

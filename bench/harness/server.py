@@ -60,7 +60,9 @@ class Server:
         """Write the files, prepare, start, and return when the server answers a C-ECHO; else raise ServerError."""
         for name, text in self.entry["files"].items():
             (self.work_dir / name).write_text(entries.expand(text, self._values))
-        environment = {**os.environ, **entries.environment(self.entry, self._values)}
+        # a setting of whoever runs this would make pacsd's defaults something else
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PACSD_")}
+        environment = inherited | entries.environment(self.entry, self._values)
         try:
             for step in self.entry.get("prepare", []):
                 subprocess.run(
