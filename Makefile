@@ -28,7 +28,7 @@ fuzz: $(VENV)/.installed-test  ## Fuzz each parser for FUZZ_SECONDS (300), with 
 
 # Tables and figures go to build/bench/. A later option overrides an earlier one: make bench BENCH_ARGS="--rounds 1".
 COMPARE := $(BIN)/python bench/compare.py
-bench: $(VENV)/.installed-bench  ## Measure beside Orthanc, DCMTK, pynetdicom where installed (half an hour); BENCH_ARGS
+bench: $(VENV)/.installed-bench  ## Measure beside Orthanc, DCMTK, pynetdicom where installed (an hour); BENCH_ARGS
 	$(COMPARE) store,client,idle,durability --assoc 1,4,8 --ack quick,nagle --clients dcmsend,storescu \
 		--out build/bench/all $(BENCH_ARGS)
 	$(COMPARE) store --kinds large --assoc 1,2 --max-seconds 20 --warm-gib 0 --out build/bench/large $(BENCH_ARGS)
