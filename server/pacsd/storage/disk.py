@@ -1,11 +1,12 @@
-"""Failures of the operating system's file calls, told in the archive's words."""
+"""What the store asks of the operating system, and its failures told in the archive's words."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["storage_errors", "sync_directory"]
+__all__ = ["start_writing_back", "storage_error", "storage_errors", "sync_directory"]
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 ADVICE: Final = {
@@ -27,6 +28,32 @@ ADVICE: Final = {
 }
 
 
+SYNC_FILE_RANGE_WRITE: Final = 2
+
+
+def _sync_file_range() -> Any:
+    call = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if call is not None:
+        call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    return call
+
+
+_start = _sync_file_range()
+
+
+def storage_error(action: str, error: OSError) -> StorageFull | StorageUnavailable:
+    """Return `error` as `storage_errors` tells it, to be raised from it.
+
+    For what is done for every object: a context manager made by a generator takes longer than some of the calls
+    it guards.
+    """
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    if error.errno in FULL:
+        return StorageFull(f"cannot {action}: {reason}; free some space below the storage root")
+    advice = ADVICE.get(error.errno or 0)
+    return StorageUnavailable(f"cannot {action}: {reason}" + (f"; {advice}" if advice else ""))
+
+
 @contextmanager
 def storage_errors(action: str) -> Iterator[None]:
     """Turn `OSError` into `StorageFull` or `StorageUnavailable`, the cause kept.
@@ -37,11 +64,19 @@ def storage_errors(action: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        if error.errno in FULL:
-            raise StorageFull(f"cannot {action}: {reason}; free some space below the storage root") from error
-        advice = ADVICE.get(error.errno or 0)
-        raise StorageUnavailable(f"cannot {action}: {reason}" + (f"; {advice}" if advice else "")) from error
+        raise storage_error(action, error) from error
+
+
+def start_writing_back(descriptor: int, position: int = 0, length: int = 0) -> None:
+    """Ask the system to begin writing a part of a file to the disk, without waiting; 0 bytes means to its end.
+
+    Makes nothing durable, it only shortens the sync that has to follow, and so no failure is told: what goes
+    wrong while writing is that sync's to report. `posix_fadvise` would do as much, but gives up the file's cached
+    pages and so makes a fetch of what has just come in read the disk. Does nothing where the system has no such
+    call.
+    """
+    if _start is not None:
+        _start(descriptor, position, length, SYNC_FILE_RANGE_WRITE)
 
 
 def sync_directory(path: Path | str) -> None:

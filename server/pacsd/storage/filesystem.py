@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import os
 import posixpath
 import secrets
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.checksums import new_checksum
-from pacsd.storage.disk import storage_errors, sync_directory
+from pacsd.storage.disk import storage_error, storage_errors, sync_directory
 from pacsd.storage.incoming import IncomingFile
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class FileStore:
         self._free_until = float("-inf")
         self._durable: set[str] = set()
         self._lock = threading.Lock()
+        # Once for all names: asking for random bytes takes as long as making one.
+        self._token = secrets.token_hex(8)
+        self._numbers = itertools.count()
 
     def open(self) -> None:
         """Create the directories and try out what the store needs: writing, syncing and hard links.
@@ -121,7 +125,7 @@ class FileStore:
                 f"{self._free} bytes are free below the storage root, less than the {self._min_free_bytes} "
                 "to be kept free"
             )
-        name = f"{os.getpid()}-{secrets.token_hex(8)}.part"
+        name = f"{os.getpid()}-{self._token}-{next(self._numbers)}.part"
         return IncomingFile(self, f"{self._incoming_text}/{name}", header, self._checksum_algorithm)
 
     def link(self, source: str, relative_path: str) -> str:
@@ -129,16 +133,18 @@ class FileStore:
 
         For `IncomingFile.publish`, which see.
         """
-        stem, suffix = posixpath.splitext(relative_path)
         published = relative_path
-        with storage_errors("publish an object"):
+        try:
             for attempt in range(1, NAME_ATTEMPTS + 1):
                 try:
                     self._link_once(source, published)
                 except FileExistsError:
+                    stem, suffix = posixpath.splitext(relative_path)
                     published = f"{stem}-{attempt}{suffix}"
                     continue
                 return published
+        except OSError as error:
+            raise storage_error("publish an object", error) from error
         raise StorageUnavailable(f"cannot publish an object: {NAME_ATTEMPTS} files have its name already")
 
     def _link_once(self, source: str, relative_path: str) -> None:
@@ -148,7 +154,7 @@ class FileStore:
         except FileNotFoundError:
             # Only now, as most directories are there. Whatever was known of these no longer holds.
             with self._lock:
-                self._durable.difference_update(_directories(relative_path))
+                self._durable.difference_update(_lineage(posixpath.dirname(relative_path)))
             Path(target).parent.mkdir(parents=True, exist_ok=True)
             os.link(source, target)
 
@@ -164,10 +170,11 @@ class FileStore:
         paths = list(relative_paths)
         for path in paths:
             self._resolve(path)
-        named = {directory for path in paths for directory in _directories(path)}
+        parents = {posixpath.dirname(path) for path in paths}
+        named = {directory for parent in parents for directory in _lineage(parent)}
         with self._lock:
             fresh = named - self._durable
-        changed = {posixpath.dirname(path) for path in (*paths, *fresh)}
+        changed = parents.union(map(posixpath.dirname, fresh))
         with storage_errors("make directory entries durable"):
             # Any order does: all of them are durable before this returns.
             for directory in changed:
@@ -252,7 +259,7 @@ class FileStore:
         return f"{self._root}/{relative_path}"
 
 
-def _directories(relative_path: str) -> list[str]:
-    """Return the directories that lead to a file, the root excluded."""
-    parts = relative_path.split("/")[:-1]
+def _lineage(directory: str) -> list[str]:
+    """Return a directory and those above it, the root excluded."""
+    parts = directory.split("/") if directory else []
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]

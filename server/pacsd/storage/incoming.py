@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
-from pacsd.errors import PacsdError, StorageUnavailable
+from pacsd.errors import StorageUnavailable
 from pacsd.storage.checksums import new_checksum
-from pacsd.storage.disk import storage_errors
+from pacsd.storage.disk import start_writing_back, storage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
     from pacsd.storage.filesystem import FileStore
@@ -25,12 +22,17 @@ GATHERED_LENGTH: Final = 65536
 """Bytes of small fragments that are put together before they are written."""
 LARGE_FRAGMENT: Final = 32768
 """Bytes from which on a fragment is written from where it is instead of copied."""
+EARLY_LENGTH: Final = 1 << 20
+"""Bytes after which the disk is set to work while more are still coming."""
 
 Fragment = bytes | bytearray | memoryview
 
 
 class IncomingFile:
     """A context manager: leaving it without `publish` removes the file. For one thread at a time.
+
+    It is finished in one step, `finish`, or in two: `complete` by whoever receives it, and then `sync`, best by
+    `FileStore.make_durable` together with others.
 
     All methods raise `StorageFull` or `StorageUnavailable` where the disk fails, upon which the file is gone,
     as after a failed write or sync nobody knows what it holds. Using it further raises `ValueError`.
@@ -45,9 +47,14 @@ class IncomingFile:
         self._prefix = bytearray()
         self._gathered = bytearray(header)
         self._size = 0
+        self._written = 0
+        self._started = 0
+        self._completed = False
         self._finished = False
-        with storage_errors("create a file for an incoming object"):
+        try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise storage_error("create a file for an incoming object", error) from error
         self._exists = True
 
     def __enter__(self) -> Self:
@@ -75,7 +82,7 @@ class IncomingFile:
 
     def write(self, fragment: Fragment) -> None:
         """Append a fragment of the data set; its memory may be reused when this returns."""
-        if self._finished or not self._exists:
+        if self._completed or not self._exists:
             raise ValueError("the file is finished")
         self._checksum.update(fragment)
         length = len(fragment)
@@ -89,27 +96,56 @@ class IncomingFile:
             self._gathered += fragment
             if len(self._gathered) >= GATHERED_LENGTH:
                 self._write_out()
+        if self._written - self._started >= EARLY_LENGTH:
+            self._start_writing_back()
 
     def read_at(self, position: int, length: int) -> bytes:
         """Return `length` bytes of the data set from `position` on, less only at its end."""
         self._write_out()
-        with self._giving_up("read an incoming object"):
+        self._make_sure_it_exists()
+        try:
             return os.pread(self._descriptor, length, self._header_length + position)
+        except OSError as error:
+            self._give_up("read an incoming object", error)
+
+    def complete(self) -> None:
+        """Hand all of the content to the system, which begins to write it; nothing may be written after it.
+
+        Nothing is durable before `sync`. May be called again.
+        """
+        self._write_out()
+        self._make_sure_it_exists()
+        self._completed = True
+        self._start_writing_back()
+
+    def sync(self) -> None:
+        """Make the completed content durable (unless the store doesn't sync).
+
+        May be called again, but not after it failed: the kernel forgets a failed write-back once it has told of
+        it. Raises `ValueError` before `complete`.
+        """
+        self._make_sure_it_exists()
+        if not self._completed:
+            raise ValueError("only a completed file can be synced")
+        if self._store.sync and not self._finished:
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError as error:
+                self._give_up("make an incoming object durable", error)
+        self._finished = True
 
     def finish(self) -> None:
-        """Make the content durable (unless the store doesn't sync); nothing may be written after it."""
+        """Make the content durable at once; nothing may be written after it."""
         self._write_out()
-        if self._store.sync and not self._finished:
-            with self._giving_up("make an incoming object durable"):
-                os.fdatasync(self._descriptor)
-        self._finished = True
+        self._completed = True
+        self.sync()
 
     def publish(self, relative_path: str) -> str:
         """Put the finished file into its final place and return that, relative to the root.
 
         Never overwrites: if a file is there, the name gets `-1`, `-2`, ... before its suffix. The new
         directory entry is durable only after `FileStore.sync_directories`. Raises `ValueError` before
-        `finish`, and for a path that is none below the root.
+        `finish` or `sync`, and for a path that is none below the root.
         """
         if not self._finished or not self._exists:
             raise ValueError("only a finished file can be published, and only once")
@@ -122,35 +158,49 @@ class IncomingFile:
         if not self._exists:
             return
         self._exists = False
-        with storage_errors("remove a file from incoming/"):
+        try:
             try:
                 os.close(self._descriptor)
             finally:
-                Path(self._path).unlink(missing_ok=True)
+                os.unlink(self._path)  # noqa: PTH108 - for every object, and pathlib takes several times as long
+        except FileNotFoundError:
+            return  # somebody has cleared up
+        except OSError as error:
+            raise storage_error("remove a file from incoming/", error) from error
 
-    @contextmanager
-    def _giving_up(self, action: str) -> Iterator[None]:
+    def _make_sure_it_exists(self) -> None:
         if not self._exists:
             raise ValueError("the file has been removed from incoming/")
-        try:
-            with storage_errors(action):
-                yield
-        except PacsdError:
-            self.close()
-            raise
+
+    def _give_up(self, action: str, error: OSError) -> NoReturn:
+        self.close()
+        raise storage_error(action, error) from error
+
+    def _start_writing_back(self) -> None:
+        if self._store.sync and self._written > self._started:
+            start_writing_back(self._descriptor, self._started, self._written - self._started)
+            self._started = self._written
 
     def _write_out(self, fragment: Fragment = b"") -> None:
         """Write what was gathered and then `fragment`, all of it however little the system takes at once."""
         buffers = [memoryview(buffer).cast("B") for buffer in (self._gathered, fragment) if len(buffer)]
         if not buffers:
             return
-        with self._giving_up("write an incoming object"):
-            while buffers:
-                written = os.writev(self._descriptor, buffers)
-                if written <= 0:
-                    raise StorageUnavailable("cannot write an incoming object: no bytes were taken")
-                while buffers and written >= len(buffers[0]):
-                    written -= len(buffers.pop(0))
-                if written:
-                    buffers[0] = buffers[0][written:]
+        self._make_sure_it_exists()
+        try:
+            self._write_all(buffers)
+        except OSError as error:
+            self._give_up("write an incoming object", error)
         self._gathered = bytearray()
+
+    def _write_all(self, buffers: list[memoryview]) -> None:
+        while buffers:
+            written = os.writev(self._descriptor, buffers)
+            if written <= 0:
+                self.close()
+                raise StorageUnavailable("cannot write an incoming object: no bytes were taken")
+            self._written += written
+            while buffers and written >= len(buffers[0]):
+                written -= len(buffers.pop(0))
+            if written:
+                buffers[0] = buffers[0][written:]
