@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from pacsd.errors import StorageUnavailable
+from pacsd.errors import StorageFull, StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pacsd.services.ingest import Fragment
+    from pacsd.storage.syncing import CompleteFile
 
 
 class FakeFile:
@@ -26,6 +27,7 @@ class FakeFile:
         self._name = name
         self._header = header
         self._content = bytearray()
+        self._completed = False
         self._finished = False
 
     @property
@@ -42,16 +44,25 @@ class FakeFile:
 
     def write(self, fragment: Fragment) -> None:
         self._store.note("write")
-        if self._finished:
+        if self._completed:
             raise ValueError("the file is finished")
         self._content += fragment
 
     def read_at(self, position: int, length: int) -> bytes:
         return bytes(self._content[position : position + length])
 
-    def finish(self) -> None:
+    def complete(self) -> None:
+        self._completed = True
+
+    def sync(self) -> None:
+        if not self._completed:
+            raise ValueError("only a completed file can be synced")
         self._store.note("file synced")
         self._finished = True
+
+    def finish(self) -> None:
+        self.complete()
+        self.sync()
 
     def publish(self, relative_path: str) -> str:
         self._store.note("published")
@@ -89,6 +100,17 @@ class FakeStore:
             yield FakeFile(self, name, header)
         finally:
             self.incoming.discard(name)
+
+    def make_durable(self, files: Sequence[CompleteFile]) -> list[StorageFull | StorageUnavailable | None]:
+        return [self._failure_of(file) for file in files]
+
+    def _failure_of(self, file: CompleteFile) -> StorageFull | StorageUnavailable | None:
+        try:
+            file.complete()
+            file.sync()
+        except (StorageFull, StorageUnavailable) as failure:
+            return failure
+        return None
 
     def free_name(self, relative_path: str) -> str:
         path = PurePosixPath(relative_path)

@@ -22,9 +22,12 @@ from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.disk import storage_error, storage_errors, sync_directory
 from pacsd.storage.incoming import IncomingFile
+from pacsd.storage.syncing import SyncThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from pacsd.storage.syncing import CompleteFile
 
 __all__ = ["FileStore", "IncomingFile"]
 
@@ -70,6 +73,7 @@ class FileStore:
         self._free_until = float("-inf")
         self._durable: set[str] = set()
         self._lock = threading.Lock()
+        self._sync_threads = SyncThreads()
         # Once for all names: asking for random bytes takes as long as making one.
         self._token = secrets.token_hex(8)
         self._numbers = itertools.count()
@@ -157,6 +161,15 @@ class FileStore:
                 self._durable.difference_update(_lineage(posixpath.dirname(relative_path)))
             Path(target).parent.mkdir(parents=True, exist_ok=True)
             os.link(source, target)
+
+    def make_durable(self, files: Sequence[CompleteFile]) -> list[StorageFull | StorageUnavailable | None]:
+        """Complete and sync files of `begin`, side by side; returns what went wrong with each, None if nothing.
+
+        Where something did, that file is gone and the others are durable all the same. Several threads may be
+        in here at once, but each file belongs to one. Faster the more files come at once, most of all if they
+        were completed a while ago: then the disk is at work already.
+        """
+        return self._sync_threads.make_durable(files)
 
     def sync_directories(self, relative_paths: Iterable[str]) -> None:
         """Make the directory entries of these published files durable, each directory once.

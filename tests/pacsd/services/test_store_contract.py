@@ -90,6 +90,23 @@ def test_nothing_is_written_behind_the_end(store: Store) -> None:
             file.write(b"more")
 
 
+def test_a_batch_is_finished_in_two_steps(store: Store) -> None:
+    with store.begin(b"header") as one, store.begin(b"header") as other:
+        for file, content in ((one, b"one"), (other, b"other")):
+            file.write(content)
+            with pytest.raises(ValueError, match="completed"):
+                file.sync()
+        one.complete()
+        with pytest.raises(ValueError, match="finished"):
+            one.write(b"more")
+        with pytest.raises(ValueError, match="finished"):
+            one.publish(PATH)
+        assert store.make_durable([one, other]) == [None, None]
+        assert read(store, one.publish(PATH)) == b"headerone"
+        assert read(store, other.publish(PATH)) == b"headerother"
+    assert list(store.leftovers()) == []
+
+
 def test_a_name_in_use_is_not_overwritten(store: Store) -> None:
     assert publish(store, b"first") == PATH
     other = publish(store, b"second")
