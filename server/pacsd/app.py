@@ -59,6 +59,7 @@ def prepare(settings: Settings) -> None:
         )
     finally:
         index.dispose()
+        store.close()
 
 
 def clear_up(settings: Settings, pid: int) -> None:

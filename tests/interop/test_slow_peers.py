@@ -39,7 +39,10 @@ VERIFICATION = "1.2.840.10008.1.1"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacsdServer]:
-    """A server with one worker and near deadlines."""
+    """A server with one worker and near deadlines.
+
+    It has stored something: the day's first directories are synced by threads that stay.
+    """
     timeouts = dict.fromkeys(("artim", "dimse", "write"), SOON)
     running = PacsdServer(
         tmp_path_factory.mktemp("slow"),
@@ -52,6 +55,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacsdServer]:
         },
     )
     running.start()
+    first = encode(simple_dataset(5200), "first")
+    contexts = [(first.sop_class_uid, first.transfer_syntax_uid)]
+    with WireAssociation((running.host, running.port), contexts) as peer:
+        assert peer.store(first).status == 0x0000
+        peer.release()
+    wait_until(
+        lambda: running.metric("pacsd_associations_open") == 0, within=WITHIN, what="its thread is free"
+    )
     yield running
     running.stop()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -198,6 +199,18 @@ def test_prepare_puts_right_what_a_crash_has_left(tables: dict[str, Any]) -> Non
     assert match is not None
     assert read_identifier(match, EXPLICIT).value("NumberOfStudyRelatedInstances") == "2"
     assert not half.exists()
+
+
+def test_prepare_leaves_no_thread_to_the_forks(tables: dict[str, Any], migrated: Path) -> None:
+    """Syncing the directories of what it indexes takes several."""
+    with worker(tables) as running, associated(running, STORAGE) as net:
+        assert store(net, altered(1)) == 0x0000
+    shutil.copy(migrated, running.settings.storage.root.parent / "index.db")
+    before = set(threading.enumerate())
+    with capture_logs() as logs:
+        app.prepare(running.settings)
+    assert [line["files_indexed"] for line in logs if line["event"] == "sweep-finished"] == [1]
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_store_that_cannot_be_used_is_told_before_any_worker(

@@ -22,7 +22,7 @@ from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.disk import storage_error, storage_errors, sync_directory
 from pacsd.storage.incoming import IncomingFile
-from pacsd.storage.syncing import SyncThreads
+from pacsd.storage.syncing import SyncThreads, make_durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -109,6 +109,10 @@ class FileStore:
                 ) from error
             raise
 
+    def close(self) -> None:
+        """End the threads that syncing has started, as must be done before a fork; the store goes on working."""
+        self._sync_threads.close()
+
     def free_bytes(self) -> int:
         """Return the bytes that the server's user can still write, as of now."""
         with storage_errors("look at the free space of the storage root"):
@@ -169,7 +173,7 @@ class FileStore:
         in here at once, but each file belongs to one. Faster the more files come at once, most of all if they
         were completed a while ago: then the disk is at work already.
         """
-        return self._sync_threads.make_durable(files)
+        return make_durable(files, self._sync_threads)
 
     def sync_directories(self, relative_paths: Iterable[str]) -> None:
         """Make the directory entries of these published files durable, each directory once.
@@ -188,10 +192,15 @@ class FileStore:
         with self._lock:
             fresh = named - self._durable
         changed = parents.union(map(posixpath.dirname, fresh))
+        # Any order does: all of them are durable before this returns.
+        errors = self._sync_threads.run(
+            lambda directory: sync_directory(self._resolve(directory) if directory else self._root),
+            list(changed),
+        )
         with storage_errors("make directory entries durable"):
-            # Any order does: all of them are durable before this returns.
-            for directory in changed:
-                sync_directory(self._resolve(directory) if directory else self._root)
+            for error in errors:
+                if error is not None:
+                    raise error
         with self._lock:
             if len(self._durable) > KNOWN_DIRECTORIES:
                 self._durable.clear()

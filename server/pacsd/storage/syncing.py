@@ -1,22 +1,23 @@
-"""Syncing the files of a batch side by side."""
+"""Syncing what a batch has changed side by side."""
 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Protocol
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from pacsd.errors import StorageFull, StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["CompleteFile", "SyncThreads"]
+__all__ = ["CompleteFile", "SyncThreads", "make_durable"]
 
 MOST_THREADS: Final = 8
-FILES_PER_THREAD: Final = 2
+SYNCS_PER_THREAD: Final = 2
 """Waking a thread costs about as much processor time as one sync of a small file."""
 
+Item = TypeVar("Item")
 Failure = StorageFull | StorageUnavailable
 
 
@@ -34,39 +35,41 @@ class SyncThreads:
     """Threads that wait for the disk, started when a batch first has work for them. May be used by several threads.
 
     One sync after the other leaves the disk idle between them; the interpreter lock is free while it works.
-    Whoever forks must do so before the first large batch.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
 
-    def make_durable(self, files: Sequence[CompleteFile]) -> list[Failure | None]:
-        """Complete and sync these files; returns what went wrong with each, None where nothing did.
+    def run(self, sync: Callable[[Item], None], items: Sequence[Item]) -> list[Exception | None]:
+        """Call `sync` for each and return what each raised, None where nothing; none is under way any more then.
 
         A small batch is synced by the calling thread, which does its share of a larger one too.
         """
-        failures: list[Failure | None] = [None] * len(files)
-        for position, file in enumerate(files):
-            try:
-                file.complete()
-            except (StorageFull, StorageUnavailable) as failure:
-                failures[position] = failure
-        pending = [position for position, failure in enumerate(failures) if failure is None]
-        shares = max(1, min(MOST_THREADS, len(pending) // FILES_PER_THREAD))
-        others = [
-            self._threads().submit(_sync, files, pending[share::shares], failures)
-            for share in range(1, shares)
-        ]
+        errors: list[Exception | None] = [None] * len(items)
+        shares = max(1, min(MOST_THREADS, len(items) // SYNCS_PER_THREAD))
+
+        def sync_share(first: int) -> None:
+            for position in range(first, len(items), shares):
+                try:
+                    sync(items[position])
+                except Exception as error:
+                    errors[position] = error
+
+        others: list[Future[None]] = []
         try:
-            _sync(files, pending[::shares], failures)
+            others.extend(self._threads().submit(sync_share, share) for share in range(1, shares))
+            sync_share(0)
         finally:
-            # Also when this share failed: nobody may close a file that another thread is still syncing.
-            errors = [other.exception() for other in others]
-        for error in errors:
-            if error is not None:
-                raise error
-        return failures
+            wait(others)
+        return errors
+
+    def close(self) -> None:
+        """End the threads, as must be done before a fork; the next large batch starts them anew."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown()
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -75,9 +78,19 @@ class SyncThreads:
             return self._executor
 
 
-def _sync(files: Sequence[CompleteFile], positions: Sequence[int], failures: list[Failure | None]) -> None:
-    for position in positions:
+def make_durable(files: Sequence[CompleteFile], threads: SyncThreads) -> list[Failure | None]:
+    """Complete all files, so that the disk is at work, then sync them; see `FileStore.make_durable`."""
+    failures: list[Failure | None] = [None] * len(files)
+    for position, file in enumerate(files):
         try:
-            files[position].sync()
+            file.complete()
         except (StorageFull, StorageUnavailable) as failure:
             failures[position] = failure
+    pending = [position for position, failure in enumerate(failures) if failure is None]
+    errors = threads.run(lambda position: files[position].sync(), pending)
+    for position, error in zip(pending, errors, strict=True):
+        if isinstance(error, StorageFull | StorageUnavailable):
+            failures[position] = error
+        elif error is not None:
+            raise error
+    return failures

@@ -13,7 +13,6 @@ import pytest
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage import disk
 from pacsd.storage.filesystem import FileStore
-from pacsd.storage.syncing import SyncThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,10 +29,11 @@ MEBIBYTE = 1 << 20
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FileStore:
+def store(tmp_path: Path) -> Iterator[FileStore]:
     store = FileStore(tmp_path / "store")
     store.open()
-    return store
+    yield store
+    store.close()
 
 
 @pytest.fixture
@@ -211,13 +211,66 @@ class BrokenFile:
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_an_unexpected_error_is_raised_when_no_other_thread_is_at_work(place: int) -> None:
+def test_an_unexpected_error_is_raised_when_no_thread_is_at_work(store: FileStore, place: int) -> None:
     """Else its files would be closed while they are synced."""
     broken = threading.Event()
     files = [BrokenFile(breaks=number == place, broken=broken) for number in range(4)]
     with pytest.raises(KeyError, match="unexpected"):
-        SyncThreads().make_durable(files)
-    assert [file.is_synced for file in files[1 - place :: 2]] == [True, True]
+        store.make_durable(files)
+    assert [file.is_synced for file in files] == [number != place for number in range(4)]
+
+
+def test_directories_are_synced_at_once_too(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [f"2024/02/29/1/{number}/1.dcm" for number in range(4)]
+    for path in paths:
+        with store.begin(HEADER) as file:
+            file.finish()
+            file.publish(path)
+    store.sync_directories(paths)
+    everybody = threading.Barrier(2)
+    synced: set[int] = set()
+
+    def fsync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        everybody.wait(timeout=WITHIN)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.sync_directories(paths)
+    assert synced == {(store.root / path).parent.stat().st_ino for path in paths}
+
+
+def test_of_several_directories_one_that_fails_is_enough(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [f"2024/02/29/1/{number}/1.dcm" for number in range(8)]
+    for path in paths:
+        with store.begin(HEADER) as file:
+            file.finish()
+            file.publish(path)
+    bad = (store.root / paths[5]).parent.stat().st_ino
+
+    def fsync(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(StorageUnavailable, match="directory entries"):
+            store.sync_directories(paths)
+    synced: list[object] = []
+    monkeypatch.setattr("pacsd.storage.filesystem.sync_directory", synced.append)
+    store.sync_directories(paths)
+    assert len(synced) == 8 + 5, "none of them counts as durable"
+
+
+def test_closing_ends_the_threads_and_a_next_batch_starts_them_anew(store: FileStore, begin: Begin) -> None:
+    before = threading.active_count()
+    for _ in range(2):
+        assert store.make_durable([begin(b"x") for _ in range(8)]) == [None] * 8
+        assert threading.active_count() > before
+        store.close()
+        assert threading.active_count() == before
+    store.close()
 
 
 def test_a_large_object_is_written_back_while_it_comes(
