@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 CONFIG ?= config/pacsd.toml
+CRASH_ROUNDS ?= 100
 FUZZ_SECONDS ?= 300
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz bench bench-quick check clean
+.PHONY: help serve test crash fuzz bench bench-quick check clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +21,11 @@ serve: $(VENV)/.installed  ## Start the server with config/pacsd.toml (another: 
 
 test: $(VENV)/.installed-test  ## Run all tests; those whose peers (DCMTK) are missing are skipped
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+crash: $(VENV)/.installed-test  ## Kill the server CRASH_ROUNDS (100) times under load, from another seed each time
+	seed=$${PACSD_TEST_CRASH_SEED:-$$(date +%s)} && echo "PACSD_TEST_CRASH_SEED=$$seed" && \
+	PACSD_TEST_CRASH_ROUNDS=$(CRASH_ROUNDS) PACSD_TEST_CRASH_SEED=$$seed \
+		$(BIN)/python -m pytest tests/crash $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.installed-test  ## Fuzz each parser for FUZZ_SECONDS (300), with atheris where .venv has it
 	for target in pdu command-set acceptor requestor header identifier part10 archive; do \

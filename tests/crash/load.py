@@ -20,38 +20,61 @@ if TYPE_CHECKING:
 
 PREFIX = "1.2.826.0.1.3680043.10.1585"
 SENDERS = 8
-LARGE_PIXELS = 200_000
-"""Every fifth instance is as large as this, bytes, so that a kill also meets transfers under way."""
+SMALL_PIXELS, LARGE_PIXELS = 2000, 524_000
+LARGE_EVERY = 8
+"""Every eighth instance has the size of a CT image, so that a kill also meets transfers under way."""
+COMMON_EVERY = 5
+"""Every fifth instance that a sender sends is of the common series: the same ones come from all at about once."""
+
+
+_STUDY, _SERIES, _NUMBER = "777777", "999999", "88888888"
+"""Stand in the template for what makes an instance unique, and are as long."""
 
 
 @cache
 def _template(pixels: int) -> Instance:
     dataset = simple_dataset(1)
     dataset.PatientID = "LOAD"
-    dataset.StudyInstanceUID = f"{PREFIX}.1.999999"
-    dataset.SeriesInstanceUID = f"{PREFIX}.2.999999"
-    dataset.SOPInstanceUID = f"{PREFIX}.3.999999.88888888"
+    dataset.StudyInstanceUID = f"{PREFIX}.1.{_STUDY}"
+    dataset.SeriesInstanceUID = f"{PREFIX}.2.{_SERIES}"
+    dataset.SOPInstanceUID = f"{PREFIX}.3.{_SERIES}.{_NUMBER}"
     dataset.Rows, dataset.Columns = pixels // 2000, 1000
     dataset.PixelData = b"\x5a\xa5" * (pixels // 2)
     return encode(dataset, "load")
 
 
 def series_uids(series: int) -> tuple[str, str]:
-    """Study and Series Instance UID of one sender's series; `series` has six digits."""
-    return f"{PREFIX}.1.{series}", f"{PREFIX}.2.{series}"
+    """Study and Series Instance UID of a series of six digits; each hundred of series is a study."""
+    return f"{PREFIX}.1.{series // 100 * 100}", f"{PREFIX}.2.{series}"
+
+
+def sop_instance_uid(series: int, number: int) -> str:
+    """The SOP Instance UID of one instance of a series."""
+    return f"{PREFIX}.3.{series}.{10_000_000 + number}"
+
+
+def numbers_of(uid: str) -> tuple[int, int]:
+    """What `sop_instance_uid` was made from: series and number."""
+    series, number = uid.removeprefix(f"{PREFIX}.3.").split(".")
+    return int(series), int(number) - 10_000_000
 
 
 def instance(series: int, number: int) -> Instance:
     """One instance of a series, all of whose content follows from the two numbers."""
-    model = _template(LARGE_PIXELS if number % 5 == 0 else 2000)
-    unique = str(10_000_000 + number).encode()
-    dataset = model.dataset.replace(b"999999", str(series).encode()).replace(b"88888888", unique)
+    model = _template(LARGE_PIXELS if number % LARGE_EVERY == 0 else SMALL_PIXELS)
     study_uid, series_uid = series_uids(series)
+    dataset = model.dataset
+    for placeholder, value in (
+        (_STUDY, series // 100 * 100),
+        (_SERIES, series),
+        (_NUMBER, 10_000_000 + number),
+    ):
+        dataset = dataset.replace(placeholder.encode(), str(value).encode())
     return replace(
         model,
         study_instance_uid=study_uid,
         series_instance_uid=series_uid,
-        sop_instance_uid=f"{PREFIX}.3.{series}.{unique.decode()}",
+        sop_instance_uid=sop_instance_uid(series, number),
         dataset=dataset,
     )
 
@@ -60,19 +83,21 @@ class Load:
     """Eight associations, each storing one instance after the other until told to stop or cut off."""
 
     def __init__(self, server: PacsdServer, first_series: int) -> None:
-        """Prepare; each sender has a series of its own, numbered from `first_series`."""
-        self.series = range(first_series, first_series + SENDERS)
-        self.acknowledged: dict[int, list[Instance]] = {series: [] for series in self.series}
+        """Prepare; each sender has a series of its own, numbered from `first_series`, and all have one more."""
+        own = range(first_series, first_series + SENDERS)
+        self.series = range(first_series, first_series + SENDERS + 1)
+        self.acknowledged: dict[int, set[int]] = {series: set() for series in self.series}
+        """The numbers of the instances that were acknowledged at least once, by series."""
         self.refused: list[int] = []
         """Statuses other than Success."""
         self._address = (server.host, server.port)
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._send, args=(series,)) for series in self.series]
+        self._threads = [threading.Thread(target=self._send, args=(series,)) for series in own]
 
     @property
     def total(self) -> int:
-        """How many instances were acknowledged so far."""
+        """How many different instances were acknowledged so far."""
         return sum(map(len, self.acknowledged.values()))
 
     def wait_for(self, acknowledgements: int, *, within: float) -> None:
@@ -109,14 +134,15 @@ class Load:
         with WireAssociation(self._address, context) as peer:
             while not self._stopping.is_set():
                 number = next(numbers)
-                sent = instance(series, number)
-                self._note(series, sent, peer.store(sent, number % 65536).status)
+                of_series = self.series[-1] if number % COMMON_EVERY == 0 else series
+                status = peer.store(instance(of_series, number), number % 65536).status
+                self._note(of_series, number, status)
             peer.release()
 
-    def _note(self, series: int, sent: Instance, status: int) -> None:
+    def _note(self, series: int, number: int, status: int) -> None:
         with self._changed:
             if status == 0x0000:
-                self.acknowledged[series].append(sent)
+                self.acknowledged[series].add(number)
             else:
                 self.refused.append(status)
             self._changed.notify_all()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crash import load
-from crash.test_kill import assert_kept
+from crash.kept import assert_kept
 from support import scu
 from support.deadline import wait_until
 from support.server import PacsdServer, Peer

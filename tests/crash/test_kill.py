@@ -5,21 +5,28 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
 
 from crash import load
-from support import scp, scu
+from crash.kept import assert_files_whole, assert_found, assert_kept
+from support import scu
+from support.deadline import wait_until
 from support.server import PacsdServer, Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-ROUNDS = int(os.environ.get("PACSD_TEST_CRASH_ROUNDS", "3"))
-"""How often each way to die is tried; set the variable for a longer run."""
-SEED = 20240229
+ROUNDS = int(os.environ.get("PACSD_TEST_CRASH_ROUNDS", "6"))
+"""How many kills; `make crash` has a hundred."""
+SEED = int(os.environ.get("PACSD_TEST_CRASH_SEED", "20240229"))
+"""Of victims and moments, as far as a running machine can be repeated."""
+LONGEST_DELAY = 0.05
+"""Seconds; a commit takes less, so that a kill meets every step of one."""
 
 
 @pytest.fixture
@@ -32,53 +39,68 @@ def server(tmp_path: Path) -> Iterator[PacsdServer]:
         running.stop()
 
 
-@pytest.mark.timeout(60 + 60 * ROUNDS)
-def test_killing_all_processes_loses_nothing_acknowledged(server: PacsdServer) -> None:
-    chance = random.Random(SEED)
-    for number in range(ROUNDS):
-        burden = load.Load(server, 100_000 + 100 * number)
-        with burden.running():
-            burden.wait_for(chance.randint(20, 200), within=60)
-            server.kill()
-        server.start()
-        assert server.incoming_files() == set()
-        assert_kept(server, burden)
-
-
-@pytest.mark.timeout(60 + 60 * ROUNDS)
-def test_killing_a_worker_loses_nothing_acknowledged_and_it_is_replaced(server: PacsdServer) -> None:
+def kill_worker(server: PacsdServer, burden: load.Load, chance: random.Random) -> None:
     """The others go on serving; senders that were cut off come back and are served again."""
+    victim = chance.choice(server.storing_workers())
+    children = len(server.workers())
+    os.kill(victim, signal.SIGKILL)
+    burden.wait_for(burden.total + 50, within=60)
+    server.wait_for_workers(children)
+    assert burden.refused == []
+
+
+def kill_supervisor(server: PacsdServer, burden: load.Load, chance: random.Random) -> None:
+    """Its workers notice, finish what they do and end as well."""
+    os.kill(server.pid, signal.SIGKILL)
+    assert server.wait() == -signal.SIGKILL
+
+
+def kill_all(server: PacsdServer, burden: load.Load, chance: random.Random) -> None:
+    server.kill()
+
+
+VICTIMS: tuple[Callable[[PacsdServer, load.Load, random.Random], None], ...] = (
+    kill_worker,
+    kill_supervisor,
+    kill_all,
+)
+
+
+def rounds(chance: random.Random) -> Iterator[Callable[[PacsdServer, load.Load, random.Random], None]]:
+    """Endlessly all victims in a random order, so that a short run has each as well."""
+    while True:
+        yield from chance.sample(VICTIMS, len(VICTIMS))
+
+
+@pytest.mark.timeout(120 + 30 * ROUNDS)
+def test_killing_loses_nothing_acknowledged(server: PacsdServer, capsys: pytest.CaptureFixture[str]) -> None:
     chance = random.Random(SEED)
-    for number in range(ROUNDS):
-        before = server.workers()
-        burden = load.Load(server, 200_000 + 100 * number)
+    burdens: list[load.Load] = []
+    for number, kill in enumerate(islice(rounds(chance), ROUNDS)):
+        burden = load.Load(server, 100_000 + 100 * number)
+        burdens.append(burden)
         with burden.running():
-            burden.wait_for(chance.randint(20, 200), within=60)
-            os.kill(chance.choice(before), signal.SIGKILL)
-            burden.wait_for(burden.total + 100, within=60)
-            server.wait_for_workers(len(before))
-        assert burden.refused == []
+            burden.wait_for(chance.randint(1, 150), within=60)
+            # What was waited for is a response; only time leads to all the other moments.
+            threading.Event().wait(chance.uniform(0, LONGEST_DELAY))
+            kill(server, burden, chance)
+        studies = [load.series_uids(burden.series[0])[0]]
+        if not server.is_running:
+            server.start()
+            assert_files_whole(server, studies)
+        wait_until(lambda: not server.incoming_files(), within=5, what="nothing is left in incoming/")
         assert_kept(server, burden)
     server.stop()
     server.start()
+    kept = assert_all_kept(server, burdens)
+    acknowledged = sum(burden.total for burden in burdens)
+    with capsys.disabled():
+        print(f" seed {SEED}: {ROUNDS} kills, {acknowledged} acknowledged, 0 lost, {kept} kept ", end="")
+
+
+def assert_all_kept(server: PacsdServer, burdens: list[load.Load]) -> int:
+    """Nothing that an earlier round stored was lost in a later one; returns how many are kept."""
     assert server.incoming_files() == set()
-
-
-def assert_kept(server: PacsdServer, burden: load.Load) -> None:
-    """Found are all acknowledged instances, perhaps some more, and each found one is whole."""
-    sample = load.instance(burden.series[0], 1)
-    for series in burden.series:
-        study_uid, series_uid = load.series_uids(series)
-        query = scu.keys(
-            "IMAGE", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid, SOPInstanceUID=None
-        )
-        found = {str(match.SOPInstanceUID) for match in scu.find(server, query).matches}
-        acknowledged = {sent.sop_instance_uid for sent in burden.acknowledged[series]}
-        assert acknowledged <= found, f"lost: {sorted(acknowledged - found)}"
-        outcome, inbox = scu.get(
-            server, scu.keys("STUDY", StudyInstanceUID=study_uid), [(sample.sop_class_uid, scp.NARROW[:1])]
-        )
-        assert (outcome.status, set(inbox.received)) == (0x0000, found)
-        for uid, received in inbox.received.items():
-            number = int(uid.rpartition(".")[2]) - 10_000_000
-            assert received.dataset == load.instance(series, number).dataset, uid
+    for burden in burdens:
+        assert_found(server, burden)
+    return assert_files_whole(server, [load.series_uids(burden.series[0])[0] for burden in burdens])

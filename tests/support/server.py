@@ -60,6 +60,7 @@ class PacsdServer:
         self.port = free_port()
         self.http_port = free_port()
         self.root = root or folder / "store"
+        self.index_path = folder / "index.db"
         self.log_path = folder / "server.log"
         self.config_path = folder / "pacsd.toml"
         self._launcher = tuple(launcher)
@@ -73,7 +74,7 @@ class PacsdServer:
         tables: dict[str, dict[str, Any]] = {
             "dicom": {"ae_title": AE_TITLE, "host": self.host, "port": self.port},
             "storage": {"root": str(self.root), "min_free_mb": 1},
-            "index": {"url": f"sqlite:///{folder / 'index.db'}"},
+            "index": {"url": f"sqlite:///{self.index_path}"},
             "http": {"host": self.host, "port": self.http_port},
             "server": {"workers": 2},
             "access": {"unknown_peers": ["echo", "store"]},
@@ -104,6 +105,12 @@ class PacsdServer:
         """The supervisor's child processes, oldest first."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return sorted(int(pid) for pid in children.split())
+
+    def storing_workers(self) -> list[int]:
+        """Of the child processes those that take associations, as the log tells them (`log.format` is "json")."""
+        events = [json.loads(line) for line in self.log_text().splitlines() if '"process-started"' in line]
+        named = {event["child"] for event in events if event["role"] == "worker"}
+        return [pid for pid in self.workers() if pid in named]
 
     def wait_for_workers(self, number: int) -> None:
         """Wait until so many worker processes run; a dead one that is not reaped yet does not count."""
