@@ -18,7 +18,7 @@ APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 RELEASE_REQUEST = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 FRAGMENT_SIZE = 16000
-C_STORE_RQ, C_FIND_RQ, C_CANCEL_RQ = 0x0001, 0x0020, 0x0FFF
+C_STORE_RQ, C_STORE_RSP, C_FIND_RQ, C_CANCEL_RQ = 0x0001, 0x8001, 0x0020, 0x0FFF
 DATA_SET, NO_DATA_SET = 0x0001, 0x0101
 
 
@@ -248,6 +248,21 @@ class WireAssociation:
     def close(self) -> None:
         """Close the connection without another word."""
         self._socket.close()
+
+
+def store_responses(content: bytes) -> list[tuple[str, int]]:
+    """SOP Instance UID and status of each C-STORE-RSP among whole PDUs; a command is one fragment here."""
+    responses = []
+    while content:
+        kind, length = struct.unpack_from(">BxI", content)
+        body, content = content[6 : 6 + length], content[6 + length :]
+        if kind != 4 or not body[5] & 1:
+            continue
+        found = _elements(body[6 : 4 + int.from_bytes(body[:4], "big")])
+        if int.from_bytes(found[0x0100], "little") == C_STORE_RSP:
+            uid = found[0x1000].rstrip(b"\0").decode("ascii")
+            responses.append((uid, int.from_bytes(found[0x0900], "little")))
+    return responses
 
 
 def _elements(command: bytes) -> dict[int, bytes]:
