@@ -55,7 +55,14 @@ class StorageUnavailable(PacsdError):
 
 
 class IndexUnavailable(PacsdError):
-    """The database cannot be reached, is locked or refuses to work."""
+    """The database cannot be reached, is locked or refuses to work.
+
+    `may_be_written` says that it failed while it committed: nobody sees the rows now, but the next start may.
+    """
+
+    def __init__(self, message: str, *, may_be_written: bool = False) -> None:
+        super().__init__(message)
+        self.may_be_written = may_be_written
 
 
 class MigrationNeeded(PacsdError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pacsd.errors import IndexUnavailable
 
@@ -13,4 +13,7 @@ def unavailable(done: str, error: Exception) -> IndexUnavailable:
     """What to raise, from `error`, when the index cannot be `done` ("read" or "written")."""
     # An operational error tells of locks, disks and connections; what others say may quote a value.
     cause = str(error.orig).strip() if isinstance(error, OperationalError) else type(error).__name__
-    return IndexUnavailable(f"the index cannot be {done}: {cause}")
+    # Behind all statements there is only the commit. SQLite's log may hold a commit whole that could not be
+    # synced, and then believes it when it is opened again.
+    in_commit = isinstance(error, DBAPIError) and error.statement is None
+    return IndexUnavailable(f"the index cannot be {done}: {cause}", may_be_written=in_commit)

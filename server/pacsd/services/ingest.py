@@ -129,7 +129,8 @@ class Ingest:
         That is to be called once, and says what became of the instance: when it returns, the instance (or, for a
         duplicate, the one kept) survives a power cut. Several that were received first are finished together. Both
         raise DatasetInvalid, DuplicateInstance, StorageFull, StorageUnavailable or IndexUnavailable, and this
-        whatever `dataset` raises; then nothing of the instance is left behind.
+        whatever `dataset` raises; then nothing of the instance is left behind, unless the index failed
+        while it committed.
         """
         record = self._write(incoming, dataset)
         committed = self._group.submit(record)
@@ -138,6 +139,13 @@ class Ingest:
     def _finish(self, record: InstanceRecord, committed: Callable[[], CommitResult]) -> CommitOutcome:
         try:
             result = committed()
+        except IndexUnavailable as error:
+            if error.may_be_written:
+                # A row may yet come back at the next start, and must not come back without its file.
+                _log.warning("file-left-for-next-start", path=record.path)
+            else:
+                self._withdraw(record.path)
+            raise
         except Exception:
             self._withdraw(record.path)
             raise
