@@ -8,13 +8,13 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from postgres import postgres_server
 from sqlalchemy import create_engine, make_url
 
 from pacsd.index import migrations
 from pacsd.index.repository import Index
 from pacsd.index.tables import metadata
 from pacsd.model import DuplicatePolicy
+from support.postgres import postgres_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,8 @@ OpenIndex = Callable[..., Index]
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a running PostgreSQL server."""
-    with postgres_server() as url:
-        yield url
+    with postgres_server() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,33 @@ def _run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A running server; `url` is that of its empty maintenance database."""
+
+    programs: Path
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://{USER}@/postgres?host={self.folder}"
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=60"
+        self._control("-o", options, "-l", f"{self.folder / 'log'}", "start")
+
+    def stop(self) -> None:
+        """Stop it at once, whatever its clients are doing."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *arguments: str) -> None:
+        _run(str(self.programs / "pg_ctl"), "-D", f"{self.folder / 'data'}", "-w", *arguments)
+
+
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """Run a server; gives the URL of its empty maintenance database."""
+def postgres_server() -> Iterator[Postgres]:
+    """Run a server, which must be running at the end as well."""
     programs = _programs()
     # Not pytest's own folder: only its owner may enter that one. And a socket's path must be short.
     folder = Path(tempfile.mkdtemp(prefix="pacsd-pg-"))
@@ -48,12 +73,11 @@ def postgres_server() -> Iterator[str]:
         _run(
             str(programs / "initdb"), "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"
         )
-        options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=60"
-        log = str(folder / "log")
-        _run(str(programs / "pg_ctl"), "-D", data, "-o", options, "-l", log, "-w", "start")
+        server = Postgres(programs, folder)
+        server.start()
         try:
-            yield f"postgresql+psycopg://{USER}@/postgres?host={folder}"
+            yield server
         finally:
-            _run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
