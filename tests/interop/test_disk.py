@@ -11,6 +11,7 @@ import pytest
 
 from support import scu
 from support.constructed import encode, simple_dataset
+from support.deadline import wait_until
 from support.peers import missing
 from support.server import PacsdServer, Peer
 from support.wire import Response, WireAssociation
@@ -120,6 +121,24 @@ def test_a_read_only_store_refuses_and_still_answers_queries(small_disk_server: 
         assert peer.store(large_instance(3), 3).status == 0x0000
         peer.release()
     assert_kept_exactly(small_disk_server, [before, large_instance(3)])
+
+
+def test_below_the_watermark_nothing_is_begun_until_there_is_room_again(
+    small_disk_server: PacsdServer,
+) -> None:
+    """The disk has room for the instance still, but less than is to be kept free."""
+    ballast = small_disk_server.visible_root().parent / "ballast"
+    ballast.write_bytes(bytes(DISK_SIZE - 900_000))
+    instance = large_instance(1)
+    with connect(small_disk_server) as peer:
+        refusal = peer.store(instance)
+        assert refusal.status == OUT_OF_RESOURCES
+        assert "free" in refusal.error_comment
+        assert small_disk_server.kept_files() == set()
+        ballast.unlink()
+        wait_until(lambda: peer.store(instance).status == 0x0000, within=10, what="there is room again")
+        peer.release()
+    assert_kept_exactly(small_disk_server, [instance])
 
 
 def set_writable(server: PacsdServer, *, writable: bool) -> None:

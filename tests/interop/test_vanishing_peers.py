@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import struct
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,14 @@ from support import scu
 from support.constructed import encode, simple_dataset
 from support.deadline import wait_until
 from support.server import AE_TITLE, PacsdServer, Peer
-from support.wire import WireAssociation, associate_request, data_transfer, store_request
+from support.wire import (
+    WireAssociation,
+    associate_request,
+    data_transfer,
+    message,
+    operations_window,
+    store_request,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,9 +69,9 @@ def vanish(connected: socket.socket, *, reset: bool) -> None:
     connected.close()
 
 
-def connect(server: PacsdServer) -> WireAssociation:
+def connect(server: PacsdServer, user_items: bytes = b"") -> WireAssociation:
     context = (INSTANCE.sop_class_uid, INSTANCE.transfer_syntax_uid)
-    return WireAssociation((server.host, server.port), [context], calling="VANISHING")
+    return WireAssociation((server.host, server.port), [context], calling="VANISHING", user_items=user_items)
 
 
 def wait_for_places(server: PacsdServer) -> None:
@@ -110,8 +119,37 @@ def test_a_peer_that_never_reads_its_answer_may_send_again(
     with connect(server) as again:
         assert again.store(INSTANCE).status == 0x0000
         again.release()
-    assert len(server.kept_files()) == 1
+    assert sum(INSTANCE.sop_instance_uid in path.name for path in server.kept_files()) == 1
     _, inbox = scu.get(server, scu.image_keys(INSTANCE), scu.own_contexts([INSTANCE]))
     assert {uid: one.dataset for uid, one in inbox.received.items()} == {
         INSTANCE.sop_instance_uid: INSTANCE.dataset
     }
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_a_peer_that_sends_several_ahead_and_vanishes(
+    tmp_path: Path, server: PacsdServer, reset: bool
+) -> None:
+    """Each is kept whole and in the index, or not at all; the last is cut off."""
+    *ahead, last = [encode(simple_dataset(7300 + 10 * reset + number), "ahead") for number in range(6)]
+    peer = connect(server, operations_window(8))
+    for number, each in enumerate(ahead):
+        peer.send_store(each, number + 1)
+    command = store_request(7, last.sop_class_uid, last.sop_instance_uid)
+    peer.send(message(1, command) + data_transfer(1, 0, last.dataset[:300]))
+    vanish(peer._socket, reset=reset)
+    wait_for_places(server)
+    assert server.incoming_files() == set()
+    with closing(sqlite3.connect(server.index_path)) as database:
+        rows = {path for (path,) in database.execute("SELECT path FROM instances")}
+    assert {server.root / path for path in rows} == server.kept_files()
+    kept = {
+        each.sop_instance_uid
+        for each in (*ahead, last)
+        if any(each.sop_instance_uid in path for path in rows)
+    }
+    assert last.sop_instance_uid not in kept
+    for each in ahead:
+        _, inbox = scu.get(server, scu.image_keys(each), scu.own_contexts([each]))
+        expected = {each.sop_instance_uid: each.dataset} if each.sop_instance_uid in kept else {}
+        assert {uid: one.dataset for uid, one in inbox.received.items()} == expected

@@ -54,15 +54,28 @@ def item(kind: int, body: bytes) -> bytes:
     return struct.pack(">BBH", kind, 0, len(body)) + body
 
 
-def associate_request(called: str, calling: str, contexts: Sequence[tuple[int, str, str]]) -> bytes:
-    """An A-ASSOCIATE-RQ with one transfer syntax for each (context ID, abstract syntax, transfer syntax)."""
+def associate_request(
+    called: str, calling: str, contexts: Sequence[tuple[int, str, str]], user_items: bytes = b""
+) -> bytes:
+    """An A-ASSOCIATE-RQ with one transfer syntax for each (context ID, abstract syntax, transfer syntax).
+
+    `user_items` are further items of the user information, such as `operations_window`.
+    """
     body = struct.pack(">HH", 1, 0) + called.encode().ljust(16) + calling.encode().ljust(16) + bytes(32)
     body += item(0x10, APPLICATION_CONTEXT.encode())
     for context_id, abstract, transfer in contexts:
         syntaxes = item(0x30, abstract.encode()) + item(0x40, transfer.encode())
         body += item(0x20, struct.pack(">BBBB", context_id, 0, 0, 0) + syntaxes)
-    body += item(0x50, item(0x51, struct.pack(">I", 65536)) + item(0x52, IMPLEMENTATION_CLASS_UID.encode()))
+    user_items = (
+        item(0x51, struct.pack(">I", 65536)) + item(0x52, IMPLEMENTATION_CLASS_UID.encode()) + user_items
+    )
+    body += item(0x50, user_items)
     return struct.pack(">BBI", 1, 0, len(body)) + body
+
+
+def operations_window(operations: int) -> bytes:
+    """The item that asks to send so many requests before the first is answered (PS3.7 §D.3.3.3)."""
+    return item(0x53, struct.pack(">HH", operations, 1))
 
 
 def element(number: int, value: bytes | str | int) -> bytes:
@@ -149,6 +162,7 @@ class WireAssociation:
         *,
         called: str = "PACSD",
         calling: str = "WIRE",
+        user_items: bytes = b"",
     ) -> None:
         """Connect and request contexts 1, 3, 5, ... for these (abstract syntax, transfer syntax) pairs."""
         self.context_ids = {context: 2 * place + 1 for place, context in enumerate(contexts)}
@@ -158,7 +172,7 @@ class WireAssociation:
         self._command = b""
         self._responses: deque[Response] = deque()
         try:
-            self.send(associate_request(called, calling, proposed))
+            self.send(associate_request(called, calling, proposed, user_items))
             self.accept_or_reject = self.read_pdu()
         except ConnectionLostError:
             self._socket.close()
