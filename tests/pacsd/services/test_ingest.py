@@ -191,6 +191,15 @@ def test_a_file_stays_while_the_index_cannot_say(archive: Archive, instance: Ins
     assert [(line["event"], line["path"]) for line in logs] == [("file-left-for-next-start", path)]
 
 
+def test_a_file_stays_while_its_row_may_come_back(archive: Archive, instance: Instance) -> None:
+    """The commit failed halfway; that nobody sees its row now says nothing about the next start."""
+    archive.failures["committing"] = IndexUnavailable("could not be synced", may_be_written=True)
+    with capture_logs() as logs, pytest.raises(IndexUnavailable):
+        archive.take(instance)
+    (path,) = archive.store.files
+    assert [(line["event"], line["path"]) for line in logs] == [("file-left-for-next-start", path)]
+
+
 @pytest.mark.parametrize("policy", [DuplicatePolicy.KEEP_FIRST, DuplicatePolicy.REPLACE])
 def test_an_obsolete_file_that_cannot_be_removed_is_no_failure(
     policy: DuplicatePolicy, instance: Instance
