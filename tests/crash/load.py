@@ -6,11 +6,11 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from support.constructed import encode, simple_dataset
-from support.wire import ConnectionLostError, WireAssociation
+from support.wire import ConnectionLostError, WireAssociation, operations_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,8 @@ COMMON_EVERY = 5
 """Every fifth instance that a sender sends is of the common series: the same ones come from all at about once."""
 
 
+AHEAD = 4
+"""So many instances every second sender sends before it reads an answer."""
 _STUDY, _SERIES, _NUMBER = "777777", "999999", "88888888"
 """Stand in the template for what makes an instance unique, and are as long."""
 
@@ -131,13 +133,21 @@ class Load:
     def _send_on_one_association(self, series: int, numbers: Iterator[int]) -> None:
         sample = instance(series, 0)
         context = [(sample.sop_class_uid, sample.transfer_syntax_uid)]
-        with WireAssociation(self._address, context) as peer:
+        ahead = AHEAD if series % 2 else 1
+        with WireAssociation(self._address, context, user_items=operations_window(ahead)) as peer:
             while not self._stopping.is_set():
-                number = next(numbers)
-                of_series = self.series[-1] if number % COMMON_EVERY == 0 else series
-                status = peer.store(instance(of_series, number), number % 65536).status
-                self._note(of_series, number, status)
+                self._send_some(peer, series, list(islice(numbers, ahead)))
             peer.release()
+
+    def _send_some(self, peer: WireAssociation, series: int, numbers: list[int]) -> None:
+        under_way: dict[int, tuple[int, int]] = {}
+        for number in numbers:
+            of_series = self.series[-1] if number % COMMON_EVERY == 0 else series
+            under_way[number % 65536] = of_series, number
+            peer.send_store(instance(of_series, number), number % 65536)
+        while under_way:
+            response = peer.read_response()
+            self._note(*under_way.pop(response.message_id), response.status)
 
     def _note(self, series: int, number: int, status: int) -> None:
         with self._changed:

@@ -37,6 +37,11 @@ class Response:
         return int.from_bytes(self.elements[0x0900], "little")
 
     @property
+    def message_id(self) -> int:
+        """Of the request that is answered."""
+        return int.from_bytes(self.elements[0x0120], "little")
+
+    @property
     def error_comment(self) -> str:
         return self.elements.get(0x0902, b"").decode("ascii").strip()
 
