@@ -12,14 +12,13 @@ Rules (the archive's, where the Standard has none):
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, select, update
 
+from pacsd.index.known import KNOWN, is_up_to_date, known_from, may_move, series_key
 from pacsd.index.levelrows import LevelRows
 from pacsd.index.orphans import remove_patients_without_studies
-from pacsd.index.rows import ANONYMOUS, Header
 from pacsd.index.tables import MOST_PARAMETERS, patients, series, studies
 from pacsd.model import QueryLevel
 
@@ -28,27 +27,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from pacsd.index.rows import Received
+    from pacsd.index.known import SeriesKey
+    from pacsd.index.rows import Header, Received
 
-__all__ = ["SeriesKey", "ancestry"]
+__all__ = ["ancestry"]
 
-SeriesKey = tuple[str, str]
-"""Study and Series Instance UID."""
-
-_KNOWN: Final = (
-    select(
-        series.c.id,
-        series.c.series_instance_uid,
-        series.c.header.label("series_header"),
-        studies.c.study_instance_uid,
-        studies.c.header.label("study_header"),
-        patients.c.patient_key,
-        patients.c.header.label("patient_header"),
-    )
-    .join_from(series, studies, series.c.study_row_id == studies.c.id)
-    .join(patients, studies.c.patient_row_id == patients.c.id)
-    .where(series.c.series_instance_uid.in_(bindparam("uids", expanding=True)))
-)
+_KNOWN: Final = KNOWN.where(series.c.series_instance_uid.in_(bindparam("uids", expanding=True)))
 _OWNERS: Final = (
     select(
         studies.c.study_instance_uid, studies.c.id, patients.c.patient_key, patients.c.id.label("owner_id")
@@ -72,21 +56,10 @@ _SERIES: Final = LevelRows(QueryLevel.SERIES, series, series.c.series_instance_u
 
 def ancestry(connection: Connection, kept: Sequence[Received]) -> dict[SeriesKey, int]:
     """Row ids of the batch's series, all rows above in place; `kept` in the order of receipt."""
-    known = _known(connection, {received.record.series_instance_uid for received in kept})
-    if all(_is_up_to_date(known.get(_series_key(received)), received) for received in kept):
-        return {key: row.id for key, (row, *_headers) in known.items()}
+    known = known_from(_rows(connection, _KNOWN, {received.record.series_instance_uid for received in kept}))
+    if all(is_up_to_date(known.get(series_key(received)), received) for received in kept):
+        return {key: each.row_id for key, each in known.items()}
     return _write_ancestry(connection, kept)
-
-
-_Known = tuple["Row[Any]", Header, Header, Header]
-
-
-def _known(connection: Connection, series_instance_uids: set[str]) -> dict[SeriesKey, _Known]:
-    known: dict[SeriesKey, _Known] = {}
-    for row in _rows(connection, _KNOWN, series_instance_uids):
-        headers = [json.loads(text) for text in (row.patient_header, row.study_header, row.series_header)]
-        known[row.study_instance_uid, row.series_instance_uid] = (row, *headers)
-    return known
 
 
 def _rows(connection: Connection, statement: Any, uids: set[str]) -> list[Row[Any]]:
@@ -97,32 +70,12 @@ def _rows(connection: Connection, statement: Any, uids: set[str]) -> list[Row[An
     return rows
 
 
-def _series_key(received: Received) -> SeriesKey:
-    return received.record.study_instance_uid, received.record.series_instance_uid
-
-
-def _is_up_to_date(known: _Known | None, received: Received) -> bool:
-    if known is None:
-        return False
-    row, patient, study, series_header = known
-    if row.patient_key == received.patient_key:
-        if not received.patient.items() <= patient.items():
-            return False
-    elif _may_move(row.patient_key, received.patient_key):
-        return False
-    return received.study.items() <= study.items() and received.series.items() <= series_header.items()
-
-
-def _may_move(owner: str, newcomer: str) -> bool:
-    return owner.startswith(ANONYMOUS) and not newcomer.startswith(ANONYMOUS)
-
-
 def _write_ancestry(connection: Connection, kept: Sequence[Received]) -> dict[SeriesKey, int]:
     owners = _rows(connection, _OWNERS, {received.record.study_instance_uid for received in kept})
     owner_of = {row.study_instance_uid: row.patient_key for row in owners}
     for received in kept:
         owner = owner_of.setdefault(received.record.study_instance_uid, received.patient_key)
-        if _may_move(owner, received.patient_key):
+        if may_move(owner, received.patient_key):
             owner_of[received.record.study_instance_uid] = received.patient_key
 
     patient_headers: dict[tuple[str, None], Header] = {(key, None): {} for key in owner_of.values()}
@@ -140,12 +93,10 @@ def _write_ancestry(connection: Connection, kept: Sequence[Received]) -> dict[Se
 
     series_headers: dict[tuple[str, int], Header] = {}
     for received in kept:
-        study_uid, series_uid = _series_key(received)
+        study_uid, series_uid = series_key(received)
         series_headers.setdefault((series_uid, study_ids[study_uid]), {}).update(received.series)
     series_ids = _SERIES.write(connection, series_headers)
-    return {
-        key: series_ids[key[1], study_ids[key[0]]] for key in {_series_key(received) for received in kept}
-    }
+    return {key: series_ids[key[1], study_ids[key[0]]] for key in {series_key(received) for received in kept}}
 
 
 def _move_studies(

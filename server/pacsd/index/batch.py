@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pacsd.index.rows import Received
 
-__all__ = ["OvertakenError", "write"]
+__all__ = ["INSERT", "OvertakenError", "write"]
 
 _KEPT: Final = (
     select(
@@ -44,10 +44,12 @@ _KEPT: Final = (
     # Nobody else may replace what this transaction decides by (SQLite has but one writer and ignores it).
     .with_for_update(key_share=True)
 )
-_INSERT: Final = {
+INSERT: Final = {
     "sqlite": sqlite.insert(instances).on_conflict_do_nothing(index_elements=["sop_instance_uid"]),
     "postgresql": postgresql.insert(instances).on_conflict_do_nothing(index_elements=["sop_instance_uid"]),
 }
+"""New instances, by the dialect's name; one under a UID that is kept already adds nothing to the count of rows."""
+
 _REPLACE: Final = instances.update().where(instances.c.id == bindparam("row"))
 
 
@@ -119,7 +121,7 @@ def _write_instances(connection: Connection, slots: dict[str, _Slot], kept: Sequ
 
 def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
     rows.sort(key=lambda row: str(row["sop_instance_uid"]))
-    insert = _INSERT[connection.dialect.name]
+    insert = INSERT[connection.dialect.name]
     result = connection.execute(insert, rows, execution_options={"preserve_rowcount": True})
     if result.rowcount != len(rows):
         raise OvertakenError

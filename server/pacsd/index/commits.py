@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from pacsd.errors import DatasetInvalid
+from pacsd.index.additions import add
 from pacsd.index.batch import write
-from pacsd.index.failures import unavailable
+from pacsd.index.failures import is_passing, unavailable
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.rows import Received, received
+from pacsd.model import CommitOutcome, CommitResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,15 +21,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from pacsd.index.turns import Turns
-    from pacsd.model import CommitResult, DuplicatePolicy, InstanceRecord
+    from pacsd.model import DuplicatePolicy, InstanceRecord
 
 __all__ = ["commit"]
 
 _ATTEMPTS: Final = 40
 """Of one batch against other processes' commits; each attempt sees what overtook the one before."""
-
-_PASSING: Final = frozenset({"40001", "40P01", "23503"})
-"""SQLSTATEs that mean "begin again": serialization failure, deadlock, a row above that was just removed."""
 
 _T = TypeVar("_T")
 
@@ -62,6 +61,8 @@ def _written(
 
     try:
         with turns.take() if turns is not None else nullcontext():
+            if add(engine, batch):
+                return [CommitResult(CommitOutcome.STORED)] * len(batch)
             try:
                 return _in_transaction(engine, together)
             except _POISONOUS as error:
@@ -97,7 +98,7 @@ def _in_transaction(engine: Engine, work: Callable[[Connection], _T]) -> _T:
         except OvertakenError:
             continue
         except DBAPIError as error:
-            if not (_passes(error) or error.connection_invalidated):
+            if not (is_passing(error.orig) or error.connection_invalidated):
                 raise
     with engine.begin() as connection:
         return work(connection)
@@ -109,12 +110,8 @@ _POISONOUS: Final = (StatementError, OverflowError, TypeError, ValueError)
 def _is_poison(error: Exception) -> bool:
     """Whether the values are to blame: the database refuses them, or its driver cannot even send them."""
     if isinstance(error, DBAPIError):
-        return isinstance(error, IntegrityError | DataError) and not _passes(error)
+        return isinstance(error, IntegrityError | DataError) and not is_passing(error.orig)
     return True
-
-
-def _passes(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in _PASSING
 
 
 def _refusal(error: Exception) -> DatasetInvalid:

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["database_file", "database_url", "reading_engine", "writing_engine"]
+__all__ = ["BEGIN_TO_WRITE", "database_file", "database_url", "reading_engine", "writing_engine"]
 
 _BUSY_TIMEOUT: Final = 10.0
 """Seconds that SQLite itself waits for a lock, where a foreign program (a backup, a shell) holds one."""
+
+BEGIN_TO_WRITE: Final = {"sqlite": "BEGIN IMMEDIATE"}
+"""By the dialect's name, how a transaction that writes begins where the driver doesn't say so by itself."""
 
 RECEIVE_BUFFERS: Final[dict[str, Any]] = {
     # A statement's parameters are patient data and must not appear in an exception's text.
@@ -75,8 +78,9 @@ def reading_engine(url: URL) -> Engine:
 
 def writing_engine(url: URL) -> Engine:
     """An engine for transactions that write; on SQLite they hold the write lock from their beginning."""
-    engine = create_engine(url, pool_size=1, max_overflow=7, pool_pre_ping=_is_remote(url), **_options(url))
-    return _begin_explicitly(engine, "BEGIN IMMEDIATE") if not _is_remote(url) else engine
+    # Without a ping before each use: a commit begins again by itself when its connection turns out to be lost.
+    engine = create_engine(url, pool_size=1, max_overflow=7, **_options(url))
+    return _begin_explicitly(engine, BEGIN_TO_WRITE["sqlite"]) if not _is_remote(url) else engine
 
 
 def _is_remote(url: URL) -> bool:

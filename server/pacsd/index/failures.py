@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pacsd.errors import IndexUnavailable
 
-__all__ = ["unavailable"]
+__all__ = ["is_passing", "unavailable"]
+
+_PASSING: Final = frozenset({"40001", "40P01", "23503"})
+"""SQLSTATEs that mean "begin again": serialization failure, deadlock, a row above that was just removed."""
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether the driver's error comes of another writer's transaction and may not come again."""
+    return getattr(error, "sqlstate", None) in _PASSING
 
 
 def unavailable(done: str, error: Exception) -> IndexUnavailable:

@@ -1,0 +1,140 @@
+"""The short way into the index: new instances of series that are up to date already, in two statements.
+
+Nearly every C-STORE but a series' first brings nothing else. The driver is spoken to directly (see `prebuilt`), and
+nothing is remembered of the database from one transaction to the next, so other processes may change what they like.
+A batch that doesn't fit, if only for one instance, is left whole to `batch`, which knows all cases.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import bindparam
+from sqlalchemy.exc import OperationalError
+
+from pacsd.index.batch import INSERT
+from pacsd.index.engines import BEGIN_TO_WRITE
+from pacsd.index.failures import is_passing, unavailable
+from pacsd.index.known import KNOWN, is_up_to_date, known_from, series_key
+from pacsd.index.prebuilt import PrebuiltInsert, positional, select_text
+from pacsd.index.tables import instances, series
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import BindParameter, Dialect, Engine
+    from sqlalchemy.engine.interfaces import DBAPICursor
+
+    from pacsd.index.rows import Received
+
+__all__ = ["add", "prepare"]
+
+_MOST_SERIES: Final = 64
+"""Of one batch; each power of two up to it is a statement of its own."""
+
+_COLUMNS: Final = tuple(column.name for column in instances.columns if not column.primary_key)
+
+
+class _Statements:
+    """What the short way runs, as text for one kind of database."""
+
+    def __init__(self, dialect: type[Dialect]) -> None:
+        by_position = positional(dialect)
+        self.begin = BEGIN_TO_WRITE.get(dialect.name)
+        self.insert = PrebuiltInsert(INSERT[dialect.name], _COLUMNS, by_position)
+        self._known = {}
+        for exponent in range(_MOST_SERIES.bit_length()):
+            size = 1 << exponent
+            uids: list[BindParameter[str]] = [bindparam(f"uid_{number}") for number in range(size)]
+            narrowed = KNOWN.where(series.c.series_instance_uid.in_(uids))
+            self._known[size] = select_text(narrowed, by_position)
+
+    def known(self, uids: Sequence[str]) -> tuple[str, list[str]]:
+        """The question for these series, with its parameters: the last UID fills what is left over."""
+        size = 1 << (len(uids) - 1).bit_length()
+        return self._known[size], [*uids, *[uids[-1]] * (size - len(uids))]
+
+
+@lru_cache(maxsize=4)
+def _compiled(dialect: Any) -> _Statements:
+    return _Statements(dialect)
+
+
+def _statements(engine: Engine) -> _Statements:
+    dialect: Any = type(engine.dialect)
+    return _compiled(dialect)
+
+
+def prepare(engine: Engine) -> None:
+    """Compile the statements; nothing is asked of the database."""
+    _statements(engine)
+
+
+def add(engine: Engine, batch: Sequence[Received]) -> bool:
+    """Write and commit the batch if all of it is new and nothing above it changes; False if nothing was done.
+
+    Also False where the attempt failed and the long way is the one to tell why, or to succeed after all; if the
+    connection broke at the very end, it finds what was written as identical. Raises IndexUnavailable.
+    """
+    if len({received.record.sop_instance_uid for received in batch}) < len(batch):
+        return False
+    driver: Any = engine.dialect.loaded_dbapi
+    try:
+        return _add(engine, batch)
+    except driver.OperationalError as error:
+        if is_passing(error):
+            return False
+        raise unavailable("written", OperationalError(None, None, error)) from error
+    except (driver.Error, OverflowError, TypeError, ValueError):
+        return False
+
+
+def _add(engine: Engine, batch: Sequence[Received]) -> bool:
+    driver: Any = engine.dialect.loaded_dbapi
+    connection = engine.raw_connection()
+    try:
+        if not _insert(connection.cursor(), _statements(engine), batch):
+            return False
+        connection.commit()
+    except driver.Error as error:
+        if engine.dialect.is_disconnect(error, connection.dbapi_connection, None):
+            connection.invalidate(error)
+            return False
+        raise
+    else:
+        return True
+    finally:
+        # Gives it back to the pool, which rolls back what wasn't committed.
+        connection.close()
+
+
+def _insert(cursor: DBAPICursor, statements: _Statements, batch: Sequence[Received]) -> bool:
+    uids = sorted({received.record.series_instance_uid for received in batch})
+    if len(uids) > _MOST_SERIES:
+        return False
+    if statements.begin is not None:
+        cursor.execute(statements.begin)
+    cursor.execute(*statements.known(uids))
+    known = known_from(cursor.fetchall())
+    rows = []
+    for received in batch:
+        of_series = known.get(series_key(received))
+        if of_series is None or not is_up_to_date(of_series, received):
+            return False
+        rows.append(
+            statements.insert.parameters({**received.instance_columns, "series_row_id": of_series.row_id})
+        )
+    if len(rows) == 1:
+        cursor.execute(statements.insert.text, rows[0])
+    else:
+        # Always in this order, lest two writers wait for each other in a circle.
+        cursor.executemany(statements.insert.text, sorted(rows, key=_sop_instance_uid))
+    return cursor.rowcount == len(rows)
+
+
+_SOP_INSTANCE_UID: Final = _COLUMNS.index("sop_instance_uid")
+
+
+def _sop_instance_uid(row: Sequence[Any]) -> str:
+    return str(row[_SOP_INSTANCE_UID])
