@@ -23,44 +23,71 @@ __all__ = ["Turns"]
 
 
 class _Waiter:
-    """Waits for the lock in a thread of its own, since flock knows no deadline; never keeps it unwanted."""
+    """Waits for the lock in a thread of its own, since flock knows no deadline; never keeps it unwanted.
+
+    The thread stays for the next wait. The descriptor is the waiter's to close.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._changed = threading.Condition()
-        self._wanted = True
-        self._ended = False
+        self._is_waiting = False
+        self._is_wanted = False
+        self._is_closed = False
         self._error: OSError | None = None
-        threading.Thread(target=self._wait, name="index-turn", daemon=True).start()
+        threading.Thread(target=self._run, name="index-turn", daemon=True).start()
 
-    def _wait(self) -> None:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            self._error = error
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a wait goes on that nobody may want any more; until it ends, the lock is only to be had by it."""
+        # Under the lock, or it could end between our look and our asking for the lock, and free what we just got.
         with self._changed:
-            self._ended = True
-            if not self._wanted and self._error is None:
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            self._changed.notify_all()
+            return self._is_waiting
 
-    def want(self) -> bool:
-        """Ask again after giving up; False if that wait has ended and the lock must be asked for anew."""
-        with self._changed:
-            self._wanted = not self._ended
-            return self._wanted
-
-    def granted(self, timeout: float) -> bool:
-        """Wait for the lock; at the deadline it is no longer wanted.
+    def wait(self, timeout: float) -> bool:
+        """Wait for the lock, by a wait that goes on already if there is one; False, and not wanted, at the deadline.
 
         Raises OSError if the kernel refuses the lock.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._ended, timeout)
+            self._is_waiting = self._is_wanted = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._is_waiting, timeout)
+            self._is_wanted = False
             if self._error is not None:
-                raise self._error
-            self._wanted = self._ended
-            return self._ended
+                error, self._error = self._error, None
+                raise error
+            return not self._is_waiting
+
+    def close(self) -> None:
+        """End the thread, if need be after a wait that nobody wants any more, and close the descriptor."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while self._is_asked():
+            error = self._lock()
+            with self._changed:
+                self._is_waiting = False
+                if self._is_wanted:
+                    self._error = error
+                    self._changed.notify_all()
+                elif error is None:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        os.close(self._descriptor)
+
+    def _is_asked(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_waiting or self._is_closed)
+            return self._is_waiting
+
+    def _lock(self) -> OSError | None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            return error
+        return None
 
 
 class Turns:
@@ -101,10 +128,11 @@ class Turns:
     def close(self) -> None:
         """Let go of the lock file; a later turn opens it again."""
         with self._mine:
-            # While a waiter sits on the descriptor its number must not be given to another file.
-            if self._descriptor is not None and self._waiter is None:
+            if self._waiter is not None:
+                self._waiter.close()
+            elif self._descriptor is not None:
                 os.close(self._descriptor)
-                self._descriptor = None
+            self._waiter = self._descriptor = None
 
     def _lock(self, deadline: float) -> int:
         try:
@@ -117,9 +145,8 @@ class Turns:
         return self._descriptor
 
     def _lock_at_once(self, descriptor: int) -> bool:
-        if self._waiter is not None and self._waiter.want():
+        if self._waiter is not None and self._waiter.is_waiting:
             return False
-        self._waiter = None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -129,10 +156,7 @@ class Turns:
     def _lock_by(self, deadline: float, descriptor: int) -> bool:
         if self._waiter is None:
             self._waiter = _Waiter(descriptor)
-        granted = self._waiter.granted(max(0.0, deadline - time.monotonic()))
-        if granted:
-            self._waiter = None
-        return granted
+        return self._waiter.wait(max(0.0, deadline - time.monotonic()))
 
     def _timed_out(self) -> IndexUnavailable:
         return IndexUnavailable(

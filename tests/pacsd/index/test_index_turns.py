@@ -14,6 +14,7 @@ from pacsd.errors import IndexUnavailable
 from pacsd.index.repository import Index
 from pacsd.index.turns import Turns
 from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy
+from support.deadline import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,7 @@ def test_who_waits_goes_on_when_the_holder_is_done(path: Path, holder: subproces
     holder.stdin.flush()
     assert held.wait(DEADLINE)
     waiting.join(DEADLINE)
+    turns.close()
 
 
 def test_a_killed_holder_leaves_no_lock(path: Path, holder: subprocess.Popen[str]) -> None:
@@ -73,17 +75,64 @@ def test_a_killed_holder_leaves_no_lock(path: Path, holder: subprocess.Popen[str
 
 
 def test_no_turn_in_time_is_unavailable_and_harms_nobody(path: Path, holder: subprocess.Popen[str]) -> None:
+    before = set(threading.enumerate())
     impatient = Turns(path, timeout=0.05)
     for _attempt in range(3):
         with pytest.raises(IndexUnavailable, match="no turn"), impatient.take():
             pass
-    assert sum(thread.name == "index-turn" for thread in threading.enumerate()) == 1
+    assert [each.name for each in threading.enumerate() if each not in before] == ["index-turn"]
     holder.kill()
     holder.wait(DEADLINE)
     # The one who gave up must not have kept what it no longer wanted.
     with Turns(path, timeout=DEADLINE).take():
         pass
     with impatient.take():
+        pass
+    impatient.close()
+
+
+def test_one_thread_does_all_the_waiting_and_ends_with_the_turns(path: Path) -> None:
+    before = set(threading.enumerate())
+    held, waiting = Turns(path, timeout=DEADLINE), Turns(path, timeout=DEADLINE)
+    waiters = set()
+    for _round in range(5):
+        done = threading.Thread(target=_take_once, args=(waiting,))
+        with held.take():
+            done.start()
+            wait_until(lambda: is_waiting(waiting), within=DEADLINE, what="the turn asked for")
+            waiters |= {each for each in set(threading.enumerate()) - before if each.name == "index-turn"}
+        done.join(DEADLINE)
+    assert len(waiters) == 1
+    waiting.close()
+    held.close()
+    (waiter,) = waiters
+    waiter.join(DEADLINE)
+    assert not waiter.is_alive()
+    _take_once(waiting)
+    waiting.close()
+
+
+def test_turns_that_close_during_a_wait_keep_no_lock_and_no_thread(path: Path) -> None:
+    holder, impatient = Turns(path, timeout=DEADLINE), Turns(path, timeout=0.01)
+    before = set(threading.enumerate())
+    with holder.take():
+        with pytest.raises(IndexUnavailable, match="no turn"):
+            _take_once(impatient)
+        impatient.close()
+        (waiter,) = set(threading.enumerate()) - before
+    waiter.join(DEADLINE)
+    assert not waiter.is_alive()
+    for turns in (holder, impatient):
+        _take_once(turns)
+        turns.close()
+
+
+def is_waiting(turns: Turns) -> bool:
+    return turns._waiter is not None and turns._waiter.is_waiting
+
+
+def _take_once(turns: Turns) -> None:
+    with turns.take():
         pass
 
 
