@@ -28,7 +28,7 @@ _BUSY_TIMEOUT: Final = 10.0
 BEGIN_TO_WRITE: Final = {"sqlite": "BEGIN IMMEDIATE"}
 """By the dialect's name, how a transaction that writes begins where the driver doesn't say so by itself."""
 
-RECEIVE_BUFFERS: Final[dict[str, Any]] = {
+_COMMON: Final[dict[str, Any]] = {
     # A statement's parameters are patient data and must not appear in an exception's text.
     "hide_parameters": True,
     "pool_timeout": 30,
@@ -90,8 +90,8 @@ def _is_remote(url: URL) -> bool:
 def _options(url: URL) -> dict[str, Any]:
     if _is_remote(url):
         own = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
-        return {**RECEIVE_BUFFERS, "connect_args": own}
-    return {**RECEIVE_BUFFERS, "connect_args": {"timeout": _BUSY_TIMEOUT, "check_same_thread": False}}
+        return {**_COMMON, "connect_args": own}
+    return {**_COMMON, "connect_args": {"timeout": _BUSY_TIMEOUT, "check_same_thread": False}}
 
 
 def _begin_explicitly(engine: Engine, begin: str) -> Engine:
