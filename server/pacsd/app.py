@@ -80,6 +80,7 @@ def run_worker(context: WorkerContext) -> int:
     index = Index(
         settings.index.url, duplicates=settings.storage.duplicates, observe_wait=metrics.database_wait
     )
+    index.prepare()
     routes = _routes(settings, index, metrics, context.shared.associations, tls)
     net = PacsNet(
         replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None), routes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacsd.index import queries, selection
+from pacsd.index import additions, queries, selection
 from pacsd.index.commits import commit
 from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
@@ -75,6 +75,10 @@ class Index:
                 observe_wait=observe_wait,
             )
         )
+
+    def prepare(self) -> None:
+        """Compile what most commits run, so that the first one needn't; the database is not touched."""
+        additions.prepare(self._writing)
 
     def commit(self, records: Sequence[InstanceRecord]) -> list[CommitResult | DatasetInvalid]:
         """Keep a batch of instances, whose files are already safe, in one transaction; results in its order.

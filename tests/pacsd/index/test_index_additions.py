@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from records import record
 from sqlalchemy import create_engine, select, text
 
-from pacsd.index import commits
+from pacsd.index import additions, commits
 from pacsd.index.additions import add
 from pacsd.index.repository import Index
 from pacsd.index.rows import received
@@ -18,6 +18,8 @@ from pacsd.index.tables import instances, metadata, patients, series, studies
 from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy, InstanceRecord
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import OpenIndex
 
 STORED = CommitResult(CommitOutcome.STORED)
@@ -97,6 +99,17 @@ def test_a_commit_of_a_known_series_takes_the_short_way(
     index.commit([record("1.1")])
     monkeypatch.setattr(commits, "write", lambda *_arguments: pytest.fail("the long way"))
     assert index.commit([record("1.2"), record("1.3")]) == [STORED, STORED]
+
+
+def test_prepared_statements_are_compiled_once_and_touch_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index(f"sqlite:///{tmp_path}/none.db", duplicates=DuplicatePolicy.KEEP_FIRST)
+    index.prepare()
+    monkeypatch.setattr(additions, "_Statements", lambda _dialect: pytest.fail("compiled again"))
+    index.prepare()
+    assert list(tmp_path.iterdir()) == []
+    index.dispose()
 
 
 def test_many_series_are_known_at_once(index: Index) -> None:
