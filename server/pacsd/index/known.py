@@ -36,6 +36,9 @@ KNOWN: Final = (
 )
 """To be narrowed to some series; its rows are for `known_from`."""
 
+_LONGEST_REMEMBERED: Final = 8192
+"""Characters of a header; ordinary ones have some hundred, and no sender decides how much memory they take."""
+
 
 class Known(NamedTuple):
     """One series as the transaction finds it."""
@@ -57,8 +60,13 @@ def known_from(rows: Iterable[Sequence[Any]]) -> dict[SeriesKey, Known]:
     return known
 
 
-@lru_cache(maxsize=512)
 def _parsed(header: str) -> Header:
+    parsed: Header = _remembered(header) if len(header) <= _LONGEST_REMEMBERED else json.loads(header)
+    return parsed
+
+
+@lru_cache(maxsize=256)
+def _remembered(header: str) -> Header:
     # By the text as it was just read, so nothing that is remembered here can be out of date.
     parsed: Header = json.loads(header)
     return parsed

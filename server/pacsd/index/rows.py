@@ -81,7 +81,7 @@ def received(record: InstanceRecord) -> Received:
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _by_level(keywords: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Keywords split by level, those of columns left out; most instances of a modality have the same."""
     split: tuple[list[str], ...] = tuple([] for _level in QueryLevel)

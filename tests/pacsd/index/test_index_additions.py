@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from records import record
 from sqlalchemy import create_engine, select, text
 
-from pacsd.index import additions, commits
+from pacsd.index import additions, commits, known
 from pacsd.index.additions import add
 from pacsd.index.repository import Index
 from pacsd.index.rows import received
@@ -110,6 +110,18 @@ def test_prepared_statements_are_compiled_once_and_touch_no_database(
     index.prepare()
     assert list(tmp_path.iterdir()) == []
     index.dispose()
+
+
+def test_long_headers_are_compared_but_not_remembered(index: Index) -> None:
+    long = {"PatientComments": "x" * 100_000}
+    index.commit([record("1.1", **long)])
+    assert added(index, record("1.2"))
+    before = known._remembered.cache_info()
+    assert added(index, record("1.3", **long))
+    assert not added(index, record("1.4", PatientComments="y" * 100_000))
+    after = known._remembered.cache_info()
+    assert after.currsize == before.currsize
+    assert after.hits - before.hits == 4  # of study and series, twice
 
 
 def test_many_series_are_known_at_once(index: Index) -> None:
