@@ -37,7 +37,7 @@ PDU_LENGTHS = (16_384, 131_072)
 ASSOCIATIONS = (1, 8)
 START_SECONDS = 15.0
 WARM_UP_SECONDS = 0.4
-SINK = Path(__file__).parent / "benchlib" / "sink.py"
+SINK = Path(__file__).parent / "sink.py"
 
 
 def item(kind: int, body: bytes) -> bytes:
@@ -147,7 +147,7 @@ entity.start_server(("127.0.0.1", int(sys.argv[1])), evt_handlers=[(evt.EVT_C_ST
 """
 
 
-def receivers(sink: Path = SINK) -> dict[str, list[str]]:
+def receivers() -> dict[str, list[str]]:
     """Return the command of each receiver that is there; the port is to be added."""
     found = {"dicomnet": [sys.executable, "-c", DICOMNET]}
     beside = str(Path(sys.executable).parent)  # where pynetdicom puts programs of DCMTK's names
@@ -156,8 +156,7 @@ def receivers(sink: Path = SINK) -> dict[str, list[str]]:
         found["storescp --ignore"] = [storescp, "--ignore", "--fork", "-pdu", "131072"]
     if importlib.util.find_spec("pynetdicom"):
         found["pynetdicom"] = [sys.executable, "-c", PYNETDICOM]
-    if sink.is_file():
-        found["sink"] = [sys.executable, str(sink), "--port"]
+    found["sink"] = [sys.executable, str(SINK), "--port"]
     return found
 
 
@@ -185,12 +184,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each turn (1)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each receiver (5)")
     parser.add_argument("--quick", action="store_true", help="one round of 0.3 s, to see that all works")
-    parser.add_argument("--sink", type=Path, default=SINK, help="where the sink is (bench/benchlib/sink.py)")
     parser.add_argument("--receiver", action="append", help="only this one, and others so named")
     options = parser.parse_args()
     if options.quick:
         options.seconds, options.rounds = 0.3, 1
-    commands = receivers(options.sink)
+    commands = receivers()
     names = options.receiver or list(commands)
     if unknown := set(names) - set(commands):
         parser.error(f"not here: {', '.join(sorted(unknown))}; there are {', '.join(commands)}")

@@ -82,10 +82,6 @@ def add(engine: Engine, batch: Sequence[Received]) -> bool:
     driver: Any = engine.dialect.loaded_dbapi
     try:
         return _add(engine, batch)
-    except driver.OperationalError as error:
-        if is_passing(error):
-            return False
-        raise unavailable("written", OperationalError(None, None, error)) from error
     except (driver.Error, OverflowError, TypeError, ValueError):
         return False
 
@@ -93,14 +89,18 @@ def add(engine: Engine, batch: Sequence[Received]) -> bool:
 def _add(engine: Engine, batch: Sequence[Received]) -> bool:
     driver: Any = engine.dialect.loaded_dbapi
     connection = engine.raw_connection()
+    under_way: str | None = "the statements before the commit"
     try:
         if not _insert(connection.cursor(), _statements(engine), batch):
             return False
+        under_way = None
         connection.commit()
     except driver.Error as error:
         if engine.dialect.is_disconnect(error, connection.dbapi_connection, None):
             connection.invalidate(error)
             return False
+        if isinstance(error, driver.OperationalError) and not is_passing(error):
+            raise unavailable("written", OperationalError(under_way, None, error)) from error
         raise
     else:
         return True
