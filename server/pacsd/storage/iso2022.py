@@ -17,6 +17,8 @@ __all__ = ["codecs_of", "decode", "encode", "holds"]
 ESCAPE: Final = 0x1B
 JAPANESE: Final = {"iso2022_jp": b"\x1b$B", "iso2022_jp_2": b"\x1b$(D"}
 """Codecs that write and want escape sequences themselves, and the one that each may write (PS3.3 C.12-4)."""
+TO_ASCII: Final = b"\x1b(B"
+"""What ends text in these, as ISO 2022 has but one set in the lower half at a time."""
 STAND_ALONE: Final = frozenset({"UTF8", "GB18030", "GBK"})
 """Codecs of the sets that allow no code extensions (PS3.3 Table C.12-5)."""
 
@@ -112,18 +114,30 @@ def encode(text: str, codecs: tuple[str, ...], delimiters: str) -> bytes:
         return text.encode(codecs[0], "replace")
     result = bytearray()
     active = initial = codecs[0]
+    lower_half = TO_ASCII
     for character in text:
         if character in delimiters:
             active = initial
-        if character.isascii():
-            result += character.encode("ascii")
+        codec = _codec_of(character, codecs)
+        needed = JAPANESE.get(codec, TO_ASCII)
+        if needed != lower_half:
+            result += needed
+            lower_half = needed
+        if codec in JAPANESE:
+            active = initial
+            result += (_encoded(character, codec) or b"")[len(needed) : -len(TO_ASCII)]
             continue
-        codec = next((codec for codec in codecs if _encoded(character, codec) is not None), None)
-        if codec is None:
-            result += b"?"
-            continue
-        if codec != active and codec not in JAPANESE:
+        if codec not in (UNKNOWN, active):
             result += ENCODINGS_TO_CODES.get(codec, b"")
-        active = initial if codec in JAPANESE else codec
-        result += _encoded(character, codec) or b""
-    return bytes(result).replace(b"\x1b(B\x1b$B", b"").replace(b"\x1b(B\x1b$(D", b"\x1b$(D")
+            active = codec
+        result += (
+            character.encode("ascii", "replace") if codec == UNKNOWN else _encoded(character, codec)
+        ) or b""
+    return bytes(result + TO_ASCII if lower_half != TO_ASCII else result)
+
+
+def _codec_of(character: str, codecs: tuple[str, ...]) -> str:
+    """Return the first codec that has a character, ASCII for what is ASCII and for what none has."""
+    if character.isascii():
+        return UNKNOWN
+    return next((codec for codec in codecs if _encoded(character, codec) is not None), UNKNOWN)
