@@ -107,7 +107,8 @@ def test_a_requestor_of_another_encoding_gets_it_transcoded(tables: dict[str, An
 
 def test_a_worker_is_ready_when_it_accepts(tables: dict[str, Any]) -> None:
     with worker(tables) as running, associated(running, VERIFICATION) as net:
-        assert running.shared.workers.count(WorkerState.READY) == 1
+        workers = running.shared.workers
+        wait_until(lambda: workers.count(WorkerState.READY) == 1, within=10, what="it says so")
         assert net.c_echo().status == 0x0000
         assert running.shared.associations.total == 1
 
