@@ -20,7 +20,6 @@ from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import AssociationPlaces, Routes
 from pacsd.scp.sop_classes import Service
-from pacsd.scp.store import StoreHandler
 from pacsd.scu.peer import Peer
 from pacsd.services.ingest import Ingest
 from pacsd.services.records import record_of_file
@@ -132,14 +131,12 @@ def _routes(
     return Routes(
         access=_access_rules(settings),
         places=places,
-        store=StoreHandler(
-            Ingest(
-                store,
-                index,
-                observe_batch=metrics.commit_batch,
-                observe_outcome=lambda outcome: metrics.instance_stored(outcome.value),
-                clock=time.monotonic,
-            )
+        ingest=Ingest(
+            store,
+            index,
+            observe_batch=metrics.commit_batch,
+            observe_outcome=lambda outcome: metrics.instance_stored(outcome.value),
+            clock=time.monotonic,
         ),
         find=FindHandler(index, ae_title=ae_title),
         move=MoveHandler(

@@ -30,9 +30,9 @@ from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
-from pacsd.scp.store import StoreHandler
 from pacsd.scu.peer import Peer
 from pacsd.services.ingest import Ingest
+from pacsd.services.intake import Intake
 from support.fake_archive import incoming
 from support.fake_index import FakeIndex
 from support.fake_store import FakeStore
@@ -114,7 +114,7 @@ class ArchiveServer:
     def keep(self, *instances: Instance) -> None:
         """Put instances into the archive, past the network."""
         for instance in instances:
-            self.ingest.receive(incoming(instance), [instance.dataset])()
+            Intake(self.ingest).receive(incoming(instance), [instance.dataset])()
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def archive_server(
             accept_unknown_sop_classes=accept_unknown_sop_classes,
         ),
         places=counted,
-        store=StoreHandler(ingest),
+        ingest=ingest,
         find=FindHandler(index, ae_title=AE_TITLE),
         move=MoveHandler(
             index,

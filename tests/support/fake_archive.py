@@ -10,6 +10,7 @@ from pydicom.filewriter import write_dataset
 
 from pacsd.model import CommitOutcome, DuplicatePolicy
 from pacsd.services.ingest import IncomingInstance, Ingest
+from pacsd.services.intake import Intake
 from support.constructed import encode, simple_dataset
 from support.fake_index import FakeIndex
 from support.fake_store import FakeStore
@@ -57,7 +58,7 @@ class Archive:
             raise self.failures["observed"]
 
     def take(self, instance: Instance, fragments: Iterable[bytes] | None = None) -> CommitOutcome:
-        return self.ingest.receive(
+        return Intake(self.ingest).receive(
             incoming(instance), [instance.dataset] if fragments is None else fragments
         )()
 

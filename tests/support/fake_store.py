@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pacsd.errors import StorageFull, StorageUnavailable
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pacsd.services.ingest import Fragment
-    from pacsd.storage.syncing import CompleteFile
 
 
 class FakeFile:
@@ -60,9 +58,14 @@ class FakeFile:
         self._store.note("file synced")
         self._finished = True
 
-    def finish(self) -> None:
-        self.complete()
-        self.sync()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._store.incoming.discard(self._name)
 
     def publish(self, relative_path: str) -> str:
         self._store.note("published")
@@ -70,6 +73,7 @@ class FakeFile:
             raise ValueError("only a finished file can be published")
         path = self._store.free_name(relative_path)
         self._store.files[path] = self._header + bytes(self._content)
+        self.close()
         return path
 
 
@@ -91,24 +95,21 @@ class FakeStore:
         if effect in self.failures:
             raise self.failures[effect]
 
-    @contextmanager
-    def begin(self, header: bytes) -> Iterator[FakeFile]:
+    def begin(self, header: bytes) -> FakeFile:
         self.note("begun")
         name = f"incoming/{len(self.journal)}.part"
         self.incoming.add(name)
-        try:
-            yield FakeFile(self, name, header)
-        finally:
-            self.incoming.discard(name)
+        return FakeFile(self, name, header)
 
-    def make_durable(self, files: Sequence[CompleteFile]) -> list[StorageFull | StorageUnavailable | None]:
+    def make_durable(self, files: Sequence[FakeFile]) -> list[StorageFull | StorageUnavailable | None]:
         return [self._failure_of(file) for file in files]
 
-    def _failure_of(self, file: CompleteFile) -> StorageFull | StorageUnavailable | None:
+    def _failure_of(self, file: FakeFile) -> StorageFull | StorageUnavailable | None:
         try:
             file.complete()
             file.sync()
         except (StorageFull, StorageUnavailable) as failure:
+            file.close()
             return failure
         return None
 

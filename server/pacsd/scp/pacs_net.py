@@ -37,6 +37,7 @@ from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Admission, Rejection
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
 from pacsd.scp.statuses import Answer, answer_for
+from pacsd.scp.store import StoreHandler
 
 __all__ = ["PacsNet"]
 
@@ -57,6 +58,7 @@ class PacsNet(DicomNet):
     def __init__(self, configuration: NetConfiguration, routes: Routes) -> None:
         super().__init__(configuration)
         self._routes = routes
+        self._store = StoreHandler(routes.ingest)
         self._calling_ae_title = ""
         self._has_place = False
         self._admission = _NOTHING
@@ -156,9 +158,7 @@ class PacsNet(DicomNet):
         received = self._attempt(
             Service.STORE,
             context,
-            lambda: self._routes.store.handle(
-                context, request, dataset, calling_ae_title=self._calling_ae_title
-            ),
+            lambda: self._store.handle(context, request, dataset, calling_ae_title=self._calling_ae_title),
         )
 
         def respond() -> None:

@@ -9,7 +9,7 @@ from pacsd.scp.access import AccessRules
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
-from pacsd.scp.store import StoreHandler
+from pacsd.services.ingest import Ingest
 
 __all__ = ["AssociationPlaces", "NetMetrics", "Routes"]
 
@@ -55,7 +55,7 @@ class Routes:
 
     access: AccessRules
     places: AssociationPlaces
-    store: StoreHandler
+    ingest: Ingest
     find: FindHandler
     move: MoveHandler
     get: GetHandler

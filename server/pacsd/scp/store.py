@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dicomnet import CStoreRequest, PresentationContext, ReceivedDataset, Status
 from pacsd.scp.statuses import Answer
 from pacsd.services.ingest import IncomingInstance, Ingest
+from pacsd.services.intake import Intake
 
 __all__ = ["StoreHandler"]
 
 
 class StoreHandler:
-    """Stores what arrives; success means that it is safely kept."""
+    """Stores what arrives on one association; success means that it is safely kept."""
 
     def __init__(self, ingest: Ingest) -> None:
-        self._ingest = ingest
+        self._intake = Intake(ingest)
 
     def handle(
         self,
@@ -29,7 +30,7 @@ class StoreHandler:
 
         An instance that we keep already is Success as well (PS3.4 §B.2.3).
         """
-        finish = self._ingest.receive(
+        finish = self._intake.receive(
             IncomingInstance(
                 sop_class_uid=request.affected_sop_class_uid,
                 sop_instance_uid=request.affected_sop_instance_uid,

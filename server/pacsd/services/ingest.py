@@ -8,8 +8,7 @@ row without a file, nor loses what was acknowledged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -30,7 +29,7 @@ from pacsd.storage.header import examine
 from pacsd.storage.layout import instance_path
 from pacsd.storage.part10 import part10_header
 
-__all__ = ["IncomingInstance", "Ingest", "InstanceIndex", "InstanceStore"]
+__all__ = ["Fragment", "IncomingInstance", "Ingest", "InstanceIndex", "InstanceStore", "ReceivedInstance"]
 
 _log = structlog.get_logger()
 
@@ -58,18 +57,27 @@ class InstanceFile(Protocol):
     def read_at(self, position: int, length: int, /) -> bytes:
         """Return a part of the data set."""
 
-    def finish(self) -> None:
+    def complete(self) -> None:
+        """Hand all of the content to the system."""
+
+    def sync(self) -> None:
         """Make the content durable."""
 
     def publish(self, relative_path: str, /) -> str:
         """Put the file into its final place and return that."""
 
+    def close(self) -> None:
+        """Remove the file unless it is published."""
+
 
 class InstanceStore(Protocol):
     """Where files are kept; see `storage.filesystem.FileStore`."""
 
-    def begin(self, header: bytes, /) -> AbstractContextManager[InstanceFile]:
-        """Return a new file that vanishes unless it is published."""
+    def begin(self, header: bytes, /) -> InstanceFile:
+        """Return a new file, to be published or closed."""
+
+    def make_durable(self, files: Sequence[InstanceFile], /) -> Sequence[Exception | None]:
+        """Complete and sync files side by side; return what went wrong with each, upon which it is gone."""
 
     def sync_directories(self, relative_paths: Iterable[str], /) -> None:
         """Make the names of published files durable."""
@@ -98,8 +106,21 @@ class IncomingInstance:
     calling_ae_title: str
 
 
+@dataclass(slots=True)
+class ReceivedInstance:
+    """An instance that was received whole, and how far it has come since."""
+
+    file: InstanceFile
+    record: InstanceRecord
+    """Its path is where the file shall be, and once it is published, where it is."""
+    committed: Callable[[], CommitResult] | None = None
+    """Waits for the commit that the instance was handed in for."""
+    failure: Exception | None = None
+    """Why it was not handed in."""
+
+
 class Ingest:
-    """Takes instances in; one object per process, used by all its associations at once.
+    """Takes instances in; one object per process, used by all its associations at once, each by an `Intake`.
 
     `observe_batch` is told each commit's size and its duration in seconds, `observe_outcome` each instance's
     outcome.
@@ -123,22 +144,61 @@ class Ingest:
         self._clock = clock
         self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit)
 
-    def receive(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> Callable[[], CommitOutcome]:
-        """Write one instance down from the fragments of its data set; the function returned finishes it.
-
-        That is to be called once, and says what became of the instance: when it returns, the instance (or, for a
-        duplicate, the one kept) survives a power cut. Several that were received first are finished together. Both
-        raise DatasetInvalid, DuplicateInstance, StorageFull, StorageUnavailable or IndexUnavailable, and this
-        whatever `dataset` raises; then nothing of the instance is left behind, unless the index failed
-        while it committed.
-        """
-        record = self._write(incoming, dataset)
-        committed = self._group.submit(record)
-        return lambda: self._finish(record, committed)
-
-    def _finish(self, record: InstanceRecord, committed: Callable[[], CommitResult]) -> CommitOutcome:
+    def receive(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> ReceivedInstance:
+        """Write one instance down; raises as `Intake.receive` does, and then nothing is left of it."""
+        received_at = self._now()
+        header = part10_header(
+            sop_class_uid=incoming.sop_class_uid,
+            sop_instance_uid=incoming.sop_instance_uid,
+            transfer_syntax_uid=incoming.transfer_syntax_uid,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            # A title that is none (PS3.5 §6.2) cannot stand in the file; no reason to refuse its instances.
+            calling_ae_title=incoming.calling_ae_title if incoming.calling_ae_title.isascii() else "",
+        )
+        file = self._store.begin(header)
         try:
-            result = committed()
+            for fragment in dataset:
+                file.write(fragment)
+            scan = examine(file.prefix, file.size, file.read_at, incoming.transfer_syntax_uid)
+            attributes = decode_attributes(scan)
+            _verify_identity(incoming, attributes)
+            record = _record(incoming, attributes, file, len(header), received_at)
+            file.complete()
+        except BaseException:
+            file.close()
+            raise
+        return ReceivedInstance(file, record)
+
+    def hand_in(self, instances: Sequence[ReceivedInstance]) -> None:
+        """Make the files durable, publish them, and hand the instances in for the next commit.
+
+        Raises nothing of what is wrong with one of them: `finish` does.
+        """
+        failures = self._store.make_durable([received.file for received in instances])
+        for received, failure in zip(instances, failures, strict=True):
+            received.failure = failure or self._publish(received)
+        for received in instances:
+            if received.failure is None:
+                received.committed = self._group.submit(received.record)
+
+    def _publish(self, received: ReceivedInstance) -> Exception | None:
+        try:
+            path = received.file.publish(received.record.path)
+        except (StorageFull, StorageUnavailable) as failure:
+            return failure
+        if path != received.record.path:
+            received.record = replace(received.record, path=path)
+        return None
+
+    def finish(self, received: ReceivedInstance) -> CommitOutcome:
+        """Wait for the commit of an instance that was handed in; raises as `Intake.receive` says."""
+        if received.committed is None:
+            received.file.close()
+            raise received.failure or ValueError("the instance was not handed in")
+        record = received.record
+        try:
+            result = received.committed()
         except IndexUnavailable as error:
             if error.may_be_written:
                 # A row may yet come back at the next start, and must not come back without its file.
@@ -154,44 +214,6 @@ class Ingest:
         self._observe_outcome(result.outcome)
         self._report(record, result)
         return result.outcome
-
-    def _write(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> InstanceRecord:
-        received_at = self._now()
-        header = part10_header(
-            sop_class_uid=incoming.sop_class_uid,
-            sop_instance_uid=incoming.sop_instance_uid,
-            transfer_syntax_uid=incoming.transfer_syntax_uid,
-            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
-            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            # A title that is none (PS3.5 §6.2) cannot stand in the file; no reason to refuse its instances.
-            calling_ae_title=incoming.calling_ae_title if incoming.calling_ae_title.isascii() else "",
-        )
-        with self._store.begin(header) as file:
-            for fragment in dataset:
-                file.write(fragment)
-            scan = examine(file.prefix, file.size, file.read_at, incoming.transfer_syntax_uid)
-            attributes = decode_attributes(scan)
-            _verify_identity(incoming, attributes)
-            study_instance_uid = attributes["StudyInstanceUID"]
-            series_instance_uid = attributes["SeriesInstanceUID"]
-            path = instance_path(
-                received_at, study_instance_uid, series_instance_uid, incoming.sop_instance_uid
-            )
-            file.finish()
-            return InstanceRecord(
-                sop_instance_uid=incoming.sop_instance_uid,
-                sop_class_uid=incoming.sop_class_uid,
-                study_instance_uid=study_instance_uid,
-                series_instance_uid=series_instance_uid,
-                transfer_syntax_uid=incoming.transfer_syntax_uid,
-                attributes=attributes,
-                path=file.publish(path),
-                size=len(header) + file.size,
-                dataset_offset=len(header),
-                checksum=file.checksum,
-                received_at=received_at,
-                calling_ae_title=incoming.calling_ae_title,
-            )
 
     def _commit(self, records: Sequence[InstanceRecord]) -> Sequence[CommitResult | Exception]:
         started = self._clock()
@@ -230,6 +252,32 @@ class Ingest:
             )
         if result.outcome is CommitOutcome.REJECTED:
             raise DuplicateInstance("another object with this SOP Instance UID is stored already")
+
+
+def _record(
+    incoming: IncomingInstance,
+    attributes: dict[str, str],
+    file: InstanceFile,
+    dataset_offset: int,
+    received_at: datetime,
+) -> InstanceRecord:
+    """Return what the index is to know of an instance."""
+    study_instance_uid = attributes["StudyInstanceUID"]
+    series_instance_uid = attributes["SeriesInstanceUID"]
+    return InstanceRecord(
+        sop_instance_uid=incoming.sop_instance_uid,
+        sop_class_uid=incoming.sop_class_uid,
+        study_instance_uid=study_instance_uid,
+        series_instance_uid=series_instance_uid,
+        transfer_syntax_uid=incoming.transfer_syntax_uid,
+        attributes=attributes,
+        path=instance_path(received_at, study_instance_uid, series_instance_uid, incoming.sop_instance_uid),
+        size=dataset_offset + file.size,
+        dataset_offset=dataset_offset,
+        checksum=file.checksum,
+        received_at=received_at,
+        calling_ae_title=incoming.calling_ae_title,
+    )
 
 
 def _verify_identity(incoming: IncomingInstance, attributes: dict[str, str]) -> None:

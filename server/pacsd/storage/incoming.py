@@ -31,8 +31,8 @@ Fragment = bytes | bytearray | memoryview
 class IncomingFile:
     """A context manager: leaving it without `publish` removes the file. For one thread at a time.
 
-    It is finished in one step, `finish`, or in two: `complete` by whoever receives it, and then `sync`, best by
-    `FileStore.make_durable` together with others.
+    It is finished in two steps: `complete` by whoever receives it, and then `sync`, best by `FileStore.make_durable`
+    together with others.
 
     All methods raise `StorageFull` or `StorageUnavailable` where the disk fails, upon which the file is gone,
     as after a failed write or sync nobody knows what it holds. Using it further raises `ValueError`.
@@ -134,18 +134,12 @@ class IncomingFile:
                 self._give_up("make an incoming object durable", error)
         self._finished = True
 
-    def finish(self) -> None:
-        """Make the content durable at once; nothing may be written after it."""
-        self._write_out()
-        self._completed = True
-        self.sync()
-
     def publish(self, relative_path: str) -> str:
         """Put the finished file into its final place and return that, relative to the root.
 
         Never overwrites: if a file is there, the name gets `-1`, `-2`, ... before its suffix. The new
         directory entry is durable only after `FileStore.sync_directories`. Raises `ValueError` before
-        `finish` or `sync`, and for a path that is none below the root.
+        `sync`, and for a path that is none below the root.
         """
         if not self._finished or not self._exists:
             raise ValueError("only a finished file can be published, and only once")

@@ -15,6 +15,7 @@ from pacsd.errors import DuplicateInstance, StorageFull
 from pacsd.model import CommitOutcome, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
 from pacsd.scp.sop_classes import STORAGE_TRANSFER_SYNTAXES
 from pacsd.services.ingest import Ingest
+from pacsd.services.intake import Intake
 from pacsd.storage.filesystem import FileStore
 from support.constructed import constructed_instances, encode, simple_dataset
 from support.fake_archive import altered, incoming
@@ -56,7 +57,7 @@ def ingest(store: FileStore, index: Index) -> Ingest:
 
 def take(store: FileStore, index: Index, instance: Instance) -> CommitOutcome:
     fragments = [instance.dataset[at : at + 5000] for at in range(0, len(instance.dataset), 5000)]
-    return ingest(store, index).receive(incoming(instance), fragments)()
+    return Intake(ingest(store, index)).receive(incoming(instance), fragments)()
 
 
 def kept_content(store: FileStore, index: Index, instance: Instance) -> bytes:
@@ -184,7 +185,7 @@ def test_below_the_watermark_nothing_is_begun(tmp_path: Path, index: Index) -> N
 def test_a_peer_that_vanishes_leaves_no_file(store: FileStore, index: Index) -> None:
     instance = altered()
     with pytest.raises(ConnectionError):
-        ingest(store, index).receive(incoming(instance), _broken_off(instance.dataset))
+        Intake(ingest(store, index)).receive(incoming(instance), _broken_off(instance.dataset))
     assert_files_are_rows(store, index)
     assert list(index.paths()) == []
 

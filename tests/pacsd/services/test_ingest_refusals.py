@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacsd.errors import DatasetInvalid
+from pacsd.services.intake import Intake
 from support.constructed import FAMILY_NAME, PATIENT_ID
 from support.fake_archive import Archive, altered, incoming, with_raw_uid
 from support.instance import Instance
@@ -24,7 +25,7 @@ def instance() -> Instance:
 
 def refused(archive: Archive, instance: Instance, **command: str) -> DatasetInvalid:
     with pytest.raises(DatasetInvalid) as refusal:
-        archive.ingest.receive(incoming(instance, **command), [instance.dataset])()
+        Intake(archive.ingest).receive(incoming(instance, **command), [instance.dataset])()
     assert archive.holds_nothing()
     assert FAMILY_NAME not in str(refusal.value)
     assert PATIENT_ID not in str(refusal.value)

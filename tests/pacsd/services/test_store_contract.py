@@ -30,7 +30,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def publish(store: Store, content: bytes = b"data", path: str = PATH) -> str:
     with store.begin(b"header") as file:
         file.write(content)
-        file.finish()
+        file.complete()
+        file.sync()
         return file.publish(path)
 
 
@@ -47,7 +48,8 @@ def test_a_published_file_holds_header_and_fragments(store: Store) -> None:
         assert file.prefix == b"dataset"
         assert file.read_at(2, 3) == b"tas"
         assert file.read_at(5, 100) == b"et"
-        file.finish()
+        file.complete()
+        file.sync()
         path = file.publish(PATH)
     assert path == PATH
     assert read(store, PATH) == b"headerdataset"
@@ -85,7 +87,8 @@ def test_only_a_finished_file_is_published(store: Store) -> None:
 
 def test_nothing_is_written_behind_the_end(store: Store) -> None:
     with store.begin(b"header") as file:
-        file.finish()
+        file.complete()
+        file.sync()
         with pytest.raises(ValueError, match="finished"):
             file.write(b"more")
 

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import DuplicatePolicy, FindQuery, QueryLevel, QueryModel
 from pacsd.services.ingest import Ingest
+from pacsd.services.intake import Intake
 from pacsd.services.records import record_of_file
 from pacsd.services.sweep import sweep
 from pacsd.storage.filesystem import FileStore
@@ -58,7 +59,7 @@ def take(
         now=lambda: received,
         clock=lambda: 0.0,
     )
-    ingest.receive(incoming(instance), [instance.dataset])()
+    Intake(ingest).receive(incoming(instance), [instance.dataset])()
 
 
 def take_without_row(store: FileStore, instance: Instance, *, received: datetime = RECEIVED) -> str:

@@ -38,7 +38,8 @@ def store(tmp_path: Path) -> FileStore:
 def put(store: FileStore, content: bytes, path: str = PATH) -> str:
     with store.begin(HEADER) as incoming:
         incoming.write(content)
-        incoming.finish()
+        incoming.complete()
+        incoming.sync()
         return incoming.publish(path)
 
 
@@ -57,7 +58,8 @@ def test_a_published_file_holds_header_and_data_set(store: FileStore) -> None:
         assert incoming.prefix == b"data set"
         assert incoming.checksum == f"xxh3_128:{xxhash.xxh3_128_hexdigest(b'data set')}"
         assert incoming.read_at(5, 100) == b"set"
-        incoming.finish()
+        incoming.complete()
+        incoming.sync()
         assert incoming.read_at(0, 4) == b"data"
         assert incoming.publish(PATH) == PATH
     store.sync_directories([PATH])
@@ -107,7 +109,8 @@ def test_any_fragments_and_short_writes_make_the_same_file(
                 incoming.write(memoryview(buffer)[:size])
                 buffer[:size] = bytes(size)
                 position += size
-            incoming.finish()
+            incoming.complete()
+            incoming.sync()
             assert incoming.prefix == content[:65536]
             assert incoming.size == len(content)
             assert incoming.checksum == f"xxh3_128:{xxhash.xxh3_128_hexdigest(content)}"
@@ -141,7 +144,8 @@ def test_only_a_finished_file_is_published_and_once(store: FileStore) -> None:
     with store.begin(HEADER) as incoming:
         with pytest.raises(ValueError, match="finished file"):
             incoming.publish(PATH)
-        incoming.finish()
+        incoming.complete()
+        incoming.sync()
         with pytest.raises(ValueError, match="finished"):
             incoming.write(b"late")
         incoming.publish(PATH)
@@ -204,11 +208,12 @@ def test_after_a_failed_sync_the_file_cannot_be_finished_again(
         incoming.write(b"x")
         with monkeypatch.context() as patch:
             patch.setattr(os, "fdatasync", failing(errno.EIO))
+            incoming.complete()
             with pytest.raises(StorageUnavailable):
-                incoming.finish()
+                incoming.sync()
         assert list(store.leftovers()) == []
         with pytest.raises(ValueError, match="removed"):
-            incoming.finish()
+            incoming.complete()
         with pytest.raises(ValueError, match="finished file"):
             incoming.publish(PATH)
 
@@ -222,7 +227,7 @@ def test_a_file_that_was_written_in_part_cannot_be_finished(
             with pytest.raises(StorageFull):
                 incoming.write(bytes(100_000))
         with pytest.raises(ValueError, match="removed"):
-            incoming.finish()
+            incoming.complete()
 
 
 def test_the_watermark_is_looked_at_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

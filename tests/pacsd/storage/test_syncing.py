@@ -224,7 +224,8 @@ def test_directories_are_synced_at_once_too(store: FileStore, monkeypatch: pytes
     paths = [f"2024/02/29/1/{number}/1.dcm" for number in range(4)]
     for path in paths:
         with store.begin(HEADER) as file:
-            file.finish()
+            file.complete()
+            file.sync()
             file.publish(path)
     store.sync_directories(paths)
     everybody = threading.Barrier(2)
@@ -245,7 +246,8 @@ def test_of_several_directories_one_that_fails_is_enough(
     paths = [f"2024/02/29/1/{number}/1.dcm" for number in range(8)]
     for path in paths:
         with store.begin(HEADER) as file:
-            file.finish()
+            file.complete()
+            file.sync()
             file.publish(path)
     bad = (store.root / paths[5]).parent.stat().st_ino
 
