@@ -245,11 +245,13 @@ def test_a_killed_workers_half_files_go_and_no_others(tables: dict[str, Any]) ->
     settings = Settings(**tables)
     app.prepare(settings)
     incoming = settings.storage.root / "incoming"
-    for pid in (123, 1234, os.getpid()):
-        (incoming / f"{pid}-aaaa.part").write_bytes(b"half")
+    folders = [incoming, next(folder for folder in incoming.iterdir() if folder.is_dir())]
+    for folder in folders:
+        for pid in (123, 1234, os.getpid()):
+            (folder / f"{pid}-aaaa.part").write_bytes(b"half")
     app.clear_up(settings, 123)
-    assert sorted(path.name for path in incoming.iterdir()) == sorted(
-        f"{pid}-aaaa.part" for pid in (1234, os.getpid())
+    assert sorted(path for path in incoming.rglob("*") if path.is_file()) == sorted(
+        folder / f"{pid}-aaaa.part" for folder in folders for pid in (1234, os.getpid())
     )
 
 

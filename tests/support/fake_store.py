@@ -52,6 +52,9 @@ class FakeFile:
     def complete(self) -> None:
         self._completed = True
 
+    def write_back(self) -> None:
+        assert self._completed
+
     def sync(self) -> None:
         if not self._completed:
             raise ValueError("only a completed file can be synced")

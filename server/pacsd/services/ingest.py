@@ -60,6 +60,9 @@ class InstanceFile(Protocol):
     def complete(self) -> None:
         """Hand all of the content to the system."""
 
+    def write_back(self) -> None:
+        """Set the disk to work without waiting for it."""
+
     def sync(self) -> None:
         """Make the content durable."""
 

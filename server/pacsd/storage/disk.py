@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["start_writing_back", "storage_error", "storage_errors", "sync_directory"]
+__all__ = ["spread_subdirectories", "start_writing_back", "storage_error", "storage_errors", "sync_directory"]
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 ADVICE: Final = {
@@ -27,6 +29,12 @@ ADVICE: Final = {
     errno.ENFILE: "raise the system's limit of open files",
 }
 
+
+GET_FLAGS: Final = 0x80086601
+SET_FLAGS: Final = 0x40086602
+TOP_OF_HIERARCHIES: Final = 0x00020000
+"""What `chattr +T` sets, FS_TOPDIR_FL."""
+_FLAGS: Final = Struct("i")
 
 SYNC_FILE_RANGE_WRITE: Final = 2
 
@@ -77,6 +85,21 @@ def start_writing_back(descriptor: int, position: int = 0, length: int = 0) -> N
     """
     if _start is not None:
         _start(descriptor, position, length, SYNC_FILE_RANGE_WRITE)
+
+
+def spread_subdirectories(path: Path | str) -> None:
+    """Have the file system put what is made in a directory's subdirectories far apart, where it has such a notion.
+
+    ext4 otherwise keeps them in one block group, with its inodes, bitmaps and locks: two processes that create
+    files all the time are then in each other's way, and in that of whatever else is written or deleted there.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # another file system, or one that somebody else owns
+            (flags,) = _FLAGS.unpack(fcntl.ioctl(descriptor, GET_FLAGS, _FLAGS.pack(0)))
+            fcntl.ioctl(descriptor, SET_FLAGS, _FLAGS.pack(flags | TOP_OF_HIERARCHIES))
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(path: Path | str) -> None:

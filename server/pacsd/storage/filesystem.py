@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.checksums import new_checksum
-from pacsd.storage.disk import storage_error, storage_errors, sync_directory
+from pacsd.storage.disk import spread_subdirectories, storage_error, storage_errors, sync_directory
 from pacsd.storage.incoming import IncomingFile
 from pacsd.storage.syncing import SyncThreads, make_durable
 
@@ -39,6 +39,8 @@ FREE_SPACE_INTERVAL: Final = 1.0
 KNOWN_DIRECTORIES: Final = 100_000
 """Directories remembered as durable; when there are more, the memory starts anew, which costs some syncs."""
 NAME_ATTEMPTS: Final = 10_000
+INCOMING_DIRECTORIES: Final = 16
+"""Below `incoming/`, for processes to share as little of the file system as can be."""
 NOT_BELOW: Final = frozenset({"", ".", ".."})
 """Parts of a path that could lead out of the root."""
 
@@ -65,7 +67,8 @@ class FileStore:
         # Text where it counts: `pathlib` would take as long as the system calls.
         self._root = str(root)
         self._incoming = root / INCOMING
-        self._incoming_text = str(self._incoming)
+        self._incoming_directory = ""
+        """This process's, as text; chosen when it is first needed."""
         self._min_free_bytes = min_free_bytes
         self._checksum_algorithm = checksum_algorithm
         self._clock = clock
@@ -94,6 +97,10 @@ class FileStore:
             finally:
                 probe.unlink(missing_ok=True)
                 linked.unlink(missing_ok=True)
+            spread_subdirectories(self._incoming)
+            for _ in range(INCOMING_DIRECTORIES - len(self._incoming_directories())):
+                # ext4 finds their places by their names.
+                (self._incoming / secrets.token_hex(4)).mkdir()
             if self.sync:
                 for directory in {self.root, *(path.parent for path in created)}:
                     sync_directory(directory)
@@ -108,6 +115,9 @@ class FileStore:
                     "from being overwritten: choose another one, such as ext4 or XFS"
                 ) from error
             raise
+
+    def _incoming_directories(self) -> list[str]:
+        return sorted(entry.path for entry in os.scandir(self._incoming) if entry.is_dir())
 
     def close(self) -> None:
         """End the threads that syncing has started, as must be done before a fork; the store goes on working."""
@@ -133,8 +143,18 @@ class FileStore:
                 f"{self._free} bytes are free below the storage root, less than the {self._min_free_bytes} "
                 "to be kept free"
             )
-        name = f"{os.getpid()}-{self._token}-{next(self._numbers)}.part"
-        return IncomingFile(self, f"{self._incoming_text}/{name}", header, self._checksum_algorithm)
+        path = f"{self._own_incoming_directory()}/{os.getpid()}-{self._token}-{next(self._numbers)}.part"
+        return IncomingFile(self, path, header, self._checksum_algorithm)
+
+    def _own_incoming_directory(self) -> str:
+        if not self._incoming_directory:
+            with storage_errors("list incoming/"):
+                directories = self._incoming_directories()
+            # Processes that were started together have numbers that follow each other.
+            self._incoming_directory = (
+                directories[os.getpid() % len(directories)] if directories else str(self._incoming)
+            )
+        return self._incoming_directory
 
     def link(self, source: str, relative_path: str) -> str:
         """Give `source` a second name, `relative_path` or the next free one beside it; returns which.
@@ -232,10 +252,11 @@ class FileStore:
         their way in.
         """
         with storage_errors("list incoming/"):
-            names = sorted(entry.name for entry in os.scandir(self._incoming) if not entry.is_dir())
-        for name in names:
-            if pid is None or name.startswith(f"{pid}-"):
-                yield f"{INCOMING}/{name}"
+            folders = [str(self._incoming), *self._incoming_directories()]
+            files = [entry for folder in folders for entry in os.scandir(folder) if not entry.is_dir()]
+        for file in sorted(files, key=lambda entry: entry.path):
+            if pid is None or file.name.startswith(f"{pid}-"):
+                yield posixpath.relpath(file.path, self._root)
 
     def published(self, since: datetime | None = None) -> Iterator[str]:
         """Yield the published files, relative to the root and ordered by date; `since` leaves out days before it."""

@@ -97,7 +97,7 @@ class IncomingFile:
             if len(self._gathered) >= GATHERED_LENGTH:
                 self._write_out()
         if self._written - self._started >= EARLY_LENGTH:
-            self._start_writing_back()
+            self.write_back()
 
     def read_at(self, position: int, length: int) -> bytes:
         """Return `length` bytes of the data set from `position` on, less only at its end."""
@@ -109,14 +109,19 @@ class IncomingFile:
             self._give_up("read an incoming object", error)
 
     def complete(self) -> None:
-        """Hand all of the content to the system, which begins to write it; nothing may be written after it.
+        """Hand all of the content to the system; nothing may be written after it.
 
         Nothing is durable before `sync`. May be called again.
         """
         self._write_out()
         self._make_sure_it_exists()
         self._completed = True
-        self._start_writing_back()
+
+    def write_back(self) -> None:
+        """Set the disk to work, without waiting: worth it where something else is done before `sync`."""
+        if self._store.sync and self._written > self._started:
+            start_writing_back(self._descriptor, self._started, self._written - self._started)
+            self._started = self._written
 
     def sync(self) -> None:
         """Make the completed content durable (unless the store doesn't sync).
@@ -169,11 +174,6 @@ class IncomingFile:
     def _give_up(self, action: str, error: OSError) -> NoReturn:
         self.close()
         raise storage_error(action, error) from error
-
-    def _start_writing_back(self) -> None:
-        if self._store.sync and self._written > self._started:
-            start_writing_back(self._descriptor, self._started, self._written - self._started)
-            self._started = self._written
 
     def _write_out(self, fragment: Fragment = b"") -> None:
         """Write what was gathered and then `fragment`, all of it however little the system takes at once."""

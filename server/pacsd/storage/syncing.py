@@ -27,6 +27,9 @@ class CompleteFile(Protocol):
     def complete(self) -> None:
         """Hand all of the content to the system."""
 
+    def write_back(self) -> None:
+        """Set the disk to work without waiting for it."""
+
     def sync(self) -> None:
         """Make the content durable."""
 
@@ -84,6 +87,8 @@ def make_durable(files: Sequence[CompleteFile], threads: SyncThreads) -> list[Fa
     for position, file in enumerate(files):
         try:
             file.complete()
+            if len(files) > 1:
+                file.write_back()
         except (StorageFull, StorageUnavailable) as failure:
             failures[position] = failure
     pending = [position for position, failure in enumerate(failures) if failure is None]

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import multiprocessing
 import os
+import posixpath
 import resource
 import threading
 from contextlib import suppress
@@ -268,7 +269,7 @@ def test_opening_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(StorageUnavailable, match="read-write"):
             FileStore(tmp_path / "readonly").open()
     FileStore(tmp_path / "linkless").open()
-    assert list((tmp_path / "linkless" / "incoming").iterdir()) == []
+    assert [path for path in (tmp_path / "linkless").rglob("*") if path.is_file()] == []
 
 
 def test_the_root_itself_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,3 +393,28 @@ def test_processes_publishing_one_name_get_one_each(store: FileStore) -> None:
     contents = [(store.root / path).read_bytes() for path in store.published()]
     assert sorted(contents) == sorted(HEADER + f"{n} {turn}".encode() for n in range(3) for turn in range(20))
     assert list(store.leftovers()) == []
+
+
+def test_incoming_files_are_spread_over_directories(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that follow each other get different ones, and a store that is opened again has no more."""
+    FileStore(store.root).open()
+    folders = [path for path in (store.root / "incoming").iterdir() if path.is_dir()]
+    assert len(folders) == 16
+    used = set()
+    for pid in range(1000, 1016):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        with FileStore(store.root).begin(HEADER):
+            (leftover,) = store.leftovers(pid)
+            used.add(posixpath.dirname(leftover))
+    assert len(used) == 16
+
+
+def test_a_store_without_these_directories_still_receives(store: FileStore) -> None:
+    for folder in (store.root / "incoming").iterdir():
+        folder.rmdir()
+    with store.begin(HEADER) as incoming:
+        incoming.complete()
+        incoming.sync()
+        assert incoming.publish(PATH) == PATH
