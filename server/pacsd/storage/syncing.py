@@ -64,7 +64,8 @@ class SyncThreads:
             others.extend(self._threads().submit(sync_share, share) for share in range(1, shares))
             sync_share(0)
         finally:
-            wait(others)
+            if others:
+                wait(others)
         return errors
 
     def close(self) -> None:
