@@ -7,7 +7,7 @@ row without a file, nor loses what was acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -24,6 +24,7 @@ from pacsd.errors import (
 )
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord
 from pacsd.services.group_commit import GroupCommit
+from pacsd.services.records import verify_identifying
 from pacsd.storage.charsets import decode_attributes
 from pacsd.storage.header import examine
 from pacsd.storage.layout import instance_path
@@ -165,7 +166,8 @@ class Ingest:
                 file.write(fragment)
             scan = examine(file.prefix, file.size, file.read_at, incoming.transfer_syntax_uid)
             attributes = decode_attributes(scan)
-            _verify_identity(incoming, attributes)
+            verify_identifying(attributes)
+            _verify_agreement(incoming, attributes)
             record = _record(incoming, attributes, file, len(header), received_at)
             file.complete()
         except BaseException:
@@ -283,26 +285,13 @@ def _record(
     )
 
 
-def _verify_identity(incoming: IncomingInstance, attributes: dict[str, str]) -> None:
-    """Make sure that a data set says what it is, and the same as the command did (PS3.4 §B.2.3)."""
-    missing = tuple(
-        keyword
-        for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-        if not attributes.get(keyword)
-    )
-    if missing:
-        raise DatasetInvalid(f"no value for {', '.join(missing)}", keywords=missing)
-    contradicting = tuple(_contradictions(incoming, attributes))
+def _verify_agreement(incoming: IncomingInstance, attributes: dict[str, str]) -> None:
+    """Make sure that a data set says the same as the command did (PS3.4 §B.2.3)."""
+    announced = {"SOPClassUID": incoming.sop_class_uid, "SOPInstanceUID": incoming.sop_instance_uid}
+    contradicting = tuple(keyword for keyword, uid in announced.items() if attributes[keyword] != uid)
     if contradicting:
         raise DatasetInvalid(
             f"{', '.join(contradicting)} differs from the C-STORE request",
             keywords=contradicting,
             mismatch=True,
         )
-
-
-def _contradictions(incoming: IncomingInstance, attributes: dict[str, str]) -> Iterator[str]:
-    if attributes["SOPClassUID"] != incoming.sop_class_uid:
-        yield "SOPClassUID"
-    if attributes["SOPInstanceUID"] != incoming.sop_instance_uid:
-        yield "SOPInstanceUID"

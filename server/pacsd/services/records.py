@@ -1,9 +1,10 @@
-"""Index records of files that are in the store already."""
+"""Index records: what identifies an instance, and the records of files that are in the store already."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -14,7 +15,7 @@ from pacsd.storage.checksums import new_checksum
 from pacsd.storage.header import examine
 from pacsd.storage.part10 import read_part10
 
-__all__ = ["ReadableStore", "record_of_file"]
+__all__ = ["ReadableStore", "record_of_file", "verify_identifying"]
 
 _CHUNK_LENGTH: Final = 1 << 20
 _IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -25,6 +26,13 @@ class ReadableStore(Protocol):
 
     def open_dataset(self, relative_path: str, /) -> io.FileIO:
         """Open a stored file for reading, unbuffered."""
+
+
+def verify_identifying(attributes: Mapping[str, str]) -> None:
+    """Make sure that a data set says which instance it is; raises DatasetInvalid, naming what is missing."""
+    missing = tuple(keyword for keyword in _IDENTIFYING if not attributes.get(keyword))
+    if missing:
+        raise DatasetInvalid(f"no value for {', '.join(missing)}", keywords=missing)
 
 
 def record_of_file(store: ReadableStore, path: str, *, checksum_algorithm: str) -> InstanceRecord:
@@ -52,9 +60,7 @@ def _record_of(file: io.FileIO, path: str, checksum_algorithm: str) -> InstanceR
         meta.transfer_syntax_uid,
     )
     attributes = decode_attributes(scan)
-    missing = tuple(keyword for keyword in _IDENTIFYING if not attributes.get(keyword))
-    if missing:
-        raise DatasetInvalid(f"no value for {', '.join(missing)}", keywords=missing)
+    verify_identifying(attributes)
     return InstanceRecord(
         sop_instance_uid=attributes["SOPInstanceUID"],
         sop_class_uid=attributes["SOPClassUID"],
