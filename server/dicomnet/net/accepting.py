@@ -1,13 +1,16 @@
-"""Who serves a connection that a listener has: `on_accept` is asked, `accept` is one way to answer."""
+"""The listening half: where connections come from, and who serves each: `on_accept` is asked, `accept` answers."""
 
 from __future__ import annotations
 
+import socket
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from dicomnet.errors import LocalProtocolError
 from dicomnet.net.association_steps import AssociationSteps
 from dicomnet.net.configuration import NetConfiguration
+from dicomnet.net.listener import Listener
 
 if TYPE_CHECKING:
     from dicomnet.net.dicom_net import DicomNet
@@ -16,12 +19,57 @@ __all__ = ["Accepting"]
 
 
 class Accepting(AssociationSteps):
-    """The listener's question and its answers; on the listener's own thread."""
+    """Listening sockets, and the listener's question with its answers, which are on the listener's own thread."""
 
     def __init__(self, configuration: NetConfiguration) -> None:
         super().__init__(configuration)
         self._accepting: list[DicomNet] | None = None
         """Whom the connection that waits is given to; None while none waits."""
+
+    def listen(
+        self,
+        host: str = "",
+        port: int = 0,
+        *,
+        backlog: int = 128,
+        family: socket.AddressFamily = socket.AF_INET,
+    ) -> tuple[str, int]:
+        """Open a listening socket and serve it from a thread; return its address.
+
+        `host` "" is the local host alone, "*" all interfaces; port 0 is any free one. Raises OSError, and
+        TlsConfigurationError where `configuration.tls` cannot be used.
+        """
+        local = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        address = {"": local, "*": ""}.get(host, host)
+        self._check_tls()
+        listening = socket.create_server((address, port), backlog=backlog, family=family)
+        bound = listening.getsockname()
+        self.listen_on([listening])
+        return bound[0], bound[1]
+
+    def listen_on(self, sockets: list[socket.socket], *, plain: Sequence[socket.socket] = ()) -> None:
+        """Serve sockets that listen already (inherited from a parent process); they become ours to close.
+
+        On `plain`, no TLS is spoken whatever the configuration says. Raises TlsConfigurationError.
+        """
+        self._check_tls()
+        net = cast("DicomNet", self)  # which is the only subclass
+        self._listener = Listener(net, [*sockets, *plain], plain=plain)
+        self._listener.start()
+
+    def _check_tls(self) -> None:
+        if self.configuration.tls is not None:
+            _ = self.configuration.tls.server_context  # its errors are the server's, not the first client's
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets; connections that stand go on to their own end."""
+        if self._listener is not None:
+            self._listener.stop_accepting()
+
+    @property
+    def closing_fd(self) -> int | None:
+        """Of a listener: a file descriptor that becomes readable when it begins to close."""
+        return self._listener.closing_fd if self._listener else None
 
     @abstractmethod
     def on_accept(self, peer_address: tuple[str, int]) -> DicomNet | None:

@@ -1,20 +1,29 @@
-"""An association step by step: send a request, `receive` the answer, for who works with callbacks alone."""
+"""An association step by step: its requests, its answers, and `receive` for who works with callbacks alone."""
 
 from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Final
 
 from dicomnet.connection import ConnectionEvent
 from dicomnet.errors import AssociationEnded, AssociationRejected, AssociationReleased, LocalProtocolError
+from dicomnet.net.authentication import decide_identity
 from dicomnet.net.channel import Channel
 from dicomnet.net.information import Information
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.associate import DicomAssociate
-from dicomnet.upper_layer.negotiation import NegotiatedAssociation
-from dicomnet.upper_layer.pdu import AssociateReject, AssociateRequest
+from dicomnet.upper_layer.negotiation import NegotiatedAssociation, SupportedAbstractSyntax, answer_request
+from dicomnet.upper_layer.pdu import (
+    AbortSource,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    ContextResult,
+)
 from dicomnet.upper_layer.states import State
+from dicomnet.upper_layer.user_identity import IdentityRefused, identity_response
 
 __all__ = ["AssociationSteps"]
 
@@ -22,7 +31,7 @@ _AWAITING_AN_ANSWER: Final = (State.AWAITING_ASSOCIATE_AC_OR_RJ, State.AWAITING_
 
 
 class AssociationSteps(Information):
-    """The non-waiting halves of `associate` and `release`, and the turn of the loop that goes with them."""
+    """What is said when an association begins and ends, without waiting, and the turn of the loop that waits."""
 
     @abstractmethod
     def release(self) -> None:
@@ -49,6 +58,72 @@ class AssociationSteps(Information):
         channel = self._open_channel()
         channel.connection.request_release()
         channel.flush()
+
+    # Answers, and the abrupt end.
+
+    def send_associate_accept(self, accept: AssociateAccept | DicomAssociate) -> None:
+        """Accept the association (PS3.8 §9.3.3)."""
+        if isinstance(accept, DicomAssociate):
+            accept = accept.to_accept()
+        channel = self._open_channel()
+        try:
+            channel.connection.accept(accept)
+        except LocalProtocolError:
+            channel.raise_if_over()
+            raise
+        channel.flush()
+        self._established(channel)
+
+    def accept_association(
+        self, request: AssociateRequest, support: Callable[[str], SupportedAbstractSyntax | ContextResult]
+    ) -> None:
+        """Negotiate each context by what `support` says of its SOP class, and accept.
+
+        `authenticate` is asked first: where it refuses the user, the association is rejected, permanently and by
+        the service user without a reason, for Table 9-21 has none for it. `answer_extended_negotiation` is asked
+        for each SOP class that is accepted. An answer of theirs that is too long raises LocalProtocolError.
+        """
+        decision = decide_identity(self, request)
+        if isinstance(decision, IdentityRefused):
+            self.send_associate_reject(result=1, source=1, reason=1)
+            return
+        self.send_associate_accept(
+            answer_request(
+                request,
+                support,
+                maximum_length=self.configuration.maximum_length,
+                maximum_operations=self.configuration.maximum_operations,
+                extended=self.answer_extended_negotiation,
+                user_identity_response=identity_response(request.user_information.user_identity, decision),
+            )
+        )
+
+    def send_associate_reject(self, *, result: int, source: int, reason: int) -> None:
+        """Reject the association (PS3.8 Table 9-21)."""
+        channel = self._open_channel()
+        try:
+            channel.connection.reject(result=result, source=source, reason=reason)
+        except LocalProtocolError:
+            channel.raise_if_over()
+            raise
+        channel.flush()
+
+    def send_release_response(self) -> None:
+        """Confirm a release (PS3.8 §9.3.7)."""
+        channel = self._open_channel()
+        try:
+            channel.connection.respond_release()
+        except LocalProtocolError:
+            channel.raise_if_over()
+            raise
+        channel.flush()
+
+    def send_abort(self, *, source: int = AbortSource.SERVICE_USER, reason: int = 0) -> None:
+        """Abort the association (PS3.8 §9.3.8); without one it does nothing."""
+        if self._channel is not None:
+            self._channel.abort(source=source, reason=reason)
+
+    # The loop.
 
     def receive(self, *, timeout: float | None = None) -> bool:
         """Wait for what the peer says next and call its `on_*`; return whether the connection still stands.

@@ -1,7 +1,8 @@
 """DicomNet: one DICOM connection, in either role, on threads and blocking sockets.
 
-Its life: listening or connecting, association, release, abort and close. What happens on a standing association
-is `conversation`'s, bytes and deadlines are `channel`'s, and what PS3.8 knows is in `connection`.
+Its life: serving or connecting, association, release and close. Listening is `accepting`'s, what is said meanwhile
+`association_steps`' and, on a standing association, `conversation`'s; bytes and deadlines are `channel`'s, and what
+PS3.8 knows is in `connection`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -22,10 +22,8 @@ from dicomnet.errors import (
     LocalProtocolError,
 )
 from dicomnet.net.accepting import Accepting
-from dicomnet.net.authentication import decide_identity
 from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
-from dicomnet.net.listener import Listener
 from dicomnet.net.observation import Observation
 from dicomnet.net.runtime import Runtime
 from dicomnet.net.security import refuse_retired_security
@@ -34,19 +32,9 @@ from dicomnet.net.tls_transport import TlsTransport, client_transport
 from dicomnet.net.transport import Transport
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.associate import DicomAssociate
-from dicomnet.upper_layer.negotiation import (
-    NegotiatedAssociation,
-    SupportedAbstractSyntax,
-    answer_request,
-)
-from dicomnet.upper_layer.pdu import (
-    AbortSource,
-    AssociateAccept,
-    AssociateRequest,
-    ContextResult,
-)
+from dicomnet.upper_layer.negotiation import NegotiatedAssociation
+from dicomnet.upper_layer.pdu import AssociateRequest
 from dicomnet.upper_layer.states import State
-from dicomnet.upper_layer.user_identity import IdentityRefused, identity_response
 
 __all__ = ["DicomNet"]
 
@@ -89,51 +77,7 @@ class DicomNet(Accepting, Runtime):
         refuse_retired_security(security)
         self.temp_dir = temp_dir
 
-    # Listening.
-
-    def listen(
-        self,
-        host: str = "",
-        port: int = 0,
-        *,
-        backlog: int = 128,
-        family: socket.AddressFamily = socket.AF_INET,
-    ) -> tuple[str, int]:
-        """Open a listening socket and serve it from a thread; return its address.
-
-        `host` "" is the local host alone, "*" all interfaces; port 0 is any free one. Raises OSError, and
-        TlsConfigurationError where `configuration.tls` cannot be used.
-        """
-        local = "::1" if family == socket.AF_INET6 else "127.0.0.1"
-        address = {"": local, "*": ""}.get(host, host)
-        self._check_tls()
-        listening = socket.create_server((address, port), backlog=backlog, family=family)
-        bound = listening.getsockname()
-        self.listen_on([listening])
-        return bound[0], bound[1]
-
-    def listen_on(self, sockets: list[socket.socket], *, plain: Sequence[socket.socket] = ()) -> None:
-        """Serve sockets that listen already (inherited from a parent process); they become ours to close.
-
-        On `plain`, no TLS is spoken whatever the configuration says. Raises TlsConfigurationError.
-        """
-        self._check_tls()
-        self._listener = Listener(self, [*sockets, *plain], plain=plain)
-        self._listener.start()
-
-    def _check_tls(self) -> None:
-        if self.configuration.tls is not None:
-            _ = self.configuration.tls.server_context  # its errors are the server's, not the first client's
-
-    def stop_accepting(self) -> None:
-        """Close the listening sockets; connections that stand go on to their own end."""
-        if self._listener is not None:
-            self._listener.stop_accepting()
-
-    @property
-    def closing_fd(self) -> int | None:
-        """Of a listener: a file descriptor that becomes readable when it begins to close."""
-        return self._listener.closing_fd if self._listener else None
+    # Serving.
 
     def on_accept(self, peer_address: tuple[str, int]) -> DicomNet | None:
         """Return the object that shall serve a new connection, or None to close it at once."""
@@ -336,67 +280,3 @@ class DicomNet(Accepting, Runtime):
 
     def __exit__(self, exception_type: object, exception: object, traceback: object) -> None:
         self.close(graceful=exception is None)
-
-    # Sending.
-
-    def send_associate_accept(self, accept: AssociateAccept | DicomAssociate) -> None:
-        """Accept the association (PS3.8 §9.3.3)."""
-        if isinstance(accept, DicomAssociate):
-            accept = accept.to_accept()
-        channel = self._open_channel()
-        try:
-            channel.connection.accept(accept)
-        except LocalProtocolError:
-            channel.raise_if_over()
-            raise
-        channel.flush()
-        self._established(channel)
-
-    def accept_association(
-        self, request: AssociateRequest, support: Callable[[str], SupportedAbstractSyntax | ContextResult]
-    ) -> None:
-        """Negotiate each context by what `support` says of its SOP class, and accept.
-
-        `authenticate` is asked first: where it refuses the user, the association is rejected, permanently and by
-        the service user without a reason, for Table 9-21 has none for it. `answer_extended_negotiation` is asked
-        for each SOP class that is accepted. An answer of theirs that is too long raises LocalProtocolError.
-        """
-        decision = decide_identity(self, request)
-        if isinstance(decision, IdentityRefused):
-            self.send_associate_reject(result=1, source=1, reason=1)
-            return
-        self.send_associate_accept(
-            answer_request(
-                request,
-                support,
-                maximum_length=self.configuration.maximum_length,
-                maximum_operations=self.configuration.maximum_operations,
-                extended=self.answer_extended_negotiation,
-                user_identity_response=identity_response(request.user_information.user_identity, decision),
-            )
-        )
-
-    def send_associate_reject(self, *, result: int, source: int, reason: int) -> None:
-        """Reject the association (PS3.8 Table 9-21)."""
-        channel = self._open_channel()
-        try:
-            channel.connection.reject(result=result, source=source, reason=reason)
-        except LocalProtocolError:
-            channel.raise_if_over()
-            raise
-        channel.flush()
-
-    def send_release_response(self) -> None:
-        """Confirm a release (PS3.8 §9.3.7)."""
-        channel = self._open_channel()
-        try:
-            channel.connection.respond_release()
-        except LocalProtocolError:
-            channel.raise_if_over()
-            raise
-        channel.flush()
-
-    def send_abort(self, *, source: int = AbortSource.SERVICE_USER, reason: int = 0) -> None:
-        """Abort the association (PS3.8 §9.3.8); without one it does nothing."""
-        if self._channel is not None:
-            self._channel.abort(source=source, reason=reason)
