@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -54,10 +55,17 @@ class LaterNet(Net):
 
     failing: frozenset[int] = frozenset()
 
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        self.all_is_here = threading.Event()
+        """What the test sends in one go has come; until then nothing is looked at."""
+        self.all_is_here.set()
+
     def on_accept(self, peer_address: tuple[str, int]) -> DicomNet | None:
         client = super().on_accept(peer_address)
         assert isinstance(client, LaterNet)
         client.failing = self.failing
+        client.all_is_here = self.all_is_here
         return client
 
     def on_receive_c_store_request(
@@ -65,6 +73,7 @@ class LaterNet(Net):
     ) -> None:
         self.objects[request.affected_sop_instance_uid] = b"".join(map(bytes, dataset))
         self.journal.note("received", request.message_id)
+        assert self.all_is_here.wait(WITHIN)
 
         def answer() -> None:
             self.journal.note("answered", request.message_id)
@@ -73,6 +82,13 @@ class LaterNet(Net):
             self.send_c_store_response(context, request, status=Status.SUCCESS)
 
         self.answer_later(request, answer)
+
+
+def send_at_once(peer: RawPeer, server: LaterNet, content: bytes) -> None:
+    """Have the server go on only when all of it has come, however the system cuts it."""
+    server.all_is_here.clear()
+    peer.send(content)
+    server.all_is_here.set()
 
 
 def window_of(operations: int, *, as_storage_scp: bool = False) -> AssociateRequest:
@@ -127,7 +143,7 @@ def batches(journal: Journal) -> list[list[object]]:
 def test_operations_within_the_window_are_answered_together() -> None:
     server = LaterNet()
     with serving(server) as address, RawPeer(address).associate(window_of(8)) as peer:
-        peer.send(stores(peer, range(1, 7)))
+        send_at_once(peer, server, stores(peer, range(1, 7)))
         assert answers(peer, 6) == [1, 2, 3, 4, 5, 6]
     assert batches(server.journal) == [[1, 2, 3, 4, 5, 6]]
     assert server.objects == {f"1.2.{number}": bytes([number]) * 5000 for number in range(1, 7)}
@@ -136,7 +152,7 @@ def test_operations_within_the_window_are_answered_together() -> None:
 def test_no_more_wait_for_their_answers_than_the_window_has() -> None:
     server = LaterNet()
     with serving(server) as address, RawPeer(address).associate(window_of(4)) as peer:
-        peer.send(stores(peer, range(1, 11)))
+        send_at_once(peer, server, stores(peer, range(1, 11)))
         assert answers(peer, 10) == list(range(1, 11))
     assert [len(batch) for batch in batches(server.journal)] == [4, 4, 2]
 
@@ -144,7 +160,7 @@ def test_no_more_wait_for_their_answers_than_the_window_has() -> None:
 def test_server_grants_no_more_than_it_is_configured_to() -> None:
     server = LaterNet(replace(CONFIGURATION, maximum_operations=3))
     with serving(server) as address, RawPeer(address).associate(window_of(0)) as peer:
-        peer.send(stores(peer, range(1, 8)))
+        send_at_once(peer, server, stores(peer, range(1, 8)))
         assert answers(peer, 7) == list(range(1, 8))
         negotiated = peer.connection.negotiated
         assert negotiated is not None
@@ -155,7 +171,7 @@ def test_server_grants_no_more_than_it_is_configured_to() -> None:
 def test_without_a_window_each_is_answered_before_the_next_is_looked_at() -> None:
     server = LaterNet()
     with serving(server) as address, RawPeer(address).associate() as peer:
-        peer.send(stores(peer, range(1, 6)))
+        send_at_once(peer, server, stores(peer, range(1, 6)))
         assert answers(peer, 5) == [1, 2, 3, 4, 5]
     assert batches(server.journal) == [[1], [2], [3], [4], [5]]
 
@@ -175,7 +191,7 @@ def test_request_of_another_kind_is_served_behind_the_answers() -> None:
     server = LaterNet()
     with serving(server) as address, RawPeer(address).associate(window_of(8)) as peer:
         echo = send(peer.connection, ECHO, CEchoRequest(message_id=3))
-        peer.send(stores(peer, range(1, 3)) + echo + stores(peer, range(4, 6)))
+        send_at_once(peer, server, stores(peer, range(1, 3)) + echo + stores(peer, range(4, 6)))
         assert answers(peer, 5) == [1, 2, 3, 4, 5]
     assert batches(server.journal) == [[1, 2], [4, 5]]
 
@@ -184,7 +200,7 @@ def test_find_sees_what_was_stored_just_before_it() -> None:
     server = LaterNet()
     with serving(server) as address, RawPeer(address).associate(window_of(8)) as peer:
         find = send(peer.connection, FIND, CFindRequest(message_id=2), b"identifier")
-        peer.send(stores(peer, range(1, 2)) + find)
+        send_at_once(peer, server, stores(peer, range(1, 2)) + find)
         assert answers(peer, 1) == [1]
         assert answers(peer, 1) == [2]
 
@@ -227,7 +243,7 @@ def test_one_answer_that_fails_keeps_none_of_the_others_from_being_given(
     server = LaterNet()
     server.failing = frozenset([2])
     with serving(server) as address, RawPeer(address).associate(window_of(8)) as peer:
-        peer.send(stores(peer, range(1, 4)))
+        send_at_once(peer, server, stores(peer, range(1, 4)))
         assert answers(peer, 2) == [1, 3]
         assert isinstance(peer.read(), ul.AbortReceived)
         peer.socket.close()
