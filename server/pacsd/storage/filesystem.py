@@ -190,8 +190,7 @@ class FileStore:
         """Complete and sync files of `begin`, side by side; returns what went wrong with each, None if nothing.
 
         Where something did, that file is gone and the others are durable all the same. Several threads may be
-        in here at once, but each file belongs to one. Faster the more files come at once, most of all if they
-        were completed a while ago: then the disk is at work already.
+        in here at once, but each file belongs to one. Faster the more files come at once.
         """
         return make_durable(files, self._sync_threads)
 

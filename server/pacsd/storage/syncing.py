@@ -83,7 +83,7 @@ class SyncThreads:
 
 
 def make_durable(files: Sequence[CompleteFile], threads: SyncThreads) -> list[Failure | None]:
-    """Complete all files, so that the disk is at work, then sync them; see `FileStore.make_durable`."""
+    """Complete all files, set the disk to work on several, then sync them; see `FileStore.make_durable`."""
     failures: list[Failure | None] = [None] * len(files)
     for position, file in enumerate(files):
         try:
