@@ -72,7 +72,7 @@ def test_a_lost_database_is_built_again_from_the_files(tmp_path: Path) -> None:
 
 
 def test_a_damaged_database_is_not_served(tmp_path: Path) -> None:
-    """The server says so and ends, instead of starting an archive that seems to be empty."""
+    """The server says so and ends, instead of starting an archive that seems to be empty; its advice is good."""
     with serving(tmp_path) as server:
         assert store(server, instance(1)).status == 0x0000
         server.stop()
@@ -80,8 +80,13 @@ def test_a_damaged_database_is_not_served(tmp_path: Path) -> None:
         mark = server.log_size()
         with pytest.raises(AssertionError, match="the server ended with 1"):
             server.start()
-        assert "the index cannot be migrated" in server.log_path.read_bytes()[mark:].decode()
-    assert len(server.kept_files()) == 1
+        told = server.log_path.read_bytes()[mark:].decode()
+        assert "the index cannot be migrated: its SQLite file is damaged; put a backup in its place" in told
+        assert len(server.kept_files()) == 1
+        for file in server.index_path.parent.glob("index.db*"):
+            file.rename(file.with_name(f"damaged-{file.name}"))
+        server.start()
+        assert_kept_exactly(server, [instance(1)])
 
 
 @pytest.fixture

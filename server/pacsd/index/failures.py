@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -13,6 +14,8 @@ __all__ = ["is_passing", "unavailable"]
 _PASSING: Final = frozenset({"40001", "40P01", "23503"})
 """SQLSTATEs that mean "begin again": serialization failure, deadlock, a row above that was just removed."""
 
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
 
 def is_passing(error: BaseException | None) -> bool:
     """Whether the driver's error comes of another writer's transaction and may not come again."""
@@ -21,9 +24,18 @@ def is_passing(error: BaseException | None) -> bool:
 
 def unavailable(done: str, error: Exception) -> IndexUnavailable:
     """What to raise, from `error`, when the index cannot be `done` ("read" or "written")."""
-    # An operational error tells of locks, disks and connections; what others say may quote a value.
-    cause = str(error.orig).strip() if isinstance(error, OperationalError) else type(error).__name__
     # Behind all statements there is only the commit. SQLite's log may hold a commit whole that could not be
     # synced, and then believes it when it is opened again.
     in_commit = isinstance(error, DBAPIError) and error.statement is None
-    return IndexUnavailable(f"the index cannot be {done}: {cause}", may_be_written=in_commit)
+    return IndexUnavailable(f"the index cannot be {done}: {_cause(error)}", may_be_written=in_commit)
+
+
+def _cause(error: Exception) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else None
+    if getattr(original, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+        return (
+            "its SQLite file is damaged; put a backup in its place, or move it and what has its name with -wal and "
+            "-shm behind away: the next start then makes a new index from all stored files"
+        )
+    # An operational error tells of locks, disks and connections; what others say may quote a value.
+    return str(original).strip() if isinstance(error, OperationalError) else type(error).__name__
