@@ -1,13 +1,12 @@
 """The configuration as one typed, frozen tree; every default stands here, and `config/pacsd.toml` repeats it.
 
-What is wrong with a file is put in words by `configuration_errors`. Relative paths, in the database URL too,
+`configuration` reads it from the file and the environment. Relative paths, in the database URL too,
 are relative to the directory in which the daemon is started.
 """
 
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,16 +16,15 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from pacsd.configuration_errors import explain, misnamed_variables
-from pacsd.errors import ConfigurationError
 from pacsd.model import DuplicatePolicy
 
 __all__ = [
+    "ENVIRONMENT_DELIMITER",
+    "ENVIRONMENT_PREFIX",
     "AccessSettings",
     "DicomSettings",
     "HttpSettings",
@@ -39,15 +37,11 @@ __all__ = [
     "StorageSettings",
     "TimeoutSettings",
     "TlsSettings",
-    "configuration_path",
-    "load_settings",
 ]
 
 ENVIRONMENT_PREFIX = "PACSD_"
 ENVIRONMENT_DELIMITER = "__"
 MAX_WORKERS = 256
-CONFIGURATION_VARIABLE = "PACSD_CONFIG"
-DEFAULT_CONFIGURATION = Path("config/pacsd.toml")
 
 Permission = Literal["echo", "store", "find", "move", "get"]
 """What a calling AE may ask of us; the DIMSE service that it names."""
@@ -271,52 +265,5 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         **_: Any,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then the file, which `load_settings` passes as arguments."""
+        """The environment, then the file, which `configuration.load_settings` passes as arguments."""
         return env_settings, init_settings
-
-
-def configuration_path(path: Path | None = None) -> Path | None:
-    """The file to read: `path`, else what PACSD_CONFIG names, else config/pacsd.toml if it is there."""
-    if path is not None:
-        return path
-    named = os.environ.get(CONFIGURATION_VARIABLE)
-    if named:
-        return Path(named)
-    return DEFAULT_CONFIGURATION if DEFAULT_CONFIGURATION.exists() else None
-
-
-def load_settings(path: Path | None = None) -> Settings:
-    """The settings from `configuration_path(path)` and the environment.
-
-    Raises ConfigurationError with all that is wrong, one problem a line.
-    """
-    file = configuration_path(path)
-    text = "" if file is None else _read(file)
-    problems = misnamed_variables(Settings, prefix=ENVIRONMENT_PREFIX, delimiter=ENVIRONMENT_DELIMITER)
-    try:
-        settings = Settings(**tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
-    except SettingsError as error:
-        raise ConfigurationError(
-            f"environment: {error}: {error.__cause__}; lists are written as JSON"
-        ) from error
-    except ValidationError as error:
-        source = None if file is None else (file, text)
-        problems += explain(
-            error, Settings, prefix=ENVIRONMENT_PREFIX, delimiter=ENVIRONMENT_DELIMITER, source=source
-        )
-        # Without the cause: a traceback would show pydantic's own text, which repeats all values.
-        raise ConfigurationError("\n".join(problems)) from None
-    if problems:
-        raise ConfigurationError("\n".join(problems))
-    return settings
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"cannot read the configuration file {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file} is not UTF-8: {error}") from error

@@ -13,7 +13,8 @@ import pytest
 
 import pacsd
 from pacsd.cli.configuration import as_toml
-from pacsd.settings import IndexSettings, Settings, load_settings
+from pacsd.configuration import load_settings
+from pacsd.settings import IndexSettings, Settings
 
 SHIPPED = Path(__file__).parents[2] / "config" / "pacsd.toml"
 

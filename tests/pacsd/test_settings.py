@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from pacsd.configuration import load_settings
 from pacsd.configuration_errors import known_keys
 from pacsd.configuration_lines import key_lines
 from pacsd.errors import ConfigurationError
 from pacsd.model import DuplicatePolicy
-from pacsd.settings import AeTitle, ServerSettings, Settings, load_settings
+from pacsd.settings import AeTitle, ServerSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

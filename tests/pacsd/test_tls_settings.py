@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pacsd.cli.configuration import as_toml
+from pacsd.configuration import load_settings
 from pacsd.errors import ConfigurationError
-from pacsd.settings import DicomSettings, PeerSettings, Settings, TlsSettings, load_settings
+from pacsd.settings import DicomSettings, PeerSettings, Settings, TlsSettings
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
 from pacsd.tls import load_tls, tls_configuration
 from support.certificates import PASSWORD, Authority, Certified

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from pacsd.cli.options import ConfigFile
-from pacsd.settings import Settings, configuration_path, load_settings
+from pacsd.configuration import configuration_path, load_settings
+from pacsd.settings import Settings
 
 __all__ = ["as_toml", "check_config"]
 

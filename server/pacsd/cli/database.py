@@ -6,7 +6,7 @@ The migrations are imported when they are run: no other command should have to w
 import typer
 
 from pacsd.cli.options import ConfigFile
-from pacsd.settings import load_settings
+from pacsd.configuration import load_settings
 
 __all__ = ["commands"]
 

@@ -137,9 +137,9 @@ def _configured(
     name: str, called: str | None, calling: str | None, config: Path | None, security: Security
 ) -> Call:
     from dicomnet import NetConfiguration, Timeouts  # noqa: PLC0415
+    from pacsd.configuration import load_settings  # noqa: PLC0415
     from pacsd.errors import ConfigurationError  # noqa: PLC0415
     from pacsd.scu.peer import Peer  # noqa: PLC0415
-    from pacsd.settings import load_settings  # noqa: PLC0415
     from pacsd.tls import tls_configuration  # noqa: PLC0415
 
     settings = load_settings(config)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pacsd.cli.options import ConfigFile
-from pacsd.settings import configuration_path, load_settings
+from pacsd.configuration import configuration_path, load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from pacsd.configuration import load_settings
 from pacsd.errors import ConfigurationError, PacsdError
 from pacsd.index import migrations
 from pacsd.index.engines import database_file, database_url
 from pacsd.observability.logging import configure_logging
 from pacsd.observability.metrics import share_between_processes
 from pacsd.observability.metrics_directory import metrics_directory
-from pacsd.settings import load_settings
 from pacsd.supervision.backoff import Backoff
 from pacsd.supervision.child_process import SUPERVISED_SIGNALS, Child, describe_exit
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart

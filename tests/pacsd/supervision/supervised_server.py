@@ -12,8 +12,9 @@ import signal
 import sys
 from pathlib import Path
 
+from pacsd.configuration import load_settings
 from pacsd.errors import PacsdError, StorageUnavailable
-from pacsd.settings import Settings, load_settings
+from pacsd.settings import Settings
 from pacsd.supervision.supervisor import serve
 from pacsd.supervision.worker import WorkerContext
 
