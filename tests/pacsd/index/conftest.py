@@ -64,6 +64,17 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return _create_database(request.getfixturevalue("postgres"), f"empty_{next(_numbers)}")
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a migrated database without rows that a module's tests share."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('module')}/index.db"
+    else:
+        url = _create_database(request.getfixturevalue("postgres"), f"module_{next(_numbers)}")
+    migrations.upgrade(url)
+    return url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a migrated database without rows."""

@@ -1,0 +1,156 @@
+"""Dates, times and date-times: single values and ranges (PS3.4 C.2.2.2.1, C.2.2.2.5; PS3.5 §6.2).
+
+Old forms with separators, spaces, and wildcards in dates and times are not the Standard's, but in the field.
+"""
+
+from __future__ import annotations
+
+from support.matching_cases.case import group
+
+_SINGLE, _RANGE = "C.2.2.2.1", "C.2.2.2.5"
+
+DATES = group(
+    f"{_RANGE} DA",
+    ("StudyDate", "20240131", "20240131", True),
+    ("StudyDate", "20240131", "20240130", False),
+    ("StudyDate", "20240131", "20240101-20240131", True),
+    ("StudyDate", "20240131", "20240131-20240201", True),
+    ("StudyDate", "20240131", "20240131-20240131", True),
+    ("StudyDate", "20240131", "20240201-20240228", False),
+    ("StudyDate", "20240131", "20230101-20240130", False),
+    ("StudyDate", "20240131", "20240101-", True),
+    ("StudyDate", "20240131", "20240131-", True),
+    ("StudyDate", "20240131", "20240201-", False),
+    ("StudyDate", "20240131", "-20240131", True),
+    ("StudyDate", "20240131", "-20240130", False),
+    ("StudyDate", "20240131", "20240201-20240101", False),
+    ("StudyDate", "20240229", "20240229", True),
+    ("StudyDate", "00010101", "-19000101", True),
+    ("StudyDate", "99991231", "20240101-", True),
+    ("StudyDate", None, "19000101-", False),
+    ("StudyDate", None, "-20240101", False),
+    ("StudyDate", "", "-20240101", False),
+    ("StudyDate", "unknown", "19000101-", False),
+    ("PatientBirthDate", "19700101", "19600101-19800101", True),
+    ("PatientBirthDate", "19700101", "19800101-", False),
+    ("LastMenstrualDate", "20240131", "20240101-20240131", True),
+    ("LastMenstrualDate", "20240131", "-20240130", False),
+)
+
+FIELD_DATES = group(
+    "DA as in the field",
+    ("StudyDate", "2024.01.31", "20240131", True),
+    ("StudyDate", "20240131", "2024.01.31", True),
+    ("StudyDate", "2024.01.31", "20240101-20240201", True),
+    ("StudyDate", "20240131", "2024-01-31", True),
+    ("StudyDate", "20240131", "2024.01.01-2024.02.01", True),
+    ("StudyDate", "20240131", "2024-01-01-2024-02-01", True),
+    ("StudyDate", "20240131", " 20240101 - 20240201 ", True),
+    ("StudyDate", "20240131", "20240101-20240231", True),
+    ("StudyDate", "20240131", "202401*", True),
+    ("StudyDate", "20240131", "202402*", False),
+    ("StudyDate", "20240131", "202401??", True),
+    ("StudyDate", "20240131", "*31", True),
+    ("LastMenstrualDate", "2024.01.31", "202401*", True),
+)
+
+TIMES = group(
+    f"{_RANGE} TM",
+    ("StudyTime", "123015", "123015", True),
+    ("StudyTime", "123015", "123016", False),
+    ("StudyTime", "123015", "123015.0", True),
+    ("StudyTime", "123015.5", "123015.50", True),
+    ("StudyTime", "123015.5", "123015", True),
+    ("StudyTime", "123015", "123015.5", False),
+    ("StudyTime", "123015.123456", "123015.123456", True),
+    ("StudyTime", "123015.123457", "123015.123456", False),
+    ("StudyTime", "123015", "12", True),
+    ("StudyTime", "123015", "1230", True),
+    ("StudyTime", "123015", "1231", False),
+    ("StudyTime", "123015", "13", False),
+    ("StudyTime", "12", "120000", True),
+    ("StudyTime", "12", "1201", False),
+    ("StudyTime", "123015", "12-13", True),
+    ("StudyTime", "135959.9", "12-13", True),
+    ("StudyTime", "140000", "12-13", False),
+    ("StudyTime", "123015", "123015-123015", True),
+    ("StudyTime", "123015", "1200-", True),
+    ("StudyTime", "115959.999999", "1200-", False),
+    ("StudyTime", "123059.9", "-1230", True),
+    ("StudyTime", "123115", "-1230", False),
+    ("StudyTime", "000000", "-01", True),
+    ("StudyTime", "233000", "23-01", False),
+    ("StudyTime", "003000", "23-01", False),
+    ("StudyTime", "235960", "23", True),
+    ("StudyTime", "235960", "235960", True),
+    ("StudyTime", "235960", "-235959", False),
+    ("StudyTime", "235960", "2359-", True),
+    ("StudyTime", None, "00-", False),
+    ("StudyTime", "noon", "00-", False),
+    ("StudyArrivalTime", "123015", "1230", True),
+    ("StudyArrivalTime", "123015", "1300-1400", False),
+)
+
+FIELD_TIMES = group(
+    "TM as in the field",
+    ("StudyTime", "12:30:15", "1230", True),
+    ("StudyTime", "12:30:15.25", "123015.25", True),
+    ("StudyTime", "123015", "12:30", True),
+    ("StudyTime", "123015", "12:00 - 13:00", True),
+    ("StudyTime", "123015", "12*", True),
+    ("StudyTime", "123015", "13*", False),
+    ("StudyTime", "123015", "*15*", True),
+    ("StudyArrivalTime", "123015", "12??15", True),
+)
+
+DATE_TIMES = group(
+    f"{_RANGE} DT",
+    ("AcquisitionDateTime", "20240131123015", "20240131123015", True),
+    ("AcquisitionDateTime", "20240131123015", "20240131123016", False),
+    ("AcquisitionDateTime", "20240131123015.5", "20240131123015", True),
+    ("AcquisitionDateTime", "20240131123015.5", "20240131123015.6", False),
+    ("AcquisitionDateTime", "20240131123015", "202401311230", True),
+    ("AcquisitionDateTime", "20240131123015", "2024013112", True),
+    ("AcquisitionDateTime", "20240131123015", "20240131", True),
+    ("AcquisitionDateTime", "20240131123015", "202401", True),
+    ("AcquisitionDateTime", "20240131123015", "2024", True),
+    ("AcquisitionDateTime", "20240131123015", "202402", False),
+    ("AcquisitionDateTime", "2024", "2024", True),
+    ("AcquisitionDateTime", "20240131123015", "20240131-20240201", True),
+    ("AcquisitionDateTime", "20240131123015", "20240201-20240202", False),
+    ("AcquisitionDateTime", "20240131123015", "20240131-", True),
+    ("AcquisitionDateTime", "20240131123015", "20240131123016-", False),
+    ("AcquisitionDateTime", "20240131123015", "-20240131", True),
+    ("AcquisitionDateTime", "20240131123015", "-20240130", False),
+    ("AcquisitionDateTime", "20240131123015", "2024-2025", True),
+    ("AcquisitionDateTime", "20241231235959.999999", "-2024", True),
+    ("AcquisitionDateTime", "20240229120000", "202402", True),
+    ("AcquisitionDateTime", "20240301000000", "202402", False),
+    ("AcquisitionDateTime", "20240131235960", "20240131", True),
+    ("AcquisitionDateTime", None, "2024-", False),
+    ("AcquisitionDateTime", "garbage", "2024", False),
+    ("AcquisitionDateTime", "20240131123015", "202401*", True),
+    level="IMAGE",
+)
+
+OFFSETS = group(
+    "PS3.5 §6.2 offsets from UTC in DT",
+    ("AcquisitionDateTime", "20240131123015+0200", "20240131103015", True),
+    ("AcquisitionDateTime", "20240131123015+0200", "20240131123015", False),
+    ("AcquisitionDateTime", "20240131123015+0200", "20240131123015+0200", True),
+    ("AcquisitionDateTime", "20240131123015+0200", "20240131053015-0500", True),
+    ("AcquisitionDateTime", "20240131103015", "20240131123015+0200", True),
+    ("AcquisitionDateTime", "20240131123015-0500", "20240131173015", True),
+    ("AcquisitionDateTime", "20240131233000-0500", "20240201", True),
+    ("AcquisitionDateTime", "20240131233000-0500", "20240131", False),
+    ("AcquisitionDateTime", "20240131233000-0500", "20240131-0500", True),
+    ("AcquisitionDateTime", "20240131123015", "20240131-0500-20240201-0500", True),
+    ("AcquisitionDateTime", "20240131043000", "20240131-0500-20240201-0500", False),
+    ("AcquisitionDateTime", "20240131123015", "20240131+0000-", True),
+    ("AcquisitionDateTime", "20240131123015", "-20240131123015+0000", True),
+    ("AcquisitionDateTime", "20240131123015", "20240131123015-1030", False),
+    ("AcquisitionDateTime", "20240131123015+0545", "20240131064515", True),
+    level="IMAGE",
+)
+
+CASES = [*DATES, *FIELD_DATES, *TIMES, *FIELD_TIMES, *DATE_TIMES, *OFFSETS]
