@@ -59,6 +59,17 @@ class Case:
         asked = {**above, self.unique_key: "", **dict.fromkeys(self.answers, ""), **self.keys}
         return {keyword: value.replace("~", root) for keyword, value in asked.items()}
 
+    def own_question(self, root: str) -> dict[str, str]:
+        """The question, kept to this case's studies or patients where it would be asked of all that there are."""
+        asked = self.question(root)
+        if not asked[self.unique_key] and self.level == "STUDY":
+            asked[self.unique_key] = "\\".join(
+                sorted({uid["StudyInstanceUID"] for uid in self.instances(root)})
+            )
+        if not asked[self.unique_key] and self.level == "PATIENT":
+            asked[self.unique_key] = f"{root}.*"
+        return asked
+
     def expected(self, root: str) -> list[str]:
         """The unique keys to be found, in order."""
         return sorted(each.replace("~", root) for each in self.found)

@@ -87,8 +87,8 @@ TIMES = group(
     ("StudyTime", "235960", "2359-", True),
     ("StudyTime", None, "00-", False),
     ("StudyTime", "noon", "00-", False),
-    ("StudyArrivalTime", "123015", "1230", True),
-    ("StudyArrivalTime", "123015", "1300-1400", False),
+    ("PatientBirthTime", "123015", "1230", True),
+    ("PatientBirthTime", "123015", "1300-1400", False),
 )
 
 FIELD_TIMES = group(
@@ -100,7 +100,7 @@ FIELD_TIMES = group(
     ("StudyTime", "123015", "12*", True),
     ("StudyTime", "123015", "13*", False),
     ("StudyTime", "123015", "*15*", True),
-    ("StudyArrivalTime", "123015", "12??15", True),
+    ("PatientBirthTime", "123015", "12??15", True),
 )
 
 DATE_TIMES = group(
