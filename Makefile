@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test crash fuzz bench bench-quick check clean
+.PHONY: help serve test crash fuzz bench bench-quick bench-index check clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: $(VENV)/.installed-bench  ## Measure beside Orthanc, DCMTK, pynetdicom wh
 bench-quick: $(VENV)/.installed-bench  ## The same in few minutes: one round, fewer cases
 	$(COMPARE) store,client,idle,durability --rounds 1 --assoc 1,8 --max-seconds 3 --client-count 100 \
 		--idle 1,500 --kills 1 --kill-kinds small --warm-gib 3 --out build/bench/quick $(BENCH_ARGS)
+
+bench-index: $(VENV)/.installed-bench  ## C-FIND on generated indices of up to a million studies; BENCH_ARGS
+	$(BIN)/python bench/index.py --out build/bench/index $(BENCH_ARGS)
 
 check: $(VENV)/.installed-check  ## Lint, formatting, types and import contracts
 	$(BIN)/ruff check .

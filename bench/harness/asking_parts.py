@@ -16,13 +16,22 @@ from harness.study_index import Query, StudyIndex
 if TYPE_CHECKING:
     from harness.entries import Entry
 
-_FIND_FIGURES = ("qps", "responses_s", "p50_ms", "p99_ms", "cpu_ms_per_query", "matches_per_query")
+_FIND_FIGURES = (
+    "qps",
+    "responses_s",
+    "p50_ms",
+    "p99_ms",
+    "first_ms",
+    "cpu_ms_per_query",
+    "matches_per_query",
+)
 _FIND_COLUMNS = (
     ("server", "server"),
     ("qps", "queries/s"),
     ("responses_s", "responses/s"),
     ("p50_ms", "p50 ms"),
     ("p99_ms", "p99 ms"),
+    ("first_ms", "first ms"),
     ("cpu_ms_per_query", "CPU ms/query"),
     ("matches_per_query", "matches"),
     ("match_count", "match count"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
@@ -17,6 +18,18 @@ from harness.templates import encode
 
 PDU = 131072
 IMAGE_KEYS = ("SOPInstanceUID", "InstanceNumber")
+
+
+class Found(NamedTuple):
+    """What a C-FIND brought."""
+
+    matches: int
+    status: int
+    """Of the final response."""
+    first: float
+    """When the first response came, as `time.perf_counter` tells the time."""
+    kept: list[bytes]
+    """The identifiers, where they were to be kept."""
 
 
 def identifier(level: str, keys: Sequence[str] = (), **match: str) -> bytes:
@@ -39,10 +52,10 @@ def find_request(association: Association, content: bytes) -> bytes:
     return wire.query_rq(wire.STUDY_FIND, wire.C_FIND_RQ, content, association.send_limit(PDU))
 
 
-def run_find(association: Association, request: bytes, *, keep: bool = False) -> tuple[int, int, list[bytes]]:
-    """Return the number of matches, the final status, and the identifiers where they are to be kept."""
+def run_find(association: Association, request: bytes, *, keep: bool = False) -> Found:
+    """Ask, and read all responses."""
     association.socket.sendall(request)
-    matches, kept, part = 0, [], b""
+    matches, first, kept, part = 0, 0.0, [], b""
     for _context_id, command, last, fragment in association.reader.messages():
         if command is None:
             if keep:
@@ -50,18 +63,19 @@ def run_find(association: Association, request: bytes, *, keep: bool = False) ->
                 if last:
                     kept.append(part)
                     part = b""
-        elif (status := wire.u16(command[0x0900])) in wire.PENDING:
-            matches += 1
-        else:
-            return matches, status, kept
+            continue
+        first = first or time.perf_counter()
+        if (status := wire.u16(command[0x0900])) not in wire.PENDING:
+            return Found(matches, status, first, kept)
+        matches += 1
     raise WireError("no final response")
 
 
 def is_found(association: Association, instance: Instance) -> bool:
     """Whether a query for one instance finds it."""
     content = identifier("IMAGE", ("InstanceNumber",), **unique_keys(instance))
-    matches, status, _ = run_find(association, find_request(association, content))
-    return matches > 0 and status == 0
+    found = run_find(association, find_request(association, content))
+    return found.matches > 0 and found.status == 0
 
 
 def unique_keys(instance: Instance) -> dict[str, str]:
@@ -83,8 +97,7 @@ def missing_in_index(server: Server, instances: Sequence[Instance], acknowledged
     try:
         for (study, series), uids in by_series.items():
             content = identifier("IMAGE", IMAGE_KEYS, StudyInstanceUID=study, SeriesInstanceUID=series)
-            _, _, kept = run_find(association, find_request(association, content), keep=True)
-            found = b"".join(kept)
+            found = b"".join(run_find(association, find_request(association, content), keep=True).kept)
             missing += sum(uid.encode() not in found for uid in uids)
     finally:
         association.release()
@@ -123,17 +136,19 @@ def _measure_one(
     ready = [(find_request(association, content), expected) for content, expected in items]
     run_find(association, ready[0][0])  # warm
     latencies: list[float] = []
+    first: list[float] = []
     responses = 0
     cpu, start = server.cpu(), time.perf_counter()
     while len(latencies) < max_count and (before := time.perf_counter()) - start < max_seconds:
         request, expected = ready[len(latencies) % len(ready)]
-        matches, status, _ = run_find(association, request)
+        answer = run_find(association, request)
         latencies.append(time.perf_counter() - before)
-        responses += matches
-        if status and len(row["failures"]) < 3:
-            row["failures"].append(f"status 0x{status:04X}")
-        if matches != expected and len(row["wrong"]) < 3:
-            row["wrong"].append(f"{matches} not {expected}")
+        first.append(answer.first - before)
+        responses += answer.matches
+        if answer.status and len(row["failures"]) < 3:
+            row["failures"].append(f"status 0x{answer.status:04X}")
+        if answer.matches != expected and len(row["wrong"]) < 3:
+            row["wrong"].append(f"{answer.matches} not {expected}")
     elapsed, count = time.perf_counter() - start, len(latencies)
     row |= {
         "queries": count,
@@ -142,5 +157,6 @@ def _measure_one(
         "matches_per_query": round(responses / count, 1),
         "p50_ms": round(percentile(latencies, 0.5) * 1e3, 3),
         "p99_ms": round(percentile(latencies, 0.99) * 1e3, 3),
+        "first_ms": round(percentile(first, 0.5) * 1e3, 3),
         "cpu_ms_per_query": round((server.cpu() - cpu) / count * 1e3, 3),
     }
