@@ -43,6 +43,14 @@ def message_pdus(
     write is one write. The views handed out are those of the caller's data set: nothing is copied.
     """
     longest = fragment_length(maximum_length)
+    if isinstance(dataset, bytes) and len(dataset) <= longest >= len(command):
+        yield [
+            p_data_header(context_id, is_command=True, is_last=True, length=len(command)),
+            command,
+            p_data_header(context_id, is_command=False, is_last=True, length=len(dataset)),
+            dataset,
+        ]
+        return
     batch = list(_pdus(context_id, command, longest, is_command=True, is_last=True))
     for piece, is_last in _with_last(dataset):
         for buffer in _pdus(context_id, piece, longest, is_command=False, is_last=is_last):

@@ -43,7 +43,8 @@ _PATIENCE: Final = 0.02
 """Seconds that a pause inside a data set may last before it counts as waiting for the peer."""
 _WORTH_GATHERING: Final = 4096
 """Bytes up to which a message is copied to be written together with others."""
-_BUFFERS_GATHERED: Final = 256
+_GATHERED_AT_MOST: Final = 16384
+"""Bytes that wait for others; more in one write gains nothing, and the peer would see them later."""
 
 
 class Channel:
@@ -63,7 +64,7 @@ class Channel:
         """Whom to tell of the PDUs that pass."""
         self.before_waiting: Callable[[], None] | None = None
         """To be done before the peer is waited for next, once."""
-        self._gathered: list[Buffer] | None = None
+        self._gathered: bytearray | None = None
         """Written messages that leave together; None: each leaves by itself."""
         self.messages_under_way = 0
         """How many messages are being written: one, or none."""
@@ -106,13 +107,13 @@ class Channel:
         if self._gathered is not None:
             yield
             return
-        self._gathered = []
+        self._gathered = bytearray()
         try:
             yield
         finally:
             gathered, self._gathered = self._gathered, None
             if gathered:
-                self._write_out(gathered)
+                self._write_out([gathered])
 
     def _write(self, buffers: list[Buffer]) -> None:
         if self._gathered is None:
@@ -120,13 +121,14 @@ class Channel:
         elif sum(map(len, buffers)) > _WORTH_GATHERING:
             self._write_gathered(buffers)
         else:
-            self._gathered += map(bytes, buffers)  # a view's content may be another when it is written
-            if len(self._gathered) >= _BUFFERS_GATHERED:
+            for buffer in buffers:
+                self._gathered += buffer  # copied, as a view's content may be another when it is written
+            if len(self._gathered) >= _GATHERED_AT_MOST:
                 self._write_gathered([])
 
     def _write_gathered(self, buffers: list[Buffer]) -> None:
-        gathered, self._gathered = self._gathered or [], []
-        self._write_out([*gathered, *buffers])
+        gathered, self._gathered = self._gathered, bytearray()
+        self._write_out([gathered, *buffers] if gathered else buffers)
 
     def _write_out(self, buffers: list[Buffer]) -> None:
         began = time.monotonic()

@@ -66,10 +66,13 @@ class Observation:
 
 
 def _pdus_in(buffers: Sequence[Buffer]) -> Iterator[tuple[int, int]]:
-    """Yield type and length of each PDU, headers included; a PDU begins with a buffer, and its header is in it."""
-    left = 0
-    for buffer in filter(len, buffers):
-        if not left:
-            left = PDU_HEADER_LENGTH + int.from_bytes(buffer[_LENGTH_FIELD], "big")
-            yield buffer[0], left
-        left -= len(buffer)
+    """Yield type and length of each PDU, headers included; no PDU header is spread over two buffers."""
+    position = 0
+    for buffer in buffers:
+        while position < len(buffer):
+            length = PDU_HEADER_LENGTH + int.from_bytes(
+                buffer[position + 2 : position + PDU_HEADER_LENGTH], "big"
+            )
+            yield buffer[position], length
+            position += length
+        position -= len(buffer)
