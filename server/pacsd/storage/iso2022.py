@@ -37,6 +37,8 @@ CODECS: Final = {_normalized(term): codec for term, codec in python_encoding.ite
 }
 UNKNOWN: Final = "ascii"
 """Stands in for a term that is none: what is not ASCII then shows as replacement characters."""
+CODED_OTHERWISE: Final = frozenset({"iso8859", UNKNOWN, "shift_jis", *JAPANESE})
+"""Codecs that have more characters than the set that they stand for, or write more than its bytes."""
 
 
 @lru_cache(maxsize=256)
@@ -97,6 +99,8 @@ def _encoded(character: str, codec: str) -> bytes | None:
 
 def holds(text: str, codecs: tuple[str, ...]) -> bool:
     """Tell whether `encode` can write all of `text`."""
+    if _encoded_directly(text, codecs) is not None:
+        return True
     return all(
         character.isascii() or any(_encoded(character, codec) is not None for codec in codecs)
         for character in set(text)
@@ -112,6 +116,9 @@ def encode(text: str, codecs: tuple[str, ...], delimiters: str) -> bytes:
         return text.encode("ascii")
     if len(codecs) == 1 and codecs[0] in STAND_ALONE:
         return text.encode(codecs[0], "replace")
+    direct = _encoded_directly(text, codecs)
+    if direct is not None:
+        return direct
     result = bytearray()
     active = initial = codecs[0]
     lower_half = TO_ASCII
@@ -134,6 +141,16 @@ def encode(text: str, codecs: tuple[str, ...], delimiters: str) -> bytes:
             character.encode("ascii", "replace") if codec == UNKNOWN else _encoded(character, codec)
         ) or b""
     return bytes(result + TO_ASCII if lower_half != TO_ASCII else result)
+
+
+def _encoded_directly(text: str, codecs: tuple[str, ...]) -> bytes | None:
+    """Return text that the initial set has all of, as most has; None where characters must be looked at one by one."""
+    if codecs[0] in CODED_OTHERWISE:
+        return None
+    try:
+        return text.encode(codecs[0])
+    except UnicodeEncodeError:
+        return None
 
 
 def _codec_of(character: str, codecs: tuple[str, ...]) -> str:
