@@ -1,13 +1,12 @@
 """Identifiers of queries and retrieves: data sets in the three native encodings, from and to text by keyword.
 
-pydicom takes incoming ones apart, and their values are decoded as those in the index are. Answers are written
-here, because a C-FIND writes thousands of them: flat data sets of short texts, one `Struct` a header.
+pydicom takes incoming ones apart, and their values are decoded as those in the index are; what goes out is flat data
+sets of short texts, which `identifier_writer` writes.
 """
 
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,11 +16,23 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag,
 from pydicom.filereader import data_element_generator
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.storage.charsets import choose_character_set, decode_value, encode_text
+from pacsd.identifier_writer import (
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    NATIVE_TRANSFER_SYNTAXES,
+    NOT_TEXT,
+    NUMBERS,
+    IdentifierWriter,
+)
+from pacsd.storage.charsets import decode_value
 from pacsd.storage.encodings import LONG_VRS, SHORT_VRS
 from pacsd.storage.header import verify_complete
 
 __all__ = [
+    "EXPLICIT_VR_BIG_ENDIAN",
+    "EXPLICIT_VR_LITTLE_ENDIAN",
+    "IMPLICIT_VR_LITTLE_ENDIAN",
     "NATIVE_TRANSFER_SYNTAXES",
     "Element",
     "Identifier",
@@ -30,22 +41,6 @@ __all__ = [
     "write_identifier",
 ]
 
-IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
-EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
-EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
-NATIVE_TRANSFER_SYNTAXES: Final = (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-)
-"""In which identifiers may be sent to us, best first."""
-
-_LONG_FORM: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
-_NUMBERS: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
-_NOT_TEXT: Final = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
-_LENGTHS: Final = {
-    (order, is_long): struct.Struct(order + "HI"[is_long]) for order in "<>" for is_long in (False, True)
-}
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _FIRST_GROUP: Final = 0x0008
 """Below are commands and file meta information, which are none of a data set's."""
@@ -137,13 +132,13 @@ def _vr(tag: int, vr: str) -> str:
 
 
 def _text(tag: int, vr: str, raw: bytes, character_set: str, *, big_endian: bool) -> str:
-    if vr in _NOT_TEXT:
+    if vr in NOT_TEXT:
         return ""
     if len(raw) <= _LONGEST_VALUE:
         return decode_value(vr, raw, character_set, big_endian=big_endian)
     values = raw.split(b"\\")  # a list of UIDs may be long
     longest = max(map(len, values))
-    if vr in _NUMBERS or longest > _LONGEST_VALUE:
+    if vr in NUMBERS or longest > _LONGEST_VALUE:
         raise IdentifierInvalid(
             f"a value of {longest} bytes, {_LONGEST_VALUE} are the most", keywords=(keyword_for_tag(tag),)
         )
@@ -156,71 +151,14 @@ def write_identifier(
     *,
     requested_character_set: str | None = None,
 ) -> bytes:
-    """Encode elements, in ascending order of tags, with the Specific Character Set that their values need.
-
-    That is none for ASCII, the requestor's where it can hold them all, else UTF-8 (ISO_IR 192).
-    """
+    """Encode one data set as `IdentifierWriter` does, of elements in any order."""
     ordered = sorted(elements, key=lambda element: element.tag)
-    character_set = choose_character_set((element.value for element in ordered), requested_character_set)
-    if character_set:
-        ordered = sorted(
-            [*ordered, Element(_SPECIFIC_CHARACTER_SET, "CS", character_set)], key=lambda e: e.tag
-        )
-    write = _WRITERS[transfer_syntax_uid]
-    return b"".join(write(element, character_set) for element in ordered)
-
-
-def _value(element: Element, character_set: str | None, order: str) -> bytes:
-    if not element.value or element.vr in _NOT_TEXT:
-        return b""
-    number = _NUMBERS.get(element.vr)
-    if number is not None:
-        return _numbers(element, order + number)
-    encoded = encode_text(element.value, character_set, element.vr)
-    if len(encoded) % 2:
-        encoded += b"\0" if element.vr == "UI" else b" "
-    return encoded
-
-
-def _numbers(element: Element, number: str) -> bytes:
-    """Return binary numbers; nothing where one is none of its VR, as no value is better than a wrong one."""
-    convert = float if element.vr in ("FL", "FD") else int
-    try:
-        return b"".join(struct.pack(number, convert(value)) for value in element.value.split("\\"))
-    except (ValueError, OverflowError, struct.error):
-        return b""
-
-
-def _write_implicit(element: Element, character_set: str | None) -> bytes:
-    value = _value(element, character_set, "<")
-    return struct.pack("<HHI", element.tag >> 16, element.tag & 0xFFFF, len(value)) + value
-
-
-def _write_explicit(element: Element, character_set: str | None, order: str = "<") -> bytes:
-    value = _value(element, character_set, order)
-    prefix, length = _explicit_header(element.tag, element.vr, order)
-    if length is _LENGTHS[order, False] and len(value) > 0xFFFF:  # no value is better than half of one
-        value = b""
-    return prefix + length.pack(len(value)) + value
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _explicit_header(tag: int, vr: str, order: str) -> tuple[bytes, struct.Struct]:
-    """Return what stands before an element's length, and how that is written (PS3.5 §7.1.2)."""
-    is_long = vr in _LONG_FORM
-    prefix = struct.pack(f"{order}HH2s", tag >> 16, tag & 0xFFFF, vr.encode("ascii")) + b"\0\0" * is_long
-    return prefix, _LENGTHS[order, is_long]
-
-
-def _write_explicit_big_endian(element: Element, character_set: str | None) -> bytes:
-    return _write_explicit(element, character_set, ">")
-
-
-_WRITERS: Final = {
-    IMPLICIT_VR_LITTLE_ENDIAN: _write_implicit,
-    EXPLICIT_VR_LITTLE_ENDIAN: _write_explicit,
-    EXPLICIT_VR_BIG_ENDIAN: _write_explicit_big_endian,
-}
+    writer = IdentifierWriter(
+        [(element.tag, element.vr) for element in ordered],
+        transfer_syntax_uid,
+        requested_character_set=requested_character_set,
+    )
+    return writer.write([element.value for element in ordered])
 
 
 def elements_of(values: Mapping[str, str]) -> list[Element]:

@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 from dicomnet import Limits, PresentationContext, ReceivedDataset, Status
 from pacsd.errors import IdentifierInvalid
-from pacsd.identifier import Element, Identifier, read_identifier, write_identifier
+from pacsd.identifier import Element, Identifier, read_identifier
+from pacsd.identifier_writer import IdentifierWriter
 from pacsd.model import FindQuery, QueryLevel, QueryModel
 from pacsd.scp.sop_classes import FIND_MODELS
 from pacsd.scp.statuses import Answer
@@ -79,24 +80,22 @@ class _AnswerEncoder:
     """
 
     def __init__(self, identifier: Identifier, transfer_syntax: str, *, ae_title: str) -> None:
-        self._transfer_syntax = transfer_syntax
-        self._character_set = identifier.specific_character_set
         own = {
             "QueryRetrieveLevel": identifier.value("QueryRetrieveLevel"),
             "RetrieveAETitle": ae_title,
             "InstanceAvailability": "ONLINE",
         }
         asked = {element.tag: element.vr for element in identifier.elements} | {_RETRIEVE_AE_TITLE: "AE"}
-        keys = [Element(tag, vr, "") for tag, vr in sorted(asked.items())]
-        self._keys = [(key.tag, key.vr, key.keyword, own.get(key.keyword)) for key in keys]
+        attributes = sorted(asked.items())
+        keywords = [Element(tag, vr, "").keyword for tag, vr in attributes]
+        self._keys = [(keyword, own.get(keyword, "")) for keyword in keywords]
+        self._writer = IdentifierWriter(
+            attributes, transfer_syntax, requested_character_set=identifier.specific_character_set
+        )
 
     def encode(self, match: Mapping[str, str]) -> bytes:
-        """Return the identifier for one match."""
-        elements = [
-            Element(tag, vr, match.get(keyword, "") if fixed is None else fixed)
-            for tag, vr, keyword, fixed in self._keys
-        ]
-        return write_identifier(elements, self._transfer_syntax, requested_character_set=self._character_set)
+        """Return the identifier for one match; what is ours to say is in no match."""
+        return self._writer.write([match.get(keyword, otherwise) for keyword, otherwise in self._keys])
 
 
 def query_level(identifier: Identifier) -> QueryLevel:

@@ -1,0 +1,165 @@
+"""Identifiers as bytes: laid out once, then written for the values of one data set after another.
+
+A C-FIND writes thousands of data sets that differ in short, mostly ASCII, values alone. Element headers come from
+tables by the value's length, and a data set is put together as text of one byte a character (Latin-1): Python joins
+and encodes one text faster than it makes and joins pieces of bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
+from typing import Final, NamedTuple
+
+from pacsd.storage.charsets import choose_character_set, encode_text
+from pacsd.storage.encodings import LONG_VRS
+
+__all__ = [
+    "EXPLICIT_VR_BIG_ENDIAN",
+    "EXPLICIT_VR_LITTLE_ENDIAN",
+    "IMPLICIT_VR_LITTLE_ENDIAN",
+    "NATIVE_TRANSFER_SYNTAXES",
+    "NOT_TEXT",
+    "NUMBERS",
+    "IdentifierWriter",
+]
+
+IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
+EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+NATIVE_TRANSFER_SYNTAXES: Final = (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+)
+"""In which identifiers may be sent to us, best first."""
+
+NUMBERS: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
+"""Binary VRs that identifiers hold values of, and their `struct` formats."""
+NOT_TEXT: Final = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
+"""VRs that identifiers hold no values of."""
+
+_LONG_FORM: Final = frozenset(LONG_VRS.values())
+_SPECIFIC_CHARACTER_SET: Final = 0x00080005
+_TABLED: Final = 66
+"""Lengths that headers are made for in advance: those of a UID and of most other values."""
+_REMEMBERED: Final = 512
+"""Attributes whose headers are kept for the next query, a few kilobytes each."""
+
+
+class _Element(NamedTuple):
+    """How the values of one attribute are written; all texts have one byte a character."""
+
+    headers: tuple[str, ...]
+    """What stands before a value, by its length without padding, for those below `_TABLED`."""
+    padding: str
+    header: Callable[[int], str]
+    """What stands before a value of any even length."""
+    longest: int
+
+
+class IdentifierWriter:
+    """Writes data sets of the same attributes in one transfer syntax, each with the character set that it needs.
+
+    That is none for ASCII, the requestor's where it can hold all values, else UTF-8 (ISO_IR 192).
+    """
+
+    def __init__(
+        self,
+        attributes: Sequence[tuple[int, str]],
+        transfer_syntax_uid: str,
+        *,
+        requested_character_set: str | None = None,
+    ) -> None:
+        """Lay out the attributes, tag and VR of each, in ascending order of tags."""
+        self._vrs = [vr for _, vr in attributes]
+        self._requested = requested_character_set
+        self._elements = [_element(tag, vr, transfer_syntax_uid) for tag, vr in attributes]
+        self._place = sum(tag < _SPECIFIC_CHARACTER_SET for tag, _ in attributes)
+        self._elements_with_set = list(self._elements)
+        self._elements_with_set.insert(
+            self._place, _element(_SPECIFIC_CHARACTER_SET, "CS", transfer_syntax_uid)
+        )
+        order = ">" if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else "<"
+        self._binary = [
+            (index, partial(_number, order=order, layout=NUMBERS[vr]) if vr in NUMBERS else _nothing)
+            for index, vr in enumerate(self._vrs)
+            if vr in NUMBERS or vr in NOT_TEXT
+        ]
+
+    def write(self, values: Sequence[str]) -> bytes:
+        """Return the data set with these values, one for each attribute; several joined by a backslash, "" for none.
+
+        A number that its VR does not have, and a text too long for its length field, are left out: no value is
+        better than a wrong one.
+        """
+        texts, elements = list(values), self._elements
+        character_set = None
+        if not "".join(texts).isascii():
+            character_set = choose_character_set(texts, self._requested)
+            texts = [
+                encode_text(text, character_set, vr).decode("latin-1")
+                for text, vr in zip(texts, self._vrs, strict=True)
+            ]
+        for index, convert in self._binary:
+            texts[index] = convert(texts[index])
+        if character_set:
+            texts.insert(self._place, character_set)
+            elements = self._elements_with_set
+        return _joined(elements, texts)
+
+
+def _joined(elements: Iterable[_Element], texts: Iterable[str]) -> bytes:
+    parts: list[str] = []
+    for (headers, padding, header, longest), text in zip(elements, texts, strict=True):
+        length = len(text)
+        if length < _TABLED:
+            parts.append(headers[length])
+        elif length <= longest:
+            parts.append(header(length + (length & 1)))
+        else:
+            parts.append(headers[0])
+            continue
+        parts.append(text)
+        if length & 1:
+            parts.append(padding)
+    return "".join(parts).encode("latin-1")
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _element(tag: int, vr: str, transfer_syntax_uid: str) -> _Element:
+    """Lay out one attribute (PS3.5 §7.1.2, §7.1.3)."""
+    order = ">" if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else "<"
+    is_implicit = transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
+    is_long = is_implicit or vr in _LONG_FORM
+    start = struct.pack(f"{order}HH", tag >> 16, tag & 0xFFFF)
+    if not is_implicit:
+        start += vr.encode("ascii") + b"\0\0" * is_long
+    pack_length = struct.Struct(order + "HI"[is_long]).pack
+
+    def header(length: int) -> str:
+        return (start + pack_length(length)).decode("latin-1")
+
+    return _Element(
+        headers=tuple(header(length + (length & 1)) for length in range(_TABLED)),
+        padding="\0" if vr == "UI" else " ",
+        header=header,
+        longest=0xFFFFFFFE if is_long else 0xFFFE,
+    )
+
+
+def _number(text: str, *, order: str, layout: str) -> str:
+    """Return binary numbers as text of one byte a character; nothing where one is none of its VR."""
+    if not text:
+        return ""
+    convert = float if layout in "fd" else int
+    try:
+        packed = b"".join(struct.pack(order + layout, convert(value)) for value in text.split("\\"))
+    except (ValueError, OverflowError, struct.error):
+        return ""
+    return packed.decode("latin-1")
+
+
+def _nothing(_: str) -> str:
+    return ""
