@@ -14,7 +14,7 @@ from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
 from pacsd.index.repository import Index
 from pacsd.model import DuplicatePolicy
 from pacsd.observability.metrics import Metrics
-from pacsd.scp.access import AccessRules, KnownPeer
+from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
@@ -166,11 +166,14 @@ def _access_rules(settings: Settings) -> AccessRules:
         check_called_ae_title=settings.dicom.check_called_ae_title,
         peers={peer.ae_title: _known_peer(peer) for peer in settings.peer},
         unknown_peers=frozenset(Service(name) for name in settings.access.unknown_peers),
+        unknown_peers_answers=AnswerRules(max_matches=settings.access.max_matches),
         accept_unknown_sop_classes=settings.dicom.accept_unknown_sop_classes,
     )
 
 
 def _known_peer(peer: PeerSettings) -> KnownPeer:
     return KnownPeer(
-        services=frozenset(Service(name) for name in peer.allow), host=peer.host if peer.check_host else None
+        services=frozenset(Service(name) for name in peer.allow),
+        host=peer.host if peer.check_host else None,
+        answers=AnswerRules(max_matches=peer.max_matches),
     )

@@ -77,6 +77,8 @@ AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 ListenPort = Annotated[int, Field(ge=0, le=65535)]
+MaxMatches = Annotated[int, Field(ge=0)]
+"""Matches that a query is answered with at most; 0: with all."""
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -201,6 +203,7 @@ class AccessSettings(_Section):
     """`[access]`: who may do what without being a `[[peer]]`."""
 
     unknown_peers: tuple[Permission, ...] = ("echo", "store")
+    max_matches: MaxMatches = 0
 
 
 class LogSettings(_Section):
@@ -223,6 +226,7 @@ class PeerSettings(_Section):
     """Take associations under this AE title from this host's addresses only."""
     tls: bool = False
     """Call it over TLS."""
+    max_matches: MaxMatches = 0
 
 
 class Settings(BaseSettings):

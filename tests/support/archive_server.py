@@ -23,7 +23,7 @@ from dicomnet import (
     own_user_information,
 )
 from pacsd.errors import TranscodingFailed
-from pacsd.scp.access import AccessRules, KnownPeer
+from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
@@ -40,6 +40,7 @@ from support.instance import Instance
 
 AE_TITLE = "PACSD"
 CLIENT = "TESTSCU"
+UNLIMITED = AnswerRules()
 EXPLICIT = "1.2.840.10008.1.2.1"
 TIMEOUTS = Timeouts(connect=5, artim=5, association=5, dimse=10, idle=20, write=10)
 StoreReply = Callable[[CStoreRequest], int]
@@ -123,6 +124,7 @@ def archive_server(
     destinations: Mapping[str, int] = {},
     peers: Mapping[str, KnownPeer] = {},
     unknown_peers: Collection[Service] = tuple(Service),
+    unknown_peers_answers: AnswerRules = UNLIMITED,
     places: int = 100,
     transcode: Callable[[io.FileIO, Collection[str]], tuple[str, bytes]] = no_transcoding,
     clock: Callable[[], float] = time.monotonic,
@@ -141,6 +143,7 @@ def archive_server(
             check_called_ae_title=True,
             peers=peers,
             unknown_peers=frozenset(unknown_peers),
+            unknown_peers_answers=unknown_peers_answers,
             accept_unknown_sop_classes=accept_unknown_sop_classes,
         ),
         places=counted,

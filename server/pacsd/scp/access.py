@@ -16,7 +16,15 @@ from pacsd.scp.sop_classes import (
     service_of,
 )
 
-__all__ = ["AccessRules", "Admission", "KnownPeer", "Rejection"]
+__all__ = ["AccessRules", "Admission", "AnswerRules", "KnownPeer", "Rejection"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRules:
+    """How an AE's queries are answered, beyond what they ask."""
+
+    max_matches: int = 0
+    """Matches that one query is answered with at most; 0: with all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,7 @@ class KnownPeer:
 
     services: frozenset[Service]
     host: str | None = None
+    answers: AnswerRules = AnswerRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ CALLING_AE_TITLE_NOT_RECOGNIZED: Final = Rejection("calling-ae-title-not-recogni
 APPLICATION_CONTEXT_NOT_SUPPORTED: Final = Rejection("application-context-not-supported", 1, 1, 2)
 LOCAL_LIMIT_EXCEEDED: Final = Rejection("local-limit-exceeded", 2, 3, 2)
 
+_NOBODY: Final = KnownPeer(frozenset())
 _APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
 
 
@@ -53,6 +63,7 @@ class Admission:
     accept_unknown_sop_classes: bool
     described_as_storage: frozenset[str] = frozenset()
     """SOP classes of which the peer says that they belong to the Storage service class (57H)."""
+    answers: AnswerRules = AnswerRules()
 
     def service_of(self, abstract_syntax: str) -> Service | None:
         """Return the service that a SOP class is for here, permitted or not; None where we serve none.
@@ -103,13 +114,14 @@ class AccessRules:
         check_called_ae_title: bool,
         peers: Mapping[str, KnownPeer],
         unknown_peers: frozenset[Service],
+        unknown_peers_answers: AnswerRules = AnswerRules(),
         accept_unknown_sop_classes: bool,
         resolve: Callable[[str], frozenset[str]] | None = None,
     ) -> None:
         self._ae_title = ae_title
         self._check_called_ae_title = check_called_ae_title
         self._peers = peers
-        self._unknown_peers = unknown_peers
+        self._unknown_peer = KnownPeer(unknown_peers, answers=unknown_peers_answers)
         self._accept_unknown_sop_classes = accept_unknown_sop_classes
         self._resolve = resolve or _addresses_of
 
@@ -119,19 +131,19 @@ class AccessRules:
             return APPLICATION_CONTEXT_NOT_SUPPORTED
         if self._check_called_ae_title and request.called_ae_title != self._ae_title:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
-        services = self._services_of(request.calling_ae_title, address)
-        if not services:
+        peer = self._peer(request.calling_ae_title, address)
+        if not peer.services:
             return CALLING_AE_TITLE_NOT_RECOGNIZED
-        return Admission(services, self._accept_unknown_sop_classes, _described_as_storage(request))
+        return Admission(
+            peer.services, self._accept_unknown_sop_classes, _described_as_storage(request), peer.answers
+        )
 
-    def _services_of(self, calling_ae_title: str, address: str) -> frozenset[Service]:
+    def _peer(self, calling_ae_title: str, address: str) -> KnownPeer:
         """A known title from a foreign address is nobody: not even what unknown peers may do."""
-        peer = self._peers.get(calling_ae_title)
-        if peer is None:
-            return self._unknown_peers
+        peer = self._peers.get(calling_ae_title, self._unknown_peer)
         if peer.host is not None and _as_ipv4(address) not in self._resolve(peer.host):
-            return frozenset()
-        return peer.services
+            return _NOBODY
+        return peer
 
 
 def _described_as_storage(request: AssociateRequest) -> frozenset[str]:

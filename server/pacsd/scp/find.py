@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Final, Protocol
@@ -11,8 +12,9 @@ from pacsd.errors import IdentifierInvalid
 from pacsd.identifier import Element, Identifier, read_identifier
 from pacsd.identifier_writer import IdentifierWriter
 from pacsd.model import FindQuery, QueryLevel, QueryModel
+from pacsd.scp.access import AnswerRules
 from pacsd.scp.sop_classes import FIND_MODELS
-from pacsd.scp.statuses import Answer
+from pacsd.scp.statuses import Answer, limited_answer
 
 __all__ = ["FindHandler", "FindIndex", "query_level"]
 
@@ -54,6 +56,7 @@ class FindHandler:
         *,
         send_matches: Callable[[int, Sequence[bytes]], None],
         is_cancelled: Callable[[], bool],
+        rules: AnswerRules,
     ) -> Answer:
         """Send the matches with their pending status by `send_matches`, a page at once; return the final response."""
         identifier = read_identifier(dataset.read(_IDENTIFIER_LENGTH), context.transfer_syntax)
@@ -65,11 +68,15 @@ class FindHandler:
         unsupported = self._index.unsupported_keys(query)
         pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if unsupported else Status.PENDING
         answers = _AnswerEncoder(identifier, context.transfer_syntax, ae_title=self._ae_title)
+        left = rules.max_matches or sys.maxsize
         with closing(self._index.find(query)) as pages:
             for page in pages:
                 if is_cancelled():
                     return Answer(Status.CANCEL)
-                send_matches(pending, [answers.encode(match) for match in page])
+                send_matches(pending, [answers.encode(match) for match in page[:left]])
+                left -= len(page)
+                if left < 0:
+                    return limited_answer(rules.max_matches)
         return Answer(Status.SUCCESS)
 
 

@@ -30,7 +30,9 @@ from dicomnet import (
     ReceivedDataset,
     Request,
     Status,
+    StatusClass,
     SubOperationFields,
+    status_class,
 )
 from pacsd.errors import PacsdError
 from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Admission, Rejection
@@ -187,6 +189,7 @@ class PacsNet(DicomNet):
                 dataset,
                 send_matches=send_matches,
                 is_cancelled=lambda: self.is_cancelled(request),
+                rules=self._admission.answers,
             ),
         )
         self.send_c_find_response(context, request, status=answer.status, **answer.explanation)
@@ -270,7 +273,10 @@ class PacsNet(DicomNet):
         if comment:
             if isinstance(request, CStoreRequest):
                 facts["sop_instance_uid"] = request.affected_sop_instance_uid
-            _log.warning("operation-refused", comment=comment, **facts)
+            is_warning = status_class(answer.status) is StatusClass.WARNING
+            _log.warning(
+                "operation-incomplete" if is_warning else "operation-refused", comment=comment, **facts
+            )
         else:
             (_log.debug if is_ordinary else _log.info)("operation", **facts)
 

@@ -27,7 +27,7 @@ from pacsd.errors import (
 from pacsd.scp.sop_classes import Service
 from pacsd.services.retrieve import Progress
 
-__all__ = ["Answer", "answer_for", "retrieve_answer"]
+__all__ = ["Answer", "answer_for", "limited_answer", "retrieve_answer"]
 
 OUT_OF_RESOURCES: Final = 0xA700
 UNABLE_TO_COUNT_MATCHES: Final = 0xA701
@@ -38,6 +38,10 @@ CANNOT_UNDERSTAND: Final = 0xC000
 UNABLE_TO_PROCESS: Final = 0xC001
 DUPLICATE_SOP_INSTANCE: Final = 0x0111
 SUBOPERATIONS_COMPLETE_WITH_FAILURES: Final = 0xB000
+RESPONSE_LIMIT_REACHED: Final = 0xB001
+"""The warning that PS3.4 §C.4.1.1.4 has for Repository Query. It is used for the other queries too, which have none:
+clients that know it say what it means (pynetdicom), others keep the matches and show the number (findscu). A700 would
+call the query refused. Orthanc as a client shows no matches with any final status but Success."""
 
 _LARGEST_COUNT: Final = 0xFFFF
 
@@ -89,6 +93,12 @@ def answer_for(service: Service, error: Exception) -> Answer:
         return Answer(status, SubOperationFields(error_comment="unexpected error, see the server's log"))
     keywords = error.keywords if isinstance(error, IdentifierInvalid) else ()
     return _explained(status, error, keywords)
+
+
+def limited_answer(max_matches: int) -> Answer:
+    """Return the final response to a query that has more matches than were sent."""
+    comment = f"only the first {max_matches} matches were sent, there are more"
+    return Answer(RESPONSE_LIMIT_REACHED, SubOperationFields(error_comment=comment))
 
 
 def _explained(status: int, error: Exception, keywords: tuple[str, ...] = ()) -> Answer:
