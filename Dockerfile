@@ -1,19 +1,21 @@
 # The server with the decoders and PostgreSQL's driver, run as an unprivileged user.
 
 FROM python:3.11-slim-bookworm AS build
-RUN python -m venv /opt/venv
+RUN python -m venv /opt/venv && python -m venv /opt/build
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-# The dependencies first: they change less often than the server, and so stay in a layer of their own.
-COPY pyproject.toml ./
-RUN python -c "import tomllib; \
-project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*project['dependencies'], *project['optional-dependencies']['postgresql'], sep='\n')" > requirements.txt \
- && pip install -r requirements.txt
-COPY README.md LICENSE ./
+# The dependencies first: they change less often than the server, and so stay in a layer of their own. Exactly what
+# deploy/lock/ names, as wheels: a version that nobody has tried, or another file under its name, ends the build.
+COPY deploy/lock deploy/lock
+RUN pip install --require-hashes --only-binary :all: -r deploy/lock/server.txt \
+ && /opt/build/bin/pip install --require-hashes --only-binary :all: -r deploy/lock/build.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY server server
-RUN pip install --no-deps .
+# `pip check` fails where the lock no longer fits what the server asks for.
+RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
+ && pip install --no-deps /wheels/*.whl \
+ && pip check
 
 FROM python:3.11-slim-bookworm
 # A fixed id, so that a volume's files still belong to it after an update.
@@ -30,6 +32,13 @@ ENV PATH=/opt/venv/bin:$PATH \
     PACSD_INDEX__URL=sqlite:////var/lib/pacsd/index.db \
     PACSD_HTTP__HOST=0.0.0.0 \
     PACSD_HTTP__PORT=8080
+LABEL org.opencontainers.image.title="pacsd" \
+      org.opencontainers.image.description="A PACS storage and query server" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# Of the source that the image is built from; last, as they change with every build.
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 USER 10001:10001
 WORKDIR /var/lib/pacsd
 VOLUME /var/lib/pacsd

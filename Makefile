@@ -52,6 +52,13 @@ check: $(VENV)/.installed-check  ## Lint, formatting, types and import contracts
 	$(BIN)/mypy
 	PYTHONPATH=server $(BIN)/lint-imports
 
+# A version that still fits stays; deploy/lock/ removed before, everything becomes the newest.
+LOCK := $(BIN)/uv pip compile --quiet --no-header --python-platform linux --python-version 3.11 --generate-hashes
+lock: $(VENV)/.installed-lock  ## Write deploy/lock/, what the image is made of, anew from pyproject.toml
+	$(LOCK) --extra postgresql --output-file deploy/lock/server.txt pyproject.toml
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' \
+		| $(LOCK) --output-file deploy/lock/build.txt -
+
 clean:  ## Remove .venv and all caches; data/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist
 	find server tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -73,6 +80,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
+$(VENV)/.installed-lock: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --group lock
 	touch $@
 
 $(VENV)/.installed-check: $(VENV)/.installed
