@@ -12,7 +12,7 @@ import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
 from pacsd.index.repository import Index
-from pacsd.model import DuplicatePolicy
+from pacsd.model import DemographicsDifference, DuplicatePolicy
 from pacsd.observability.metrics import Metrics
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.find import FindHandler
@@ -50,7 +50,12 @@ def prepare(settings: Settings) -> None:
         _log.warning("storage-sync-off", consequence="a power cut may lose instances that were acknowledged")
     store = _file_store(settings)
     store.open()
-    index = Index(settings.index.url, duplicates=DuplicatePolicy.KEEP_FIRST)
+    index = Index(
+        settings.index.url,
+        duplicates=DuplicatePolicy.KEEP_FIRST,
+        demographics=settings.index.demographics,
+        observe_difference=partial(_log_difference, settings),
+    )
     try:
         sweep(
             store,
@@ -78,7 +83,11 @@ def run_worker(context: WorkerContext) -> int:
     tls = load_tls(settings)
     metrics = context.shared.metrics
     index = Index(
-        settings.index.url, duplicates=settings.storage.duplicates, observe_wait=metrics.database_wait
+        settings.index.url,
+        duplicates=settings.storage.duplicates,
+        demographics=settings.index.demographics,
+        observe_wait=metrics.database_wait,
+        observe_difference=partial(_note_difference, settings, metrics),
     )
     index.prepare()
     routes = _routes(settings, index, metrics, context.shared.associations, tls)
@@ -157,6 +166,20 @@ def _routes(
         ),
         get=GetHandler(index, store, transcode, clock=time.monotonic),
         metrics=metrics,
+    )
+
+
+def _note_difference(settings: Settings, metrics: Metrics, difference: DemographicsDifference) -> None:
+    metrics.demographics_differ(settings.index.demographics.value)
+    _log_difference(settings, difference)
+
+
+def _log_difference(settings: Settings, difference: DemographicsDifference) -> None:
+    _log.warning(
+        "demographics-differ",
+        study_instance_uid=difference.study_instance_uid,
+        keywords=difference.keywords,
+        kept=settings.index.demographics.value,
     )
 
 

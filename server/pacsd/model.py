@@ -10,6 +10,8 @@ from enum import Enum
 __all__ = [
     "CommitOutcome",
     "CommitResult",
+    "DemographicsDifference",
+    "DemographicsPolicy",
     "DuplicatePolicy",
     "FindQuery",
     "InstanceRecord",
@@ -42,6 +44,21 @@ class DuplicatePolicy(Enum):
     KEEP_FIRST = "keep-first"
     REPLACE = "replace"
     REJECT = "reject"
+
+
+class DemographicsPolicy(Enum):
+    """Which value a patient keeps where instances disagree; an empty one is none."""
+
+    LATEST = "latest"
+    FIRST = "first"
+
+
+@dataclass(frozen=True, slots=True)
+class DemographicsDifference:
+    """An instance of this study brought other values for its patient than the index had under these keywords."""
+
+    study_instance_uid: str
+    keywords: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

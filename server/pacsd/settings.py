@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from pacsd.model import DuplicatePolicy
+from pacsd.model import DemographicsPolicy, DuplicatePolicy
 
 __all__ = [
     "ENVIRONMENT_DELIMITER",
@@ -175,6 +175,8 @@ class IndexSettings(_Section):
     """`[index]`: the database."""
 
     url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///data/index.db"
+    demographics: DemographicsPolicy = DemographicsPolicy.LATEST
+    """Which value a patient keeps where instances disagree, for example of the name."""
 
 
 class HttpSettings(_Section):

@@ -91,6 +91,21 @@ def test_what_is_stored_is_found_got_and_moved(tables: dict[str, Any]) -> None:
     assert 'pacsd_operations_total{peer="other",service="find",status="0000"} 1.0' in text
 
 
+def test_other_demographics_are_counted_and_logged_without_values(
+    tables: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with worker(tables) as running, associated(running, STORAGE) as net:
+        assert store(net, altered(1, PatientID="P", PatientName="Kept^Before")) == 0x0000
+        assert store(net, altered(2, PatientID="P", PatientName="Now^Another")) == 0x0000
+    text = running.shared.metrics.render().decode()
+    assert 'pacsd_demographics_differences_total{kept="latest"} 1.0' in text
+    logged = "".join(capsys.readouterr())
+    assert "demographics-differ" in logged
+    assert "PatientName" in logged
+    assert "Kept^Before" not in logged
+    assert "Now^Another" not in logged
+
+
 def test_a_requestor_of_another_encoding_gets_it_transcoded(tables: dict[str, Any]) -> None:
     instance = altered()
     with worker(tables) as running:

@@ -19,16 +19,19 @@ from pacsd.index.duplicates import Kept, kept_as, result_for
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.orphans import remove_orphans
 from pacsd.index.tables import MOST_PARAMETERS, instances
-from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy
+from pacsd.model import CommitOutcome, CommitResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
+    from pacsd.errors import DatasetInvalid
     from pacsd.index.rows import Received
+    from pacsd.index.rules import Rules
+    from pacsd.model import DemographicsDifference
 
-__all__ = ["INSERT", "OvertakenError", "write"]
+__all__ = ["INSERT", "OvertakenError", "Written", "write"]
 
 _KEPT: Final = (
     select(
@@ -63,7 +66,15 @@ class _Slot:
     written: Received | None = None
 
 
-def write(connection: Connection, batch: Sequence[Received], policy: DuplicatePolicy) -> list[CommitResult]:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What has become of records, and what is to be told of them once they are committed."""
+
+    results: Sequence[CommitResult | DatasetInvalid]
+    differences: Sequence[DemographicsDifference] = ()
+
+
+def write(connection: Connection, batch: Sequence[Received], rules: Rules) -> Written:
     """Write a batch in the connection's transaction; results in the batch's order.
 
     Raises `OvertakenError`, and SQLAlchemy's errors as they come.
@@ -73,16 +84,14 @@ def write(connection: Connection, batch: Sequence[Received], policy: DuplicatePo
     for received in batch:
         record = received.record
         slot = slots[record.sop_instance_uid]
-        result = result_for(record, slot.kept, policy)
+        result = result_for(record, slot.kept, rules.duplicates)
         if result.outcome in {CommitOutcome.STORED, CommitOutcome.REPLACED}:
             slot.kept, slot.written = kept_as(record), received
         results.append(result)
     # Only what stays at the end counts: of a UID that came twice, the first leaves no trace in study or
     # patient.
     kept = [received for received in batch if slots[received.record.sop_instance_uid].written is received]
-    if kept:
-        _write_instances(connection, slots, kept)
-    return results
+    return Written(results, _write_instances(connection, slots, kept, rules) if kept else ())
 
 
 def _slots(connection: Connection, batch: Sequence[Received]) -> dict[str, _Slot]:
@@ -95,8 +104,10 @@ def _slots(connection: Connection, batch: Sequence[Received]) -> dict[str, _Slot
     return slots
 
 
-def _write_instances(connection: Connection, slots: dict[str, _Slot], kept: Sequence[Received]) -> None:
-    series_row_ids = ancestry(connection, kept)
+def _write_instances(
+    connection: Connection, slots: dict[str, _Slot], kept: Sequence[Received], rules: Rules
+) -> list[DemographicsDifference]:
+    series_row_ids, differences = ancestry(connection, kept, rules)
     new: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     left: set[int] = set()
@@ -117,6 +128,7 @@ def _write_instances(connection: Connection, slots: dict[str, _Slot], kept: Sequ
         _insert(connection, new)
     if left:
         remove_orphans(connection, left)
+    return differences
 
 
 def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from pacsd.errors import DatasetInvalid
 from pacsd.index.additions import add
-from pacsd.index.batch import write
+from pacsd.index.batch import Written, write
 from pacsd.index.failures import is_passing, unavailable
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.rows import Received, received
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from pacsd.index.rules import Rules
     from pacsd.index.turns import Turns
-    from pacsd.model import DuplicatePolicy, InstanceRecord
+    from pacsd.model import DemographicsDifference, InstanceRecord
 
 __all__ = ["commit"]
 
@@ -32,12 +33,20 @@ _T = TypeVar("_T")
 
 
 def commit(
-    records: Sequence[InstanceRecord], engine: Engine, turns: Turns | None, policy: DuplicatePolicy
+    records: Sequence[InstanceRecord],
+    engine: Engine,
+    turns: Turns | None,
+    rules: Rules,
+    observe_difference: Callable[[DemographicsDifference], None],
 ) -> list[CommitResult | DatasetInvalid]:
     """Write the records in one transaction; see `Index.commit`."""
     prepared = [_prepared(record) for record in records]
     batch = [each for each in prepared if isinstance(each, Received)]
-    results = iter(_written(batch, engine, turns, policy) if batch else [])
+    written = _written(batch, engine, turns, rules) if batch else []
+    for each in written:
+        for difference in each.differences:
+            observe_difference(difference)
+    results = iter([result for each in written for result in each.results])
     return [next(results) if isinstance(each, Received) else each for each in prepared]
 
 
@@ -50,19 +59,17 @@ def _prepared(record: InstanceRecord) -> Received | DatasetInvalid:
         return _refusal(error)
 
 
-def _written(
-    batch: list[Received], engine: Engine, turns: Turns | None, policy: DuplicatePolicy
-) -> list[CommitResult | DatasetInvalid]:
-    def together(connection: Connection) -> list[CommitResult | DatasetInvalid]:
-        return [*write(connection, batch, policy)]
+def _written(batch: list[Received], engine: Engine, turns: Turns | None, rules: Rules) -> list[Written]:
+    def together(connection: Connection) -> list[Written]:
+        return [write(connection, batch, rules)]
 
-    def one_by_one(connection: Connection) -> list[CommitResult | DatasetInvalid]:
-        return [_write_alone(connection, each, policy) for each in batch]
+    def one_by_one(connection: Connection) -> list[Written]:
+        return [_write_alone(connection, each, rules) for each in batch]
 
     try:
         with turns.take() if turns is not None else nullcontext():
             if add(engine, batch):
-                return [CommitResult(CommitOutcome.STORED)] * len(batch)
+                return [Written([CommitResult(CommitOutcome.STORED)] * len(batch))]
             try:
                 return _in_transaction(engine, together)
             except _POISONOUS as error:
@@ -73,17 +80,15 @@ def _written(
         raise unavailable("written", error) from error
 
 
-def _write_alone(
-    connection: Connection, each: Received, policy: DuplicatePolicy
-) -> CommitResult | DatasetInvalid:
+def _write_alone(connection: Connection, each: Received, rules: Rules) -> Written:
     """Write behind a savepoint, so that a bad record takes nothing with it; the sync is still one for all."""
     try:
         with connection.begin_nested():
-            return write(connection, [each], policy)[0]
+            return write(connection, [each], rules)
     except _POISONOUS as error:
         if not _is_poison(error):
             raise
-        return _refusal(error)
+        return Written([_refusal(error)])
 
 
 def _in_transaction(engine: Engine, work: Callable[[Connection], _T]) -> _T:

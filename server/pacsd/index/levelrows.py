@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,19 +12,36 @@ from pacsd.index.rows import Header, columns_of
 from pacsd.index.tables import MOST_PARAMETERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Column, Connection, Select, Table
 
     from pacsd.model import QueryLevel
 
-__all__ = ["LevelRows", "OvertakenError"]
+__all__ = ["LevelRow", "LevelRows", "OvertakenError", "prefer_received", "prefer_stored"]
 
 Parent = TypeVar("Parent", int, None)
 
 
 class OvertakenError(Exception):
     """Another process committed what this transaction was about to insert; it must begin again."""
+
+
+class LevelRow(NamedTuple):
+    """A row above the instances, and the header that it had before it was brought up to date."""
+
+    row_id: int
+    header: Header
+
+
+def prefer_received(stored: Header, received: Header) -> Header:
+    """Both headers as one: what was received last wins."""
+    return {**stored, **received}
+
+
+def prefer_stored(stored: Header, received: Header) -> Header:
+    """Both headers as one: what was received first wins."""
+    return {**received, **stored}
 
 
 class LevelRows:
@@ -55,9 +72,12 @@ class LevelRows:
         self._update = update(table).where(table.c.id == bindparam("row"))
 
     def write(
-        self, connection: Connection, headers: Mapping[tuple[str, Parent], Header]
-    ) -> dict[tuple[str, Parent], int]:
-        """Bring rows up to date with what a batch brought for them, merged; returns all their ids.
+        self,
+        connection: Connection,
+        headers: Mapping[tuple[str, Parent], Header],
+        merge: Callable[[Header, Header], Header] = prefer_received,
+    ) -> dict[tuple[str, Parent], LevelRow]:
+        """Bring rows up to date with what a batch brought for them, by `merge(stored, received)`; returns them all.
 
         Raises `OvertakenError` if another process has meanwhile put a key under another parent.
         """
@@ -73,18 +93,18 @@ class LevelRows:
             key: header for key, header in headers.items() if not header.items() <= found[key][1].items()
         }
         if changed:
-            self._merge(connection, changed)
-        return {key: found[key][0] for key in headers}
+            found.update(self._merge(connection, changed, merge))
+        return {key: found[key] for key in headers}
 
     def _read(
         self, connection: Connection, statement: Select[Any], headers: Mapping[tuple[str, Parent], Header]
-    ) -> dict[tuple[str, Any], tuple[int, Header]]:
+    ) -> dict[tuple[str, Any], LevelRow]:
         found = {}
         keys = sorted({key for key, _parent in headers})
         for start in range(0, len(keys), MOST_PARAMETERS):
             for row in connection.execute(statement, {"keys": keys[start : start + MOST_PARAMETERS]}):
                 parent = None if self._parent is None else row.parent
-                found[row.natural_key, parent] = (row.id, json.loads(row.header))
+                found[row.natural_key, parent] = LevelRow(row.id, json.loads(row.header))
         return found
 
     def _add(
@@ -101,10 +121,19 @@ class LevelRows:
             rows.append(row)
         connection.execute(self._insert[connection.dialect.name], rows)
 
-    def _merge(self, connection: Connection, headers: Mapping[tuple[str, Parent], Header]) -> None:
+    def _merge(
+        self,
+        connection: Connection,
+        headers: Mapping[tuple[str, Parent], Header],
+        merge: Callable[[Header, Header], Header],
+    ) -> dict[tuple[str, Any], LevelRow]:
+        before = self._read(connection, self._select_to_change, headers)
         changes = []
-        for key, (row_id, stored) in self._read(connection, self._select_to_change, headers).items():
+        for key, (row_id, stored) in before.items():
             if key in headers:
-                changes.append({"row": row_id, **columns_of(self._level, {**stored, **headers[key]})})
+                merged = merge(stored, headers[key])
+                if merged != stored:
+                    changes.append({"row": row_id, **columns_of(self._level, merged)})
         if changes:
             connection.execute(self._update, changes)
+        return before

@@ -12,8 +12,10 @@ from pacsd.index import additions, queries, selection
 from pacsd.index.commits import commit
 from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
+from pacsd.index.rules import Rules
 from pacsd.index.tables import instances
 from pacsd.index.turns import Turns
+from pacsd.model import DemographicsPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pacsd.errors import DatasetInvalid
     from pacsd.model import (
         CommitResult,
+        DemographicsDifference,
         DuplicatePolicy,
         FindQuery,
         InstanceRecord,
@@ -50,19 +53,22 @@ class Index:
         url: str | URL,
         *,
         duplicates: DuplicatePolicy,
+        demographics: DemographicsPolicy = DemographicsPolicy.LATEST,
         lock_file: Path | None = None,
         turn_timeout: float = 30.0,
         observe_wait: Callable[[float], None] = lambda _: None,
+        observe_difference: Callable[[DemographicsDifference], None] = lambda _: None,
     ) -> None:
         """Open nothing yet; the database must have been brought up to date (`migrations.upgrade`).
 
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
-        so is what `observe_wait` is told of each wait for a turn. Raises ConfigurationError for a URL that isn't
-        one.
+        so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
+        of patients whose instances disagree. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
-        self._duplicates: Final = duplicates
+        self._rules: Final = Rules(duplicates, demographics)
+        self._observe_difference: Final = observe_difference
         self._reading: Final = reading_engine(parsed)
         self._writing: Final = writing_engine(parsed)
         file = database_file(parsed)
@@ -88,7 +94,7 @@ class Index:
         kept, but, if the connection broke at the very end, they may be: leave the files to the next start's
         sweep; don't delete them.
         """
-        return commit(records, self._writing, self._turns, self._duplicates)
+        return commit(records, self._writing, self._turns, self._rules, self._observe_difference)
 
     def find(self, query: FindQuery) -> Generator[Sequence[Mapping[str, str]], None, None]:
         """Answer a C-FIND: a mapping for each match, with an entry for every key asked for (PS3.4 C.4.1).

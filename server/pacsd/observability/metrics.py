@@ -136,6 +136,12 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self._differences = Counter(
+            "pacsd_demographics_differences",
+            "Studies received whose patient was not as the index had it, by what was kept",
+            ["kept"],
+            registry=registry,
+        )
         self._commit_instances = Histogram(
             "pacsd_commit_instances",
             "Instances in one group commit",
@@ -216,6 +222,10 @@ class Metrics:
     def instance_stored(self, outcome: str) -> None:
         """An instance was received; `outcome` is a `CommitOutcome`'s value or another constant word."""
         self._instances.labels(outcome).inc()
+
+    def demographics_differ(self, kept: str) -> None:
+        """Instances disagree on their patient; `kept` is a `DemographicsPolicy`'s value."""
+        self._differences.labels(kept).inc()
 
     def storage_free(self, count: int) -> None:
         """Bytes free for the store now."""

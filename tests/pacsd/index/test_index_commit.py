@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from contents import headers, patient_names, row_counts
 from records import record
 
 from pacsd.errors import DatasetInvalid
@@ -245,22 +246,3 @@ def test_a_refusal_quotes_no_patient_data(index: Index) -> None:
     assert isinstance(refusal, DatasetInvalid)
     assert "SECRET" not in str(refusal)
     assert refusal.__cause__ is None
-
-
-def patient_names(index: Index) -> list[str]:
-    return [header["PatientName"] for header in headers(index, "patients")]
-
-
-def headers(index: Index, table: str) -> list[dict[str, str]]:
-    import json
-
-    with index._reading.connect() as connection:
-        return [json.loads(row[0]) for row in connection.exec_driver_sql(f"SELECT header FROM {table}")]
-
-
-def row_counts(index: Index) -> dict[str, int]:
-    with index._reading.connect() as connection:
-        return {
-            table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
-            for table in ("patients", "studies", "series", "instances")
-        }
