@@ -41,9 +41,16 @@ _POSTGRESQL: Final[dict[str, Any]] = {
     # minute.
     "keepalives_idle": 15,
     "tcp_user_timeout": 30_000,
-    "options": "-c lock_timeout=30s",
 }
 """libpq's parameters, where the URL does not say otherwise."""
+
+_SESSION: Final = (
+    "lock_timeout=30s",
+    # Matches are streamed from a cursor, and all of them are wanted. By default the planner is after the first tenth:
+    # then it reads the whole table in the order of the answer rather than to sort the few rows that an index finds.
+    "cursor_tuple_fraction=1",
+)
+"""PostgreSQL's settings for a connection, which `options` in the URL may change."""
 
 
 def database_url(url: str | URL) -> URL:
@@ -90,8 +97,16 @@ def _is_remote(url: URL) -> bool:
 def _options(url: URL) -> dict[str, Any]:
     if _is_remote(url):
         own = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
-        return {**_COMMON, "connect_args": own}
+        # libpq takes the last of several values.
+        options = " ".join(
+            (*(f"-c {setting}" for setting in _SESSION), *_as_texts(url.query.get("options", ())))
+        )
+        return {**_COMMON, "connect_args": {**own, "options": options}}
     return {**_COMMON, "connect_args": {"timeout": _BUSY_TIMEOUT, "check_same_thread": False}}
+
+
+def _as_texts(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 def _begin_explicitly(engine: Engine, begin: str) -> Engine:
