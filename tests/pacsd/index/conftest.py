@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OpenIndex = Callable[..., Index]
+CreateDatabase = Callable[[str], str]
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +57,24 @@ def _create_database(server: str, name: str) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
+@pytest.fixture(scope="session")
+def create_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> CreateDatabase:
+    """Gives the URL of a database of its own that was never migrated, by the dialect's name."""
+
+    def create(dialect: str) -> str:
+        if dialect == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('database')}/folder/index.db"
+        return _create_database(request.getfixturevalue("postgres"), f"empty_{next(_numbers)}")
+
+    return create
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_database_url(request: pytest.FixtureRequest, create_database: CreateDatabase) -> str:
     """The URL of a database that was never migrated."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/folder/index.db"
-    return _create_database(request.getfixturevalue("postgres"), f"empty_{next(_numbers)}")
+    return create_database(request.param)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

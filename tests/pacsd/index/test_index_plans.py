@@ -1,54 +1,171 @@
-"""Common questions are answered through an index of the database and not by reading whole tables."""
+"""Common questions, retrieves and stores look at few rows of a large index, whatever the database.
+
+On as many rows as it takes until PostgreSQL prefers an index: it reads small tables whole, and rightly so.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import create_engine
+from watched import watched
 
-from pacsd.index import queries
-from pacsd.model import FindQuery, QueryLevel, QueryModel
+from pacsd.model import FindQuery, InstanceSelection, QueryLevel, QueryModel
+from scale.archive import Archive, accession_number, day, family, series_uid, study_uid
+from scale.filling import fill
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+    from watched import Watched
+
+    from conftest import CreateDatabase
+    from pacsd.model import InstanceRecord
+
+ARCHIVE = Archive(10_000)
+"""Studies; 30,000 instances."""
+ONE = 2345
+PATIENT_ID, NAME = ARCHIVE.patient_id(ONE), ARCHIVE.patient_name(ONE)
+COUNTS = {"ModalitiesInStudy": "", "NumberOfStudyRelatedSeries": "", "NumberOfStudyRelatedInstances": ""}
+TWO_DAYS, ALWAYS = f"{day(19)}-{day(20)}", f"{day(0)}-{day(99)}"
+FAMILY = f"{family(782)}*"
+STUDIES = "\\".join(map(study_uid, range(0, 1000, 100)))
 
 QUESTIONS = [
-    ("PATIENT", {"PatientID": "P77"}),
-    ("PATIENT", {"PatientName": "NAME77*"}),
-    ("PATIENT", {"PatientName": "=name77*"}),
-    ("STUDY", {"PatientName": "NAME77*", "NumberOfStudyRelatedInstances": "", "ModalitiesInStudy": ""}),
-    ("STUDY", {"PatientID": "P7*7"}),
-    ("STUDY", {"StudyInstanceUID": "1.77\\1.78"}),
-    ("STUDY", {"AccessionNumber": "A77"}),
-    ("STUDY", {"StudyDate": "20240101-20240102"}),
-    ("STUDY", {"StudyDate": "20240101", "ModalitiesInStudy": "CT"}),
-    ("STUDY", {"PatientID": "P77", "StudyDate": "-20240101"}),
-    ("SERIES", {"StudyInstanceUID": "1.77", "Modality": "CT"}),
-    ("IMAGE", {"StudyInstanceUID": "1.77", "SeriesInstanceUID": "1.77.1", "InstanceNumber": "1"}),
+    ("PATIENT", {"PatientID": PATIENT_ID}, 1, 10),
+    ("PATIENT", {"PatientName": FAMILY}, 3, 20),
+    ("PATIENT", {"PatientName": "=" + FAMILY}, 0, 10),
+    ("PATIENT", {"PatientID": PATIENT_ID, "NumberOfPatientRelatedInstances": ""}, 1, 20),
+    ("STUDY", {"PatientID": PATIENT_ID}, 2, 10),
+    ("STUDY", {"PatientID": PATIENT_ID, **COUNTS}, 2, 50),
+    ("STUDY", {"PatientID": f"{PATIENT_ID[:-1]}*"}, 20, 100),
+    ("STUDY", {"PatientID": f"{PATIENT_ID[:-2]}?{PATIENT_ID[-1]}"}, 20, 300),
+    ("STUDY", {"PatientName": NAME}, 2, 20),
+    ("STUDY", {"PatientName": FAMILY}, 6, 40),
+    ("STUDY", {"PatientName": FAMILY, **COUNTS}, 6, 150),
+    ("STUDY", {"PatientName": FAMILY, "StudyDate": ALWAYS}, 6, 50),
+    ("STUDY", {"AccessionNumber": accession_number(ONE)}, 1, 10),
+    ("STUDY", {"AccessionNumber": accession_number(ONE), "StudyDate": ALWAYS, "PatientName": "*"}, 1, 15),
+    ("STUDY", {"AccessionNumber": "NONE"}, 0, 5),
+    ("STUDY", {"StudyInstanceUID": STUDIES}, 10, 60),
+    ("STUDY", {"StudyDate": day(19)}, 120, 600),
+    ("STUDY", {"StudyDate": TWO_DAYS, "ModalitiesInStudy": "XA"}, 12, 1500),
+    ("STUDY", {"StudyDate": TWO_DAYS, "PatientID": PATIENT_ID}, 1, 15),
+    ("STUDY", {"StudyDate": ALWAYS, "PatientID": PATIENT_ID, "ModalitiesInStudy": "CR"}, 2, 20),
+    ("STUDY", {"StudyDate": f"-{day(99)}", "PatientID": f"{PATIENT_ID[:-1]}*"}, 20, 120),
+    ("SERIES", {"StudyInstanceUID": study_uid(ONE)}, 1, 10),
+    ("SERIES", {"StudyInstanceUID": study_uid(ONE), "Modality": "CR", "SeriesDescription": "*"}, 1, 10),
+    ("SERIES", {"StudyInstanceUID": study_uid(ONE), "NumberOfSeriesRelatedInstances": ""}, 1, 15),
+    ("IMAGE", {"StudyInstanceUID": study_uid(7), "SeriesInstanceUID": series_uid(7, 1)}, 100, 400),
+    (
+        "IMAGE",
+        {"StudyInstanceUID": study_uid(7), "SeriesInstanceUID": series_uid(7, 1), "InstanceNumber": "9"},
+        1,
+        400,
+    ),
+]
+"""Level and keys, how many answers, and how many rows of any table may be looked at for them."""
+
+SELECTIONS = [
+    (QueryModel.PATIENT_ROOT, QueryLevel.PATIENT, {"patient_id": PATIENT_ID}),
+    (QueryModel.STUDY_ROOT, QueryLevel.STUDY, {"study_instance_uids": tuple(STUDIES.split("\\"))}),
+    (
+        QueryModel.STUDY_ROOT,
+        QueryLevel.SERIES,
+        {
+            "study_instance_uids": (study_uid(4),),
+            "series_instance_uids": (series_uid(4, 1), series_uid(4, 2)),
+        },
+    ),
+    (
+        QueryModel.STUDY_ROOT,
+        QueryLevel.IMAGE,
+        {
+            "study_instance_uids": (study_uid(4),),
+            "series_instance_uids": (series_uid(4, 1),),
+            "sop_instance_uids": tuple(each.sop_instance_uid for each in ARCHIVE.instances(4)),
+        },
+    ),
 ]
 
 
-@pytest.mark.parametrize(("level", "keys"), QUESTIONS)
-def test_no_table_is_read_whole(migrated_sqlite: Path, level: str, keys: dict[str, str]) -> None:
-    """On SQLite, which decides without looking at sizes; PostgreSQL reads small tables whole, and rightly so."""
-    plan = queries.plan(asked(level, keys), glob=True)
-    engine = create_engine(f"sqlite:///{migrated_sqlite}")
-    with engine.connect() as connection:
-        text = str(plan.statement.compile(connection, compile_kwargs={"literal_binds": True}))
-        steps = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
-    engine.dispose()
-    assert any(step.startswith("SEARCH") for step in steps)
-    # What the planner names anon_ are the few values below one study, not a table.
-    assert [step for step in steps if step.startswith("SCAN") and "anon_" not in step] == []
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def large(request: pytest.FixtureRequest, create_database: CreateDatabase) -> Iterator[Watched]:
+    """An index with the archive in it."""
+    url = create_database(request.param)
+    fill(url, ARCHIVE)
+    with watched(url) as seen:
+        yield seen
 
 
-def test_a_key_without_a_literal_prefix_reads_one_whole(migrated_sqlite: Path) -> None:
-    """So that the test above is known to see it."""
-    with pytest.raises(AssertionError):
-        test_no_table_is_read_whole(migrated_sqlite, "STUDY", {"AccessionNumber": "*7"})
+@pytest.fixture
+def seen(large: Watched) -> Watched:
+    """The same, of which nothing has been seen yet."""
+    large.forget()
+    return large
 
 
-def asked(level: str, keys: dict[str, str]) -> FindQuery:
+@pytest.mark.parametrize(("level", "keys", "answers", "most"), QUESTIONS)
+def test_a_question_looks_at_few_rows(
+    seen: Watched, level: str, keys: dict[str, str], answers: int, most: int
+) -> None:
+    assert ask(seen, level, keys) == answers
+    assert_little_read(seen, most)
+
+
+def test_a_question_asked_often_looks_at_no_more(seen: Watched) -> None:
+    """A prepared statement may come to be planned for any values: here for days, of which most are few."""
+    for offset in range(20):
+        ask(seen, "STUDY", {"StudyDate": f"{day(offset)}-{day(80)}", "PatientID": ARCHIVE.patient_id(offset)})
+    seen.forget()
+    assert ask(seen, "STUDY", {"StudyDate": f"-{day(99)}", "PatientID": PATIENT_ID}) == 2
+    assert ask(seen, "STUDY", {"StudyDate": f"{day(19)}-{day(19)}", "PatientID": PATIENT_ID}) == 1
+    assert_little_read(seen, 250)
+
+
+@pytest.mark.parametrize(("model", "level", "keys"), SELECTIONS)
+def test_a_retrieve_looks_at_few_rows(
+    seen: Watched, model: QueryModel, level: QueryLevel, keys: dict[str, str]
+) -> None:
+    assert seen.index.locate(InstanceSelection(model=model, level=level, **keys))  # type: ignore[arg-type]
+    assert_little_read(seen, 400)
+
+
+def test_stores_look_at_few_rows(seen: Watched) -> None:
+    """Of what they are about: a series that is there, one instance twice, new series, studies and patients."""
+    known = next(ARCHIVE.instances(ONE))
+    again = [known, new_instance(known, "1")]
+    new_series = new_instance(known, "2", series_instance_uid="2.25.2")
+    new_study = new_instance(known, "3", series_instance_uid="2.25.3", study_instance_uid="2.25.4")
+    stranger = replace(
+        new_instance(known, "4", series_instance_uid="2.25.5", study_instance_uid="2.25.6"),
+        attributes={**known.attributes, "PatientID": "STRANGER"},
+    )
+    for batch in ([again[1]], again, [new_series], [new_study], [stranger]):
+        seen.forget()
+        seen.index.commit(batch)
+        assert_little_read(seen, 150)
+
+
+def test_a_key_without_a_literal_prefix_reads_much(seen: Watched) -> None:
+    """So that the tests above are known to see it."""
+    ask(seen, "STUDY", {"AccessionNumber": "*7"})
+    assert seen.read_whole()
+    assert seen.looked_at > ARCHIVE.studies // 2
+
+
+def ask(seen: Watched, level: str, keys: dict[str, str]) -> int:
     model = QueryModel.PATIENT_ROOT if level == "PATIENT" else QueryModel.STUDY_ROOT
-    return FindQuery(model=model, level=QueryLevel(level), keys=keys)
+    return sum(map(len, seen.index.find(FindQuery(model=model, level=QueryLevel(level), keys=keys))))
+
+
+def new_instance(known: InstanceRecord, number: str, **fields: str) -> InstanceRecord:
+    uid = f"2.25.1.{number}"
+    return replace(known, sop_instance_uid=uid, path=f"new/{number}.dcm", checksum=number, **fields)  # type: ignore[arg-type]
+
+
+def assert_little_read(seen: Watched, most: int) -> None:
+    assert seen.statements or seen.plans
+    assert seen.read_whole() == []
+    assert seen.looked_at <= most
