@@ -21,6 +21,7 @@ __all__ = ["FoundFiles", "find_instances"]
 _PREFIX: Final = b"DICM"
 _PREFIX_POSITION: Final = 128
 _HEADER_LENGTH: Final = 65536
+_GROUP_OF_UIDS: Final = 0x0008
 """Bytes of a data set that are searched for what the file meta information does not say."""
 
 
@@ -111,7 +112,12 @@ def _read_instance(path: Path) -> StoredInstance | None:
 def _uids_of(head: bytes, meta: FileMetaInformation) -> tuple[str, str]:
     """Return SOP Class UID and SOP Instance UID from the data set, for writers that leave them out of group 0002."""
     try:
-        values = scan(head, meta.transfer_syntax_uid, complete=len(head) < _HEADER_LENGTH).values
+        values = scan(
+            head,
+            meta.transfer_syntax_uid,
+            complete=len(head) < _HEADER_LENGTH,
+            last_group=_GROUP_OF_UIDS,
+        ).values
     except HeaderIncomplete as error:
         raise DatasetInvalid("its header is not readable") from error
     raw = (values.get(keyword, ("UI", b""))[1] for keyword in ("SOPClassUID", "SOPInstanceUID"))

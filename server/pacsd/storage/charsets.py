@@ -6,6 +6,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from pacsd.storage.attributes import US_OR_SS
 from pacsd.storage.iso2022 import codecs_of, decode, encode, holds
 
 if TYPE_CHECKING:
@@ -57,11 +58,14 @@ def decode_attributes(scan: HeaderScan) -> dict[str, str]:
     has it (PS3.5 §6.2), numbers are decimal text. Never fails: bytes that make no sense in the Specific Character
     Set become U+FFFD. Without NUL characters and lone surrogates, which a database would refuse.
     """
-    character_set = scan.values.get("SpecificCharacterSet", ("CS", b""))[1].decode("latin-1")
-    big_endian = scan.big_endian
+    values, big_endian = scan.values, scan.big_endian
+    character_set = values.get("SpecificCharacterSet", ("CS", b""))[1].decode("latin-1")
+    pixels_are_signed = b"\1" in values.get("PixelRepresentation", ("", b""))[1]
     return {
-        keyword: _decode(vr, raw, character_set, big_endian)
-        for keyword, (vr, raw) in scan.values.items()
+        keyword: _decode(
+            vr if vr != US_OR_SS else "SS" if pixels_are_signed else "US", raw, character_set, big_endian
+        )
+        for keyword, (vr, raw) in values.items()
         if vr not in NOT_TEXT
     }
 

@@ -62,15 +62,21 @@ def examine(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str)
     return _walk(StoredSource(prefix, size, read_at), transfer_syntax_uid, EVERY_GROUP)
 
 
-def scan(data: Data, transfer_syntax_uid: str, *, complete: bool = False) -> HeaderScan:
-    """Collect the index attributes of `data`, stopping behind the last group that has one.
+def scan(
+    data: Data,
+    transfer_syntax_uid: str,
+    *,
+    complete: bool = False,
+    last_group: int = LAST_INDEXED_GROUP,
+) -> HeaderScan:
+    """Collect the index attributes of `data`, stopping behind the last group that is wanted.
 
     Where `data` end sooner, that is `HeaderIncomplete`, as they are taken for the beginning of a data set; if
     they are `complete`, it is `DatasetInvalid` in the middle of an element, else simply the end. Raises
     `DatasetInvalid` for malformed data.
     """
     source = _stored(data) if complete else PrefixSource(bytes(data))
-    return _walk(source, transfer_syntax_uid, LAST_INDEXED_GROUP)
+    return _walk(source, transfer_syntax_uid, last_group)
 
 
 def verify_complete(data: Data, transfer_syntax_uid: str) -> None:

@@ -125,6 +125,13 @@ def test_numbers_follow_the_byte_order() -> None:
         assert decode_attributes(scan(data, transfer_syntax_uid, complete=True)) == {"Rows": "512"}
 
 
+@pytest.mark.parametrize(("representation", "text"), [(b"\0\0", "65535"), (b"\1\0", "-1"), (b"", "65535")])
+def test_pixel_representation_decides_between_us_and_ss(representation: bytes, text: str) -> None:
+    writer = WRITERS[IMPLICIT]
+    data = writer.element(0x00280103, "", representation) + writer.element(0x00280106, "", b"\xff\xff")
+    assert decode_attributes(scan(data, IMPLICIT, complete=True))["SmallestImagePixelValue"] == text
+
+
 def test_misspelt_terms_are_understood_and_unknown_ones_show() -> None:
     raw = "Jérôme".encode("latin-1")
     for term in (
