@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -144,7 +145,9 @@ def association(
     requested = [build_context(abstract, list(transfers)) for abstract, transfers in contexts]
     storage = {str(context.abstract_syntax) for context in requested} - _services()
     roles = [build_role(uid, scu_role=True, scp_role=True) for uid in sorted(storage)] if on_store else []
-    handlers: list[Any] = [(evt.EVT_C_STORE, on_store)] if on_store else []
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, _send_at_once)]
+    if on_store:
+        handlers.append((evt.EVT_C_STORE, on_store))
     peer = entity.associate(
         server.host,
         port or server.port,
@@ -163,6 +166,11 @@ def association(
         if peer.is_established:
             peer.abort()
         peer.join(TIMEOUT)
+
+
+def _send_at_once(event: evt.Event) -> None:
+    """Send a data set though its command is not acknowledged yet, for which some peers take 40 ms."""
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def own_contexts(instances: Iterable[Instance]) -> list[tuple[str, list[str]]]:
