@@ -123,15 +123,15 @@ def encode(text: str, codecs: tuple[str, ...], delimiters: str) -> bytes:
     active = initial = codecs[0]
     lower_half = TO_ASCII
     for character in text:
-        if character in delimiters:
-            active = initial
         codec = _codec_of(character, codecs)
         needed = JAPANESE.get(codec, TO_ASCII)
         if needed != lower_half:
             result += needed
             lower_half = needed
-        if codec in JAPANESE:
+            active = ""  # the upper half is said again: readers differ in what they take it for here
+        if character in delimiters:
             active = initial
+        if codec in JAPANESE:
             result += (_encoded(character, codec) or b"")[len(needed) : -len(TO_ASCII)]
             continue
         if codec not in (UNKNOWN, active):
