@@ -198,5 +198,5 @@ def _known_peer(peer: PeerSettings) -> KnownPeer:
     return KnownPeer(
         services=frozenset(Service(name) for name in peer.allow),
         host=peer.host if peer.check_host else None,
-        answers=AnswerRules(max_matches=peer.max_matches),
+        answers=AnswerRules(max_matches=peer.max_matches, character_set=peer.character_set),
     )

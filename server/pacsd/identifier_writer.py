@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from pacsd.storage.charsets import choose_character_set, encode_text
 from pacsd.storage.encodings import LONG_VRS
+from pacsd.storage.transliteration import transliterate
 
 __all__ = [
     "EXPLICIT_VR_BIG_ENDIAN",
@@ -62,7 +63,8 @@ class _Element(NamedTuple):
 class IdentifierWriter:
     """Writes data sets of the same attributes in one transfer syntax, each with the character set that it needs.
 
-    That is none for ASCII, the requestor's where it can hold all values, else UTF-8 (ISO_IR 192).
+    That is none for ASCII, the requestor's where it can hold all values, else UTF-8 (ISO_IR 192); or none other than
+    the forced one, in which what it does not hold is spelt otherwise (`storage.transliteration`).
     """
 
     def __init__(
@@ -71,10 +73,12 @@ class IdentifierWriter:
         transfer_syntax_uid: str,
         *,
         requested_character_set: str | None = None,
+        forced_character_set: str | None = None,
     ) -> None:
         """Lay out the attributes, tag and VR of each, in ascending order of tags."""
         self._vrs = [vr for _, vr in attributes]
         self._requested = requested_character_set
+        self._forced = forced_character_set
         self._elements = [_element(tag, vr, transfer_syntax_uid) for tag, vr in attributes]
         self._place = sum(tag < _SPECIFIC_CHARACTER_SET for tag, _ in attributes)
         self._elements_with_set = list(self._elements)
@@ -97,17 +101,27 @@ class IdentifierWriter:
         texts, elements = list(values), self._elements
         character_set = None
         if not "".join(texts).isascii():
-            character_set = choose_character_set(texts, self._requested)
-            texts = [
-                encode_text(text, character_set, vr).decode("latin-1")
-                for text, vr in zip(texts, self._vrs, strict=True)
-            ]
+            character_set, texts = self._encoded(texts)
         for index, convert in self._binary:
             texts[index] = convert(texts[index])
         if character_set:
             texts.insert(self._place, character_set)
             elements = self._elements_with_set
         return _joined(elements, texts)
+
+    def _encoded(self, texts: Sequence[str]) -> tuple[str | None, list[str]]:
+        """Return the character set for the texts, None for ASCII, and their bytes in it as Latin-1."""
+        if self._forced is None:
+            character_set = choose_character_set(texts, self._requested)
+        else:
+            forced = self._forced
+            texts = [transliterate(text, forced, vr) for text, vr in zip(texts, self._vrs, strict=True)]
+            character_set = None if "".join(texts).isascii() else forced
+        encoded = [
+            encode_text(text, character_set, vr).decode("latin-1")
+            for text, vr in zip(texts, self._vrs, strict=True)
+        ]
+        return character_set, encoded
 
 
 def _joined(elements: Iterable[_Element], texts: Iterable[str]) -> bytes:

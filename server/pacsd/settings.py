@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pacsd.model import DemographicsPolicy, DuplicatePolicy
+from pacsd.storage.defined_terms import verify_character_set
 
 __all__ = [
     "ENVIRONMENT_DELIMITER",
@@ -70,6 +71,11 @@ def _database_url(value: str) -> str:
         raise ValueError("write sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE")
     if value.removeprefix("sqlite:///").partition("?")[0] in {"", ":memory:"}:
         raise ValueError("the index needs a file: several processes share it, and it must outlive them")
+    return value
+
+
+def _character_set(value: str) -> str:
+    verify_character_set(value)
     return value
 
 
@@ -229,6 +235,8 @@ class PeerSettings(_Section):
     tls: bool = False
     """Call it over TLS."""
     max_matches: MaxMatches = 0
+    character_set: Annotated[str, AfterValidator(_character_set)] | None = None
+    """The Specific Character Set in which its queries are answered; None: one that holds the values."""
 
 
 class Settings(BaseSettings):

@@ -22,6 +22,7 @@ from pacsd.settings import AeTitle, ServerSettings, Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+PEER = '[[peer]]\nae_title = "CT1"\nhost = "ct"\nport = 104\n'
 SHIPPED = Path(__file__).parents[2] / "config" / "pacsd.toml"
 
 
@@ -69,7 +70,7 @@ class TestShippedFile:
             "ca",
             "crl",
         )
-        assert absent == {f"dicom.tls.{name}" for name in files}
+        assert absent == {f"dicom.tls.{name}" for name in files} | {"peer.character_set"}
         assert {key.rpartition(".")[2] for key in absent} <= commented
 
     def test_it_knows_one_peer_with_all_permissions(self) -> None:
@@ -232,8 +233,17 @@ allow = [
         assert "line 2" in _refusal(configuration("[dicom]\nport 104\n"))
 
     def test_one_ae_title_may_not_mean_two_peers(self, configuration: Callable[[str], Path]) -> None:
-        table = '[[peer]]\nae_title = "CT1"\nhost = "ct"\nport = 104\n'
-        assert "CT1 stands in several [[peer]] tables" in _refusal(configuration(table + table))
+        assert "CT1 stands in several [[peer]] tables" in _refusal(configuration(PEER + PEER))
+
+    def test_a_character_set_that_is_none_is_named_with_those_that_are(
+        self, configuration: Callable[[str], Path]
+    ) -> None:
+        said = _refusal(configuration(PEER + 'character_set = "LATIN1"\n'))
+        assert "character_set" in said
+        assert "'LATIN1' is none of GB18030, GBK, ISO 2022 IR 100" in said
+
+    def test_no_negative_number_of_matches(self, configuration: Callable[[str], Path]) -> None:
+        assert "max_matches" in _refusal(configuration(PEER + "max_matches = -1\n"))
 
     @pytest.mark.parametrize(
         "url",
@@ -261,6 +271,13 @@ allow = [
 
 
 class TestValues:
+    @pytest.mark.parametrize(
+        "character_set", ["ISO_IR 100", "\\ISO 2022 IR 87", "ISO 2022 IR 13\\ISO 2022 IR 87"]
+    )
+    def test_a_peers_character_set(self, configuration: Callable[[str], Path], character_set: str) -> None:
+        settings = load_settings(configuration(PEER + f"character_set = '{character_set}'\n"))
+        assert settings.peer[0].character_set == character_set
+
     @pytest.mark.parametrize("title", ["", " ", "A" * 17, "A\\B", "A\nB", "É"])
     def test_ae_titles_are_checked(self, title: str) -> None:
         with pytest.raises(ValidationError):

@@ -25,6 +25,8 @@ class AnswerRules:
 
     max_matches: int = 0
     """Matches that one query is answered with at most; 0: with all."""
+    character_set: str | None = None
+    """The Specific Character Set to answer in, whatever is asked; None: one that holds the values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class FindHandler:
         )
         unsupported = self._index.unsupported_keys(query)
         pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if unsupported else Status.PENDING
-        answers = _AnswerEncoder(identifier, context.transfer_syntax, ae_title=self._ae_title)
+        answers = _AnswerEncoder(identifier, context.transfer_syntax, ae_title=self._ae_title, rules=rules)
         left = rules.max_matches or sys.maxsize
         with closing(self._index.find(query)) as pages:
             for page in pages:
@@ -86,7 +86,9 @@ class _AnswerEncoder:
     They answer exactly the keys asked for, and say where the entity can be got.
     """
 
-    def __init__(self, identifier: Identifier, transfer_syntax: str, *, ae_title: str) -> None:
+    def __init__(
+        self, identifier: Identifier, transfer_syntax: str, *, ae_title: str, rules: AnswerRules
+    ) -> None:
         own = {
             "QueryRetrieveLevel": identifier.value("QueryRetrieveLevel"),
             "RetrieveAETitle": ae_title,
@@ -97,7 +99,10 @@ class _AnswerEncoder:
         keywords = [Element(tag, vr, "").keyword for tag, vr in attributes]
         self._keys = [(keyword, own.get(keyword, "")) for keyword in keywords]
         self._writer = IdentifierWriter(
-            attributes, transfer_syntax, requested_character_set=identifier.specific_character_set
+            attributes,
+            transfer_syntax,
+            requested_character_set=identifier.specific_character_set,
+            forced_character_set=rules.character_set,
         )
 
     def encode(self, match: Mapping[str, str]) -> bytes:
