@@ -24,12 +24,7 @@ if TYPE_CHECKING:
     from support.instance import Instance
 
 MODELS = {"STUDY_ROOT": scu.STUDY_ROOT["find"], "PATIENT_ROOT": scu.PATIENT_ROOT["find"]}
-NOT_COLLECTED = {
-    "ColumnPositionInTotalImagePixelMatrix", "PixelDataProviderURL", "SimpleFrameList", "SlabThickness",
-    "StrainAdditionalInformation", "StrainDescription", "TableTopPitchAngle", "TagAngleSecondAxis",
-}  # fmt: skip
-"""Attributes that headers are not searched for: of them the index alone can be asked."""
-ASKED = [(case, root) for case, root in cases_with_roots() if NOT_COLLECTED.isdisjoint(case.keys)]
+ASKED = cases_with_roots()
 every_case = pytest.mark.parametrize(("case", "root"), ASKED, ids=[str(case) for case, _ in ASKED])
 SOME = ASKED[::11]
 """DCMTK's client is started anew for each of its questions."""
