@@ -5,10 +5,13 @@ On as many rows as it takes until PostgreSQL prefers an index: it reads small ta
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import make_url
 from watched import watched
 
 from pacsd.model import FindQuery, InstanceSelection, QueryLevel, QueryModel
@@ -90,11 +93,15 @@ SELECTIONS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "sqlite analysed", "postgresql"])
 def large(request: pytest.FixtureRequest, create_database: CreateDatabase) -> Iterator[Watched]:
-    """An index with the archive in it."""
-    url = create_database(request.param)
+    """An index with the archive in it; the daemon has SQLite collect no statistics, but others may."""
+    dialect, _, analysed = request.param.partition(" ")
+    url = create_database(dialect)
     fill(url, ARCHIVE)
+    if analysed:
+        with closing(sqlite3.connect(make_url(url).database or "")) as connection:
+            connection.execute("ANALYZE")
     with watched(url) as seen:
         yield seen
 

@@ -33,6 +33,8 @@ _EXPLAINED = " ".join(
 )
 _STEPS_A_ROW = 10
 """Of SQLite's virtual machine; hardly a row is looked at in fewer."""
+_PARTIAL = "_inexact"
+"""How the names of indices end that have few rows in them: all of those are wanted."""
 _SMALL = re.compile(r"SCAN (CONSTANT ROW|\(|anon_|\d)")
 """Values that the statement brings itself, or a few below one row: no table."""
 
@@ -62,8 +64,7 @@ class Watched:
             f"{node['Node Type']} of {node['Relation Name']}"
             for plan in self.plans
             for node in _nodes(plan)
-            if node["Node Type"] == "Seq Scan"
-            or (node["Node Type"] in {"Index Scan", "Index Only Scan"} and "Index Cond" not in node)
+            if _reads_whole(node)
         ]
         return whole + [step for statement in self.statements for step in self._scans(statement)]
 
@@ -96,6 +97,12 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for below in plan.get("Plans", ()):
         yield from _nodes(below)
+
+
+def _reads_whole(node: dict[str, Any]) -> bool:
+    if node["Node Type"] in {"Index Scan", "Index Only Scan"}:
+        return "Index Cond" not in node and not node["Index Name"].endswith(_PARTIAL)
+    return bool(node["Node Type"] == "Seq Scan")
 
 
 def _rows(node: dict[str, Any]) -> int:
