@@ -1,21 +1,19 @@
 """Identifiers of queries and retrieves: data sets in the three native encodings, from and to text by keyword.
 
-pydicom takes incoming ones apart, and their values are decoded as those in the index are; what goes out is flat data
-sets of short texts, which `identifier_writer` writes.
+`storage/datasets` takes incoming ones apart, and their values are decoded as those in the index are; what goes out is
+flat data sets of short texts, which `identifier_writer` writes.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.filereader import data_element_generator
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 
-from pacsd.errors import IdentifierInvalid
+from pacsd.errors import DatasetInvalid, IdentifierInvalid
 from pacsd.identifier_writer import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -26,8 +24,13 @@ from pacsd.identifier_writer import (
     IdentifierWriter,
 )
 from pacsd.storage.charsets import decode_value
-from pacsd.storage.encodings import LONG_VRS, SHORT_VRS
-from pacsd.storage.header import verify_complete
+from pacsd.storage.datasets import RawDataset, read_dataset
+from pacsd.storage.encodings import (
+    EXPLICIT_BIG_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    Encoding,
+)
 
 __all__ = [
     "EXPLICIT_VR_BIG_ENDIAN",
@@ -41,20 +44,26 @@ __all__ = [
     "write_identifier",
 ]
 
+_ENCODINGS: Final[dict[str, Encoding]] = {
+    EXPLICIT_VR_LITTLE_ENDIAN: EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN: IMPLICIT_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN: EXPLICIT_BIG_ENDIAN,
+}
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
-_FIRST_GROUP: Final = 0x0008
-"""Below are commands and file meta information, which are none of a data set's."""
 _REMEMBERED: Final = 4096
 _LONGEST_VALUE: Final = 1024
 """Bytes of a single value: no key needs more, and what is decoded is remembered for a while."""
 
 
 class Element(NamedTuple):
-    """One attribute of an identifier: its value in Unicode, several joined by a backslash; "" for a sequence."""
+    """One attribute of an identifier."""
 
     tag: int
     vr: str
     value: str
+    """In Unicode, several joined by a backslash; "" for a sequence."""
+    items: tuple[tuple[Element, ...], ...] = ()
+    """Of a sequence."""
 
     @property
     def keyword(self) -> str:
@@ -89,46 +98,31 @@ def read_identifier(data: bytes, transfer_syntax_uid: str) -> Identifier:
 
     Half a key would ask for something else. Whether a value is one of its VR is not looked at here.
     """
+    encoding = _ENCODINGS[transfer_syntax_uid]
     try:
-        verify_complete(data, transfer_syntax_uid)
-        raw_values = _raw_values(data, transfer_syntax_uid)
-    except Exception as error:  # of pydicom's reader, which documents none
+        dataset = read_dataset(data, encoding)
+    except DatasetInvalid as error:
         raise IdentifierInvalid("the identifier is not a readable data set") from error
-    _, raw_character_set = raw_values.pop(_SPECIFIC_CHARACTER_SET, ("CS", b""))
-    character_set = _text(_SPECIFIC_CHARACTER_SET, "CS", raw_character_set, "", big_endian=False)
-    big_endian = transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN
-    elements = tuple(
-        Element(tag, vr, _text(tag, vr, raw, character_set, big_endian=big_endian))
-        for tag, (vr, raw) in raw_values.items()
-    )
+    elements, character_set = _elements(dataset, "", big_endian=encoding is EXPLICIT_BIG_ENDIAN)
     return Identifier(elements, character_set or None)
 
 
-def _raw_values(data: bytes, transfer_syntax_uid: str) -> dict[int, tuple[str, bytes]]:
-    """Return VR and undecoded value by tag, in ascending order; without group lengths and file meta information."""
-    stream = io.BytesIO(data)
-    elements = {
-        int(element.tag): (_vr(int(element.tag), str(element.VR or "")), element.value)
-        for element in data_element_generator(
-            stream,
-            is_implicit_VR=transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN,
-            is_little_endian=transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN,
-        )
-        if element.tag.element != 0 and element.tag.group >= _FIRST_GROUP
-    }
-    if stream.read(1):
-        raise ValueError("a delimitation item outside of any sequence")
-    return {
-        tag: (vr, value if isinstance(value, bytes) else b"") for tag, (vr, value) in sorted(elements.items())
-    }
-
-
-def _vr(tag: int, vr: str) -> str:
-    """Return an element's VR, or the data dictionary's where it has none; of several, as in "US or SS", the first."""
-    if vr in ("", "UN"):
-        vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
-    vr = vr.partition(" ")[0]
-    return vr if vr.encode() in SHORT_VRS or vr.encode() in LONG_VRS else "UN"
+def _elements(
+    dataset: RawDataset, character_set: str, *, big_endian: bool
+) -> tuple[tuple[Element, ...], str]:
+    """Return the decoded elements and the Specific Character Set that holds in them: their own, else the outer one."""
+    own = dataset.pop(_SPECIFIC_CHARACTER_SET, None)
+    if own is not None and isinstance(own[1], bytes):
+        character_set = _text(_SPECIFIC_CHARACTER_SET, "CS", own[1], "", big_endian=False)
+    elements = []
+    for tag, (vr, value) in dataset.items():
+        if isinstance(value, bytes):
+            text = _text(tag, vr, value, character_set, big_endian=big_endian)
+            elements.append(Element(tag, vr, text))
+        else:
+            items = tuple(_elements(item, character_set, big_endian=big_endian)[0] for item in value)
+            elements.append(Element(tag, vr, "", items))
+    return tuple(elements), character_set
 
 
 def _text(tag: int, vr: str, raw: bytes, character_set: str, *, big_endian: bool) -> str:

@@ -124,7 +124,22 @@ def test_what_pydicom_writes_is_read(keys: dict[str, str], transfer_syntax: str)
 
 
 @every_encoding
-def test_sequences_private_and_unknown_tags_are_kept_without_value(transfer_syntax: str) -> None:
+def test_an_item_may_have_a_character_set_of_its_own(transfer_syntax: str) -> None:
+    names = {"ISO_IR 144": "Люкceмбypг", "": "Buc^Jérôme"}  # noqa: RUF001
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.ReferencedPatientSequence = Sequence([Dataset(), Dataset()])
+    for item, (character_set, name) in zip(dataset.ReferencedPatientSequence, names.items(), strict=True):
+        item.PatientName = name
+        if character_set:
+            item.SpecificCharacterSet = character_set
+    data = write_by_pydicom(dataset, transfer_syntax)
+    (sequence,) = read_identifier(data, transfer_syntax).elements
+    assert [[each.value for each in item] for item in sequence.items] == [[name] for name in names.values()]
+
+
+@every_encoding
+def test_sequences_are_read_and_private_and_unknown_tags_kept_without_value(transfer_syntax: str) -> None:
     item = Dataset()
     item.Modality = "CT"
     dataset = Dataset()
@@ -136,6 +151,11 @@ def test_sequences_private_and_unknown_tags_are_kept_without_value(transfer_synt
     identifier = read_identifier(write_by_pydicom(dataset, transfer_syntax), transfer_syntax)
     tags = {element.tag: (element.vr, element.value) for element in identifier.elements}
     assert tags[0x00081032] == tags[0x00081110] == ("SQ", "")
+    items = {each.keyword: each.items for each in identifier.elements if each.vr == "SQ"}
+    assert items == {
+        "ProcedureCodeSequence": ((Element(0x00080060, "CS", "CT"),),) * 2,
+        "ReferencedStudySequence": (),
+    }
     assert identifier.keys == {
         "StudyInstanceUID": "1.2.3",
         "ProcedureCodeSequence": "",
