@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ class Peer:
     port: int
     allow: Sequence[str] = EVERYTHING
     tls: bool = False
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    """Its settings for queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class PacsdServer:
                 'host = "127.0.0.1"',
                 f"port = {peer.port}",
             ]
-            lines += [f"allow = {json.dumps(list(peer.allow))}", f"tls = {json.dumps(peer.tls)}", ""]
+            lines += [f"allow = {json.dumps(list(peer.allow))}", f"tls = {json.dumps(peer.tls)}"]
+            lines += [*(f"{key} = {json.dumps(value)}" for key, value in peer.answers.items()), ""]
         return "\n".join(lines)
 
     @property
