@@ -73,7 +73,8 @@ class InstanceRecord:
     attributes: Mapping[str, str]
     """Header attributes by DICOM keyword, decoded to Unicode, multiple values joined by a backslash.
 
-    Only top-level attributes that are not sequences or bulk data; an attribute sent empty is "", an absent one missing.
+    A sequence is `sequences.text_of` its items; bulk data are not among them. An attribute sent empty is "", an
+    absent one missing.
     """
     path: str
     """Of the file, relative to the storage root, with forward slashes."""

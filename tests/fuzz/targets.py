@@ -35,7 +35,7 @@ from dicomnet.upper_layer.writer import write_pdu
 from fuzz import seeds
 from pacsd.errors import DatasetInvalid, IdentifierInvalid
 from pacsd.identifier import read_identifier
-from pacsd.storage.charsets import decode_attributes
+from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import examine
 from pacsd.storage.part10 import read_part10
 from support.archive_server import ArchiveServer, archive_server

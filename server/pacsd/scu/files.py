@@ -21,7 +21,7 @@ __all__ = ["FoundFiles", "find_instances"]
 _PREFIX: Final = b"DICM"
 _PREFIX_POSITION: Final = 128
 _HEADER_LENGTH: Final = 65536
-_GROUP_OF_UIDS: Final = 0x0008
+_IDENTIFYING_GROUP: Final = 0x0008
 """Bytes of a data set that are searched for what the file meta information does not say."""
 
 
@@ -112,11 +112,9 @@ def _read_instance(path: Path) -> StoredInstance | None:
 def _uids_of(head: bytes, meta: FileMetaInformation) -> tuple[str, str]:
     """Return SOP Class UID and SOP Instance UID from the data set, for writers that leave them out of group 0002."""
     try:
+        is_complete = len(head) < _HEADER_LENGTH
         values = scan(
-            head,
-            meta.transfer_syntax_uid,
-            complete=len(head) < _HEADER_LENGTH,
-            last_group=_GROUP_OF_UIDS,
+            head, meta.transfer_syntax_uid, complete=is_complete, last_group=_IDENTIFYING_GROUP
         ).values
     except HeaderIncomplete as error:
         raise DatasetInvalid("its header is not readable") from error

@@ -25,7 +25,7 @@ from pacsd.errors import (
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord
 from pacsd.services.group_commit import GroupCommit
 from pacsd.services.records import verify_identifying
-from pacsd.storage.charsets import decode_attributes
+from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import examine
 from pacsd.storage.layout import instance_path
 from pacsd.storage.part10 import part10_header

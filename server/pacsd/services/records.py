@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import InstanceRecord
-from pacsd.storage.charsets import decode_attributes
 from pacsd.storage.checksums import new_checksum
+from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import examine
 from pacsd.storage.part10 import read_part10
 

@@ -1,31 +1,67 @@
-"""The attributes that the header scan collects: all of the data dictionary whose values are short texts or numbers."""
+"""The attributes that the header scan collects: the data dictionary's but bulk data, so that any can be asked for."""
 
 from __future__ import annotations
 
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
-from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]  # as its documentation does
+from pydicom.datadict import (  # type: ignore[attr-defined] # the first is imported there, and used everywhere
+    DicomDictionary,
+    keyword_for_tag,
+)
 
-__all__ = ["INDEXED_ATTRIBUTES", "LAST_INDEXED_GROUP", "US_OR_SS"]
+__all__ = [
+    "INDEXED_ATTRIBUTES",
+    "LAST_INDEXED_GROUP",
+    "MAXIMUM_SEQUENCE_LENGTH",
+    "MAXIMUM_VALUE_LENGTH",
+    "SEQUENCE_KEYWORDS",
+    "US_OR_SS",
+    "IndexedAttribute",
+    "keyword_of",
+]
+
+MAXIMUM_VALUE_LENGTH: Final = 1024
+"""Bytes of a value that is collected; a longer one is left out, as if the attribute were absent."""
+MAXIMUM_SEQUENCE_LENGTH: Final = 4096
+"""The same of a sequence with all its items: what codes and references take, but not the description of each frame."""
 
 US_OR_SS: Final = "US or SS"
-"""The data dictionary's VR where Pixel Representation decides (PS3.5 §A.1)."""
+"""The data dictionary's VR where Pixel Representation decides."""
 
-_FIRST_GROUP: Final = 0x0008
-"""Below are command sets, file meta information and directories of media, which are none of a data set's."""
+FIRST_GROUP: Final = 0x0008
+"""Below are commands and file meta information, which are none of a data set's."""
 LAST_INDEXED_GROUP: Final = 0x4FFF
-"""Behind it are waveforms, spectra, overlays and pixel data: bulk, and what describes it.
+"""Behind are curves, what each frame of many has for itself, waveforms, overlays and pixels. Elements come in
+ascending order (PS3.5 §7.1), so that a scan may stop there."""
+NOT_COLLECTED: Final = frozenset({"AT", "NONE", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
-Elements come in ascending order (PS3.5 §7.1), so that a scan may stop here.
-"""
-_VRS: Final = frozenset((
-    *("AE", "AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH", "SL"),
-    *("SS", "ST", "SV", "TM", "UC", "UI", "UL", "UR", "US", "UT", "UV", US_OR_SS),
-))  # fmt: skip
 
-INDEXED_ATTRIBUTES: Final[dict[int, tuple[str, str]]] = {
-    tag: (keyword, vr)
-    for tag, (vr, _multiplicity, _name, _retired, keyword) in DicomDictionary.items()
-    if keyword and vr in _VRS and _FIRST_GROUP <= tag >> 16 <= LAST_INDEXED_GROUP
-}
-"""Tag → keyword and VR of the data dictionary; retired attributes, too, as old objects have them."""
+class IndexedAttribute(NamedTuple):
+    """What the scan has to know of one."""
+
+    keyword: str
+    vr: str
+    """Of the data dictionary; where that leaves it to the data set, `US_OR_SS`."""
+    longest: int
+    """Bytes of a value that is collected."""
+
+
+def _indexed_attributes() -> dict[int, IndexedAttribute]:
+    indexed = {}
+    for tag, (vr, _, _, _, keyword) in DicomDictionary.items():
+        is_collected = NOT_COLLECTED.isdisjoint(vr.split(" or ")) and not tag >> 16 & 1
+        if keyword and is_collected and FIRST_GROUP <= tag >> 16 <= LAST_INDEXED_GROUP:
+            longest = MAXIMUM_SEQUENCE_LENGTH if vr == "SQ" else MAXIMUM_VALUE_LENGTH
+            indexed[tag] = IndexedAttribute(keyword, vr, longest)
+    return indexed
+
+
+INDEXED_ATTRIBUTES: Final = _indexed_attributes()
+"""By tag."""
+
+SEQUENCE_KEYWORDS: Final = frozenset(each.keyword for each in INDEXED_ATTRIBUTES.values() if each.vr == "SQ")
+
+# Answers and items consist of the same attributes thousands of times over.
+keyword_of = lru_cache(maxsize=8192)(keyword_for_tag)
+"""Return an attribute's keyword; "" for a private or unknown tag."""

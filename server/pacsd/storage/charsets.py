@@ -6,15 +6,12 @@ from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from pacsd.storage.attributes import US_OR_SS
 from pacsd.storage.iso2022 import codecs_of, decode, encode, holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pacsd.storage.header import HeaderScan
-
-__all__ = ["choose_character_set", "decode_attributes", "decode_value", "encode_text"]
+__all__ = ["NOT_TEXT", "choose_character_set", "decode_value", "encode_text"]
 
 CHARACTER_SET_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """The VRs that Specific Character Set applies to (PS3.5 §6.1.2.3)."""
@@ -51,39 +48,21 @@ REMEMBERED: Final = 4096
 """Decoded values kept: of one series nearly all are the same, and looking one up costs a tenth."""
 
 
-def decode_attributes(scan: HeaderScan) -> dict[str, str]:
-    """Return the scanned attributes as Unicode text by keyword, as `model.InstanceRecord.attributes` wants them.
+@lru_cache(maxsize=REMEMBERED)
+def decode_value(vr: str, raw: bytes, specific_character_set: str, big_endian: bool = False) -> str:  # noqa: FBT001, FBT002
+    """Return an attribute's value as Unicode text; never fails.
 
     Multiple values are joined by a backslash, PN component groups keep their `=`, padding is stripped as each VR
-    has it (PS3.5 §6.2), numbers are decimal text. Never fails: bytes that make no sense in the Specific Character
-    Set become U+FFFD. Without NUL characters and lone surrogates, which a database would refuse.
+    has it (PS3.5 §6.2), numbers are decimal text. Bytes that make no sense in the Specific Character Set become
+    U+FFFD. Without NUL characters and lone surrogates, which a database would refuse.
     """
-    values, big_endian = scan.values, scan.big_endian
-    character_set = values.get("SpecificCharacterSet", ("CS", b""))[1].decode("latin-1")
-    pixels_are_signed = b"\1" in values.get("PixelRepresentation", ("", b""))[1]
-    return {
-        keyword: _decode(
-            vr if vr != US_OR_SS else "SS" if pixels_are_signed else "US", raw, character_set, big_endian
-        )
-        for keyword, (vr, raw) in values.items()
-        if vr not in NOT_TEXT
-    }
-
-
-def decode_value(vr: str, raw: bytes, specific_character_set: str | None, *, big_endian: bool = False) -> str:
-    """Return one value, or several, as `decode_attributes` does."""
-    return _decode(vr, raw, specific_character_set or "", big_endian)
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _decode(vr: str, raw: bytes, character_set: str, big_endian: bool) -> str:  # noqa: FBT001
     if vr in NUMBERS:
         return _decode_numbers(vr, raw, big_endian=big_endian)
     if raw.isascii() and b"\x1b" not in raw:
         text = raw.decode("ascii")
     elif vr in CHARACTER_SET_VRS:
         delimiters = PERSON_NAME_DELIMITERS if vr == "PN" else TEXT_DELIMITERS
-        text = decode(raw, codecs_of(character_set), delimiters.encode("ascii"))
+        text = decode(raw, codecs_of(specific_character_set), delimiters.encode("ascii"))
     else:
         text = raw.decode("latin-1")
     if vr in SINGLE_VALUED or (vr in LEADING_SPACES and "\\" not in text):

@@ -1,6 +1,6 @@
 """Small data sets in memory, read as a whole with their sequences (PS3.5 §7); values are left as they are.
 
-For identifiers. What a C-STORE brings has any size, and goes through `header`.
+For identifiers, and for the sequences of a header; a header itself may have any size, and goes through `header`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pacsd.storage.encodings import (
     read_header,
 )
 
-__all__ = ["MAXIMUM_DEPTH", "RawDataset", "RawItems", "read_dataset"]
+__all__ = ["MAXIMUM_DEPTH", "RawDataset", "RawItems", "read_dataset", "read_items"]
 
 MAXIMUM_DEPTH: Final = 16
 """Sequences within one another; a data set that has more is not read."""
@@ -51,10 +51,21 @@ def read_dataset(data: bytes, encoding: Encoding) -> RawDataset:
     an element or item, and for sequences deeper than `MAXIMUM_DEPTH`.
     """
     try:
-        values, _ = _read_elements(data, 0, len(data), encoding, depth=0, delimited=False)
+        return _read_elements(data, 0, len(data), encoding, depth=0, delimited=False)[0]
     except struct.error:
-        raise DatasetInvalid("the data set is truncated: it ends within an element's header") from None
-    return values
+        raise _ends_within_header() from None
+
+
+def read_items(data: bytes, encoding: Encoding) -> RawItems:
+    """Return the items of a sequence's value, which has no delimitation item; raises as `read_dataset` does."""
+    try:
+        return _read_items(data, 0, len(data), encoding, depth=1, delimited=False)[0]
+    except struct.error:
+        raise _ends_within_header() from None
+
+
+def _ends_within_header() -> DatasetInvalid:
+    return DatasetInvalid("the data set is truncated: it ends within an element's header")
 
 
 def _read_elements(

@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import DatasetInvalid
+from pacsd.storage.attributes import MAXIMUM_SEQUENCE_LENGTH, IndexedAttribute
 from pacsd.storage.encodings import (
     EXPLICIT_BIG_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
@@ -23,19 +24,18 @@ from pacsd.storage.encodings import (
 if TYPE_CHECKING:
     from pacsd.storage.sources import Source
 
-__all__ = ["MAXIMUM_VALUE_LENGTH", "RawValues", "Walk"]
-
-MAXIMUM_VALUE_LENGTH: Final = 1024
-"""Bytes of a value that is collected; a longer one is left out, as if the attribute were absent."""
+__all__ = ["RawValues", "Walk"]
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+DELIMITATION_LENGTH: Final = 8
+"""Bytes of a delimitation item."""
 ITEM_GROUP: Final = 0xFFFE
 ITEM: Final = 0xE000
 ITEM_DELIMITATION: Final = 0xE00D
 SEQUENCE_DELIMITATION: Final = 0xE0DD
 
 RawValues = dict[str, tuple[str, bytes]]
-"""Keyword → VR (of the element, else of the data dictionary) and value as received."""
+"""Keyword → VR (of the element, else of the data dictionary) and value as received; of a sequence its items."""
 
 
 class Walk:
@@ -87,11 +87,11 @@ class Walk:
                 vr, length, header_length = self._header(position, encoding)
                 position += header_length
                 if length == UNDEFINED_LENGTH:
-                    self._skip_undefined_length(position, encoding, vr)
+                    self._pass_undefined_length(position, encoding, vr, indexed_attribute(tag), values)
                     window, position, limit = self.window, self.position, self.limit
                     continue
             indexed = indexed_attribute(tag)
-            if indexed is not None and length <= MAXIMUM_VALUE_LENGTH:
+            if indexed is not None and length <= indexed[2]:
                 if position + length > len(window):
                     self._move_to_value(position, length)
                     window, position, limit = self.window, 0, self.limit
@@ -114,7 +114,7 @@ class Walk:
             tag, length = unpack(window, position)
             position += 8
             indexed = indexed_attribute(tag)
-            if indexed is not None and length <= MAXIMUM_VALUE_LENGTH:
+            if indexed is not None and length <= indexed[2]:
                 if position + length > len(window):
                     self._move_to_value(position, length)
                     window, position, limit = self.window, 0, self.limit
@@ -122,7 +122,7 @@ class Walk:
             elif length == UNDEFINED_LENGTH:
                 if tag >> shift & 0xFFFF > last_group:
                     return
-                self._skip_undefined_length(position, encoding, "")
+                self._pass_undefined_length(position, encoding, "SQ", indexed, values)
                 window, position, limit = self.window, self.position, self.limit
                 continue
             elif tag == length == 0:
@@ -158,6 +158,22 @@ class Walk:
             return read_header(self.window, position, encoding)
         except struct.error:
             raise self.source.ended() from None
+
+    def _pass_undefined_length(
+        self, position: int, encoding: Encoding, vr: str, indexed: IndexedAttribute | None, values: RawValues
+    ) -> None:
+        """Go past a value of undefined length; it is collected if it is an indexed sequence, and short enough."""
+        if vr != "SQ" or indexed is None or indexed.vr != "SQ":
+            self._skip_undefined_length(position, encoding, vr)
+            return
+        if position + MAXIMUM_SEQUENCE_LENGTH > len(self.window) and self._advance(position):
+            position = 0
+        # Where the walk goes on in another window, this one has all of what is short enough.
+        window, base = self.window, self.base
+        self._skip_undefined_length(position, encoding, vr)
+        end = self.base + self.position - base - DELIMITATION_LENGTH
+        if end - position <= MAXIMUM_SEQUENCE_LENGTH:
+            values[indexed.keyword] = (vr, window[position:end])
 
     def _skip_undefined_length(self, position: int, encoding: Encoding, vr: str) -> None:
         """Go past the delimitation item of a sequence or of encapsulated pixel data (PS3.5 §7.5, §A.4).

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
-from pacsd.storage.attributes import INDEXED_ATTRIBUTES
+from pacsd.storage.attributes import INDEXED_ATTRIBUTES, IndexedAttribute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ LONG_VRS: Final = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_32}
 """The VRs whose length has 32 bits (PS3.5 Table 7.1-1), by their code."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
     """One layout of element headers, ready to be read with.
 
@@ -47,7 +47,7 @@ class Encoding:
     unpack_length: Callable[..., tuple[Any, ...]]
     group_shift: int
     """`tag >> group_shift & 0xFFFF` is the group."""
-    indexed: dict[int, tuple[str, str]]
+    indexed: dict[int, IndexedAttribute]
     """`INDEXED_ATTRIBUTES` by tags as they are read here."""
 
 

@@ -41,14 +41,15 @@ EVERY_GROUP: Final = 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class HeaderScan:
-    """The indexed top-level attributes of one data set, raw; `charsets.decode_attributes` decodes them.
+    """The indexed top-level attributes of one data set, raw; `decoding.decode_attributes` decodes them.
 
-    An attribute sent empty has the value b"", an absent one (or one longer than 1 KiB) is missing.
+    An attribute sent empty has the value b"", an absent one (or one that is too long, see `attributes`) is missing.
     """
 
     values: RawValues
     """Keyword → VR and raw value. The VR is the element's own, or the data dictionary's where it has none."""
-    big_endian: bool = False
+    encoding: Encoding = EXPLICIT_LITTLE_ENDIAN
+    """Of the values, and of the elements within those of sequences."""
 
 
 def examine(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str) -> HeaderScan:
@@ -63,11 +64,7 @@ def examine(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str)
 
 
 def scan(
-    data: Data,
-    transfer_syntax_uid: str,
-    *,
-    complete: bool = False,
-    last_group: int = LAST_INDEXED_GROUP,
+    data: Data, transfer_syntax_uid: str, *, complete: bool = False, last_group: int = LAST_INDEXED_GROUP
 ) -> HeaderScan:
     """Collect the index attributes of `data`, stopping behind the last group that is wanted.
 
@@ -95,4 +92,4 @@ def _walk(source: Source, transfer_syntax_uid: str, last_group: int) -> HeaderSc
     encoding = ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE_ENDIAN)
     values: RawValues = {}
     Walk(source).collect(encoding, values, last_group)
-    return HeaderScan(values, encoding is EXPLICIT_BIG_ENDIAN)
+    return HeaderScan(values, encoding)

@@ -24,7 +24,7 @@ __all__ = [
 ReadAt = Callable[[int, int], bytes]
 """Returns so many bytes from a position of the data set on, less only where it ends."""
 
-MINIMUM_WINDOW: Final = 4096
+MINIMUM_WINDOW: Final = 8192
 """Bytes; more than the header and the value of any element whose value is looked at."""
 LONGEST_HEADER: Final = 12
 """Bytes of an element's header before its value (PS3.5 Table 7.1-1)."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pydicom
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import data_element_generator
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from pacsd.storage.attributes import INDEXED_ATTRIBUTES
+from pacsd.storage.part10 import read_part10
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +24,20 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 NATIVE = (IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED)
+
+DATA = Path(pydicom.__file__).parent / "data"
+WITHOUT_META = {
+    "ExplVR_BigEndNoMeta.dcm": BIG_ENDIAN,
+    "ExplVR_LitEndNoMeta.dcm": EXPLICIT,
+}
+FILES = sorted(
+    path
+    for folder in ("test_files", "charset_files")
+    for path in (DATA / folder).rglob("*")
+    if path.is_file()
+    and path.suffix in ("", ".dcm")
+    and path.name not in ("README", "no_meta.dcm", "MR_truncated.dcm", "rtplan_truncated.dcm")
+)
 
 UNDEFINED = 0xFFFFFFFF
 
@@ -73,14 +90,22 @@ def deflate(data: bytes) -> bytes:
 
 
 def pydicom_values(data: bytes, transfer_syntax_uid: str) -> dict[str, bytes]:
-    """What pydicom finds of the indexed attributes, raw."""
+    """What pydicom finds of the indexed attributes but sequences, raw."""
     if transfer_syntax_uid == DEFLATED:
         data = zlib.decompress(data, -zlib.MAX_WBITS)
     elements = data_element_generator(
         DicomBytesIO(data), transfer_syntax_uid == IMPLICIT, transfer_syntax_uid != BIG_ENDIAN
     )
     return {
-        INDEXED_ATTRIBUTES[element.tag][0]: element.value or b""
+        INDEXED_ATTRIBUTES[element.tag].keyword: element.value or b""
         for element in elements
-        if element.tag in INDEXED_ATTRIBUTES and len(element.value or b"") <= 1024
+        if element.tag in INDEXED_ATTRIBUTES
+        and "SQ" not in (element.VR, INDEXED_ATTRIBUTES[element.tag].vr)
+        and len(element.value or b"") <= 1024
     }
+
+
+def read(path: Path) -> tuple[bytes, str]:
+    """The data set of one of `FILES` as it is there, and its transfer syntax."""
+    meta = read_part10(path, fallback_transfer_syntax_uid=WITHOUT_META.get(path.name, IMPLICIT))
+    return path.read_bytes()[meta.dataset_offset :], meta.transfer_syntax_uid

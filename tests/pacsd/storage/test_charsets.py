@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.charset import convert_encodings, decode_bytes
 
-from pacsd.storage.charsets import choose_character_set, decode_attributes, decode_value, encode_text
+from pacsd.storage.charsets import choose_character_set, decode_value, encode_text
+from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import scan
 from pacsd.storage.part10 import read_part10
 
@@ -116,7 +117,7 @@ def test_answers_are_ascii_then_the_requested_set_then_utf_8() -> None:
     ],
 )
 def test_padding_and_numbers(vr: str, raw: bytes, text: str) -> None:
-    assert decode_value(vr, raw, None) == text
+    assert decode_value(vr, raw, "") == text
 
 
 def test_numbers_follow_the_byte_order() -> None:
@@ -142,7 +143,6 @@ def test_misspelt_terms_are_understood_and_unknown_ones_show() -> None:
         "ISO_IR 100 ",
         "ISO 2022 IR 100",
         "",
-        None,
     ):
         assert decode_value("LO", raw, term) == "Jérôme"
     assert decode_value("LO", raw, "NONSENSE") == "J\ufffdr\ufffdme"

@@ -1,0 +1,28 @@
+"""The value of a sequence as text: its items as JSON, so that it is kept and handed on as any other value is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+__all__ = ["Item", "Items", "items_of", "text_of"]
+
+Item = Mapping[str, "str | Items"]
+"""Values by keyword, as `model.InstanceRecord.attributes` has them; of a sequence within it the items."""
+Items = Sequence[Item]
+
+_REMEMBERED: Final = 256
+
+
+def text_of(items: Items) -> str:
+    """Return the text of a sequence; "" if it has no items."""
+    return json.dumps(items, ensure_ascii=False, separators=(",", ":")) if items else ""
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def items_of(text: str) -> Items:
+    """Return the items of a text of `text_of`; others get the same ones, so they are not to be changed."""
+    items: Items = json.loads(text) if text else []
+    return items

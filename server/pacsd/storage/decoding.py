@@ -1,0 +1,80 @@
+"""From a scanned header to the text of its attributes, sequences included."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from pacsd.errors import DatasetInvalid
+from pacsd.sequences import text_of
+from pacsd.storage.attributes import MAXIMUM_VALUE_LENGTH, SEQUENCE_KEYWORDS, US_OR_SS, keyword_of
+from pacsd.storage.charsets import NOT_TEXT, decode_value
+from pacsd.storage.datasets import read_items
+from pacsd.storage.encodings import EXPLICIT_BIG_ENDIAN
+
+if TYPE_CHECKING:
+    from pacsd.sequences import Item, Items
+    from pacsd.storage.datasets import RawDataset, RawItems
+    from pacsd.storage.elements import RawValues
+    from pacsd.storage.encodings import Encoding
+    from pacsd.storage.header import HeaderScan
+
+__all__ = ["decode_attributes", "decode_items"]
+
+_SPECIFIC_CHARACTER_SET: Final = 0x00080005
+_REMEMBERED: Final = 1024
+
+
+def decode_attributes(scan: HeaderScan) -> dict[str, str]:
+    """Return the scanned attributes as Unicode text by keyword, as `model.InstanceRecord.attributes` wants them.
+
+    Each value is as `decode_value` has it; that of a sequence is `sequences.text_of` its items. Never fails: a
+    sequence that cannot be read is left out as a whole.
+    """
+    values, encoding = scan.values, scan.encoding
+    character_set = values.get("SpecificCharacterSet", ("CS", b""))[1].decode("latin-1")
+    big_endian = encoding is EXPLICIT_BIG_ENDIAN
+    attributes = {}
+    for keyword, (vr, raw) in values.items():
+        if keyword in SEQUENCE_KEYWORDS:
+            if vr == "SQ" and (text := _sequence_text(raw, character_set, encoding)) is not None:
+                attributes[keyword] = text
+        elif vr not in NOT_TEXT:
+            known = vr if vr != US_OR_SS else _number_of_pixels(values)
+            attributes[keyword] = decode_value(known, raw, character_set, big_endian)
+    return attributes
+
+
+def _number_of_pixels(values: RawValues) -> str:
+    """Return the VR of what is a number as the pixels are (PS3.3 §C.7.6.3.1.1)."""
+    return "SS" if values.get("PixelRepresentation", ("US", b""))[1].startswith(b"\x01") else "US"
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _sequence_text(raw: bytes, character_set: str, encoding: Encoding) -> str | None:
+    try:
+        return text_of(decode_items(read_items(raw, encoding), character_set, encoding))
+    except DatasetInvalid:
+        return None
+
+
+def decode_items(items: RawItems, character_set: str, encoding: Encoding) -> list[Item]:
+    """Return a sequence's items as text; without private attributes, bulk data and values of more than 1 KiB."""
+    return [_item(item, character_set, encoding) for item in items]
+
+
+def _item(elements: RawDataset, character_set: str, encoding: Encoding) -> Item:
+    own = elements.get(_SPECIFIC_CHARACTER_SET, ("CS", character_set.encode("latin-1")))[1]
+    if isinstance(own, bytes):
+        # Holds in this item and what is below it (PS3.3 §C.12.1.1.2).
+        character_set = own.decode("latin-1")
+    item: dict[str, str | Items] = {}
+    for tag, (vr, value) in elements.items():
+        keyword = keyword_of(tag)
+        if not keyword or tag == _SPECIFIC_CHARACTER_SET:
+            continue
+        if not isinstance(value, bytes):
+            item[keyword] = decode_items(value, character_set, encoding)
+        elif vr not in NOT_TEXT and len(value) <= MAXIMUM_VALUE_LENGTH:
+            item[keyword] = decode_value(vr, value, character_set, encoding is EXPLICIT_BIG_ENDIAN)
+    return item
