@@ -11,6 +11,7 @@ from support import dcmtk, scu
 from support.instance import EXPLICIT_LITTLE_ENDIAN, part10_header
 from support.matching_cases import Case, cases_with_roots
 from support.matching_cases.encoding import encoded, identifier, instance
+from support.matching_cases.refusals import REFUSED
 from support.peers import free_port
 from support.server import PacsdServer, Peer
 
@@ -82,6 +83,20 @@ def test_findscu_finds(server: PacsdServer, tmp_path: Path, case: Case, root: st
     model = "-P" if case.model == "PATIENT_ROOT" else "-S"
     dcmtk.run("findscu", server, model, "-X", "-od", tmp_path, asked)
     assert_found(case, root, [dcmread(path, force=True) for path in sorted(tmp_path.glob("rsp*.dcm"))])
+
+
+@pytest.mark.parametrize(("level", "keyword", "key"), REFUSED)
+def test_a_key_that_means_nothing_is_refused(peer: Association, level: str, keyword: str, key: str) -> None:
+    """A900 (PS3.4 §C.4.1.1.4); the comment names the key and gives nothing of its value away."""
+    above = {
+        "SERIES": {"StudyInstanceUID": "1"},
+        "IMAGE": {"StudyInstanceUID": "1", "SeriesInstanceUID": "2"},
+    }
+    asked = {"QueryRetrieveLevel": level, **above.get(level, {}), keyword: key}
+    outcome = scu.collect(peer.send_c_find(identifier(asked), scu.STUDY_ROOT["find"]))
+    assert (outcome.status, outcome.matches) == (0xA900, [])
+    assert keyword in outcome.error_comment
+    assert key not in outcome.error_comment or key == "-"
 
 
 ODD = {
