@@ -12,6 +12,7 @@ from pydantic_settings import SettingsError
 
 from pacsd.configuration_errors import explain, misnamed_variables
 from pacsd.errors import ConfigurationError
+from pacsd.index_password import with_password
 from pacsd.settings import ENVIRONMENT_DELIMITER, ENVIRONMENT_PREFIX, Settings
 
 __all__ = ["configuration_path", "load_settings"]
@@ -55,7 +56,7 @@ def load_settings(path: Path | None = None) -> Settings:
         raise ConfigurationError("\n".join(problems)) from None
     if problems:
         raise ConfigurationError("\n".join(problems))
-    return settings
+    return with_password(settings)
 
 
 def _read(file: Path) -> str:

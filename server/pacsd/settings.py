@@ -181,6 +181,8 @@ class IndexSettings(_Section):
     """`[index]`: the database."""
 
     url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///data/index.db"
+    password_file: Path | None = None
+    """Its first line is PostgreSQL's password; `configuration.load_settings` puts it into `url`."""
     demographics: DemographicsPolicy = DemographicsPolicy.LATEST
     """Which value a patient keeps where instances disagree, for example of the name."""
 

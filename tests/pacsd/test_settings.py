@@ -70,7 +70,8 @@ class TestShippedFile:
             "ca",
             "crl",
         )
-        assert absent == {f"dicom.tls.{name}" for name in files} | {"peer.character_set"}
+        others = {"index.password_file", "peer.character_set"}
+        assert absent == {f"dicom.tls.{name}" for name in files} | others
         assert {key.rpartition(".")[2] for key in absent} <= commented
 
     def test_it_knows_one_peer_with_all_permissions(self) -> None:

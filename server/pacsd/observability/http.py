@@ -61,6 +61,7 @@ class ObservabilityServer(ThreadingHTTPServer):
 
     def _metrics(self) -> bytes:
         metrics = self.context.shared.metrics
+        metrics.associations_limit(self.context.settings.dicom.max_associations)
         try:
             metrics.storage_free(shutil.disk_usage(self.context.settings.storage.root).free)
         except OSError as error:

@@ -100,6 +100,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._limit = Gauge(
+            "pacsd_associations_limit",
+            "Associations that may be open at the same time, dicom.max_associations",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         self._accepted = Counter(
             "pacsd_associations_accepted", "Associations accepted", ["peer"], registry=registry
         )
@@ -230,6 +236,10 @@ class Metrics:
     def storage_free(self, count: int) -> None:
         """Bytes free for the store now."""
         self._free.set(count)
+
+    def associations_limit(self, count: int) -> None:
+        """Associations that may be open now."""
+        self._limit.set(count)
 
     def worker_restarted(self) -> None:
         """The supervisor replaced a process that died."""

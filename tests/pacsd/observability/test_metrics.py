@@ -76,6 +76,7 @@ def test_bytes_commits_instances_and_the_rest(metrics: Metrics) -> None:
     metrics.database_wait(0.5)
     metrics.instance_stored("stored")
     metrics.storage_free(12345)
+    metrics.associations_limit(2000)
     metrics.worker_restarted()
     found = _samples(metrics.render())
     assert found["pacsd_received_bytes_total",] == 1024
@@ -85,6 +86,7 @@ def test_bytes_commits_instances_and_the_rest(metrics: Metrics) -> None:
     assert found["pacsd_database_wait_seconds_sum",] == 0.5
     assert found["pacsd_instances_received_total", "stored"] == 1
     assert found["pacsd_storage_free_bytes",] == 12345
+    assert found["pacsd_associations_limit",] == 2000
     assert found["pacsd_worker_restarts_total",] == 1
     assert found["pacsd_build_info", pacsd.__version__] == 1
 
