@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
 from dicomnet import (
     AssociateRequest,
     AssociationAborted,
-    AssociationEnded,
     CEchoRequest,
     CFindRequest,
     CGetRequest,
     CMoveRequest,
     CStoreRequest,
-    DatasetTooLong,
     DicomNet,
     ExtendedNegotiation,
     NegotiatedAssociation,
@@ -30,24 +26,19 @@ from dicomnet import (
     ReceivedDataset,
     Request,
     Status,
-    StatusClass,
     SubOperationFields,
-    status_class,
 )
-from pacsd.errors import PacsdError
 from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Admission, Rejection
+from pacsd.scp.operations import log_operation, safely
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
-from pacsd.scp.statuses import Answer, answer_for
+from pacsd.scp.statuses import Answer
 from pacsd.scp.store import StoreHandler
 
 __all__ = ["PacsNet"]
 
 _log = structlog.get_logger()
-_levels = logging.getLogger()
 
-_FREQUENT: Final = (Service.ECHO, Service.STORE)
-_FRAMES_LOGGED: Final = 6
 _NOTHING: Final = Admission(frozenset(), accept_unknown_sop_classes=False)
 """What may be done before anybody is admitted."""
 
@@ -164,7 +155,7 @@ class PacsNet(DicomNet):
         )
 
         def respond() -> None:
-            answer = received if isinstance(received, Answer) else _safely(Service.STORE, received)
+            answer = received if isinstance(received, Answer) else safely(Service.STORE, received)
             self._report(Service.STORE, request, answer, started)
             self.send_c_store_response(context, request, status=answer.status, **answer.explanation)
 
@@ -257,28 +248,7 @@ class PacsNet(DicomNet):
         """Count and log an operation that ends here."""
         seconds = time.monotonic() - started
         self._routes.metrics.operation(service.value, answer.status, seconds, self._calling_ae_title)
-        self._log_operation(service, request, answer, seconds)
-
-    def _log_operation(self, service: Service, request: Request, answer: Answer, seconds: float) -> None:
-        """Log it: refusals as warnings with their reason, the thousands of ordinary stores only for debugging."""
-        comment = answer.fields.get("error_comment")
-        is_ordinary = service in _FREQUENT and not comment
-        if is_ordinary and not _levels.isEnabledFor(logging.DEBUG):
-            return  # before anything is made of it: a line that nobody sees would cost more than the answer
-        facts: dict[str, Any] = {
-            "service": service.value,
-            "status": f"{answer.status:04X}",
-            "milliseconds": round(seconds * 1000, 1),
-        }
-        if comment:
-            if isinstance(request, CStoreRequest):
-                facts["sop_instance_uid"] = request.affected_sop_instance_uid
-            is_warning = status_class(answer.status) is StatusClass.WARNING
-            _log.warning(
-                "operation-incomplete" if is_warning else "operation-refused", comment=comment, **facts
-            )
-        else:
-            (_log.debug if is_ordinary else _log.info)("operation", **facts)
+        log_operation(service, request, answer, seconds)
 
     def _attempt(
         self, service: Service, context: PresentationContext, perform: Callable[[], Outcome]
@@ -289,25 +259,7 @@ class PacsNet(DicomNet):
         if service not in self._admission.services:
             # In the storage contexts of a peer that may get but not store, without role selection.
             return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
-        return _safely(service, perform)
-
-
-def _safely(service: Service, perform: Callable[[], Outcome]) -> Outcome | Answer:
-    try:
-        return perform()
-    except AssociationEnded:
-        raise
-    except (PacsdError, DatasetTooLong) as error:
-        return answer_for(service, error)
-    except Exception as error:
-        _log.error("unexpected-error", service=service.value, error=type(error).__name__, where=_where(error))
-        return answer_for(service, error)
-
-
-def _where(error: Exception) -> list[str]:
-    """Return the innermost places that an exception passed."""
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOGGED:]
-    return [f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames]
+        return safely(service, perform)
 
 
 def _refused(status: Status, why: str) -> Answer:
