@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -11,8 +12,9 @@ from typing import Final
 import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
+from pacsd.index import migrations
 from pacsd.index.repository import Index
-from pacsd.model import DemographicsDifference, DuplicatePolicy
+from pacsd.model import DemographicsDifference, DuplicatePolicy, ExtraKeysBuild
 from pacsd.observability.metrics import Metrics
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.find import FindHandler
@@ -24,6 +26,8 @@ from pacsd.scp.sop_classes import Service
 from pacsd.scu.peer import Peer
 from pacsd.services.ingest import Ingest
 from pacsd.services.records import record_of_file
+from pacsd.services.reindex import Reindexed
+from pacsd.services.reindex import reindex as build_extra_keys
 from pacsd.services.sweep import sweep
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
 from pacsd.storage.filesystem import FileStore
@@ -31,7 +35,7 @@ from pacsd.storage.transcode import transcode
 from pacsd.supervision.worker import Stop, WorkerContext
 from pacsd.tls import load_tls
 
-__all__ = ["clear_up", "net_configuration", "prepare", "run_worker"]
+__all__ = ["clear_up", "net_configuration", "prepare", "reindex", "run_worker"]
 
 _log = structlog.get_logger()
 
@@ -54,9 +58,13 @@ def prepare(settings: Settings) -> None:
         settings.index.url,
         duplicates=DuplicatePolicy.KEEP_FIRST,
         demographics=settings.index.demographics,
+        extra_keywords=settings.index.extra_keys,
         observe_difference=partial(_log_difference, settings),
     )
     try:
+        unbuilt = index.register_extra_keys()
+        if unbuilt:
+            _log.warning("extra-keys-not-built", keywords=unbuilt, remedy="run `pacsd reindex`")
         sweep(
             store,
             index,
@@ -65,6 +73,16 @@ def prepare(settings: Settings) -> None:
     finally:
         index.dispose()
         store.close()
+
+
+def reindex(settings: Settings, report: Callable[[ExtraKeysBuild], None]) -> Reindexed:
+    """Build the extra keys of what is stored; raises ReindexRefused, IndexUnavailable, MigrationNeeded."""
+    migrations.check(settings.index.url)
+    index = Index(settings.index.url, duplicates=settings.storage.duplicates)
+    try:
+        return build_extra_keys(index, settings.index.extra_keys, report=report)
+    finally:
+        index.dispose()
 
 
 def clear_up(settings: Settings, pid: int) -> None:
@@ -86,6 +104,7 @@ def run_worker(context: WorkerContext) -> int:
         settings.index.url,
         duplicates=settings.storage.duplicates,
         demographics=settings.index.demographics,
+        extra_keywords=settings.index.extra_keys,
         observe_wait=metrics.database_wait,
         observe_difference=partial(_note_difference, settings, metrics),
     )

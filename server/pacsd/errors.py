@@ -14,6 +14,7 @@ __all__ = [
     "IndexUnavailable",
     "MigrationNeeded",
     "PacsdError",
+    "ReindexRefused",
     "StorageFull",
     "StorageUnavailable",
     "TranscodingFailed",
@@ -67,6 +68,10 @@ class IndexUnavailable(PacsdError):
 
 class MigrationNeeded(PacsdError):
     """The database schema is not the one this version needs; the message says which command mends it."""
+
+
+class ReindexRefused(PacsdError):
+    """`pacsd reindex` cannot be run now; the message says what has to be done first."""
 
 
 class IdentifierInvalid(PacsdError):

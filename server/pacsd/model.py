@@ -13,6 +13,7 @@ __all__ = [
     "DemographicsDifference",
     "DemographicsPolicy",
     "DuplicatePolicy",
+    "ExtraKeysBuild",
     "FindQuery",
     "InstanceRecord",
     "InstanceSelection",
@@ -143,3 +144,18 @@ class StoredInstance:
     path: str
     size: int
     dataset_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraKeysBuild:
+    """Where the building of one level's extra keys stands: by row id, up to `position` is done and `last` ends it."""
+
+    level: QueryLevel
+    keywords: tuple[str, ...]
+    position: int
+    last: int
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.position >= self.last

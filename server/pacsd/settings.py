@@ -79,6 +79,12 @@ def _character_set(value: str) -> str:
     return value
 
 
+def _extra_key(keyword: str) -> str:
+    from pacsd.index.extra_keys import extra_key  # noqa: PLC0415  only where there is one
+
+    return extra_key(keyword).keyword
+
+
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -185,6 +191,8 @@ class IndexSettings(_Section):
     """Its first line is PostgreSQL's password; `configuration.load_settings` puts it into `url`."""
     demographics: DemographicsPolicy = DemographicsPolicy.LATEST
     """Which value a patient keeps where instances disagree, for example of the name."""
+    extra_keys: tuple[Annotated[str, AfterValidator(_extra_key)], ...] = ()
+    """More attributes, by keyword, to be matched by an index; see `index.extra_keys`."""
 
 
 class HttpSettings(_Section):

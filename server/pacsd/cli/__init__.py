@@ -16,6 +16,7 @@ from pacsd.cli.echo import echo
 from pacsd.cli.find import find
 from pacsd.cli.get import get
 from pacsd.cli.move import move
+from pacsd.cli.reindex import reindex
 from pacsd.cli.send import send
 from pacsd.cli.serve import serve
 from pacsd.cli.terminal import note
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command("serve")(serve)
 app.command("check-config")(check_config)
 app.add_typer(database.commands, name="db")
+app.command("reindex")(reindex)
 app.command("echo")(echo)
 app.command("send")(send)
 app.command("find")(find)

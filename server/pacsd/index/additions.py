@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from pacsd.index.batch import INSERT
 from pacsd.index.engines import BEGIN_TO_WRITE
+from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance
 from pacsd.index.failures import is_passing, unavailable
 from pacsd.index.known import KNOWN, is_up_to_date, known_from, series_key
 from pacsd.index.prebuilt import PrebuiltInsert, positional, select_text
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import BindParameter, Dialect, Engine
     from sqlalchemy.engine.interfaces import DBAPICursor
 
+    from pacsd.index.attributes import Attribute
     from pacsd.index.rows import Received
 
 __all__ = ["add", "prepare"]
@@ -36,6 +38,15 @@ _MOST_SERIES: Final = 64
 _COLUMNS: Final = tuple(column.name for column in instances.columns if not column.primary_key)
 
 
+class _PrebuiltValues:
+    """`INSERT_OF_INSTANCE` as text, and the order of its parameters."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        compiled: Any = INSERT_OF_INSTANCE.compile(dialect=dialect)
+        self.text = str(compiled)
+        self.names: tuple[str, ...] = tuple(compiled.positiontup)
+
+
 class _Statements:
     """What the short way runs, as text for one kind of database."""
 
@@ -43,6 +54,7 @@ class _Statements:
         by_position = positional(dialect)
         self.begin = BEGIN_TO_WRITE.get(dialect.name)
         self.insert = PrebuiltInsert(INSERT[dialect.name], _COLUMNS, by_position)
+        self.insert_extra_value = _PrebuiltValues(by_position)
         self._known = {}
         for exponent in range(_MOST_SERIES.bit_length()):
             size = 1 << exponent
@@ -71,7 +83,7 @@ def prepare(engine: Engine) -> None:
     _statements(engine)
 
 
-def add(engine: Engine, batch: Sequence[Received]) -> bool:
+def add(engine: Engine, batch: Sequence[Received], extra_keys: Sequence[Attribute] = ()) -> bool:
     """Write and commit the batch if all of it is new and nothing above it changes; False if nothing was done.
 
     Also False where the attempt failed and the long way is the one to tell why, or to succeed after all; if the
@@ -81,18 +93,21 @@ def add(engine: Engine, batch: Sequence[Received]) -> bool:
         return False
     driver: Any = engine.dialect.loaded_dbapi
     try:
-        return _add(engine, batch)
+        return _add(engine, batch, extra_keys)
     except (driver.Error, OverflowError, TypeError, ValueError):
         return False
 
 
-def _add(engine: Engine, batch: Sequence[Received]) -> bool:
+def _add(engine: Engine, batch: Sequence[Received], extra_keys: Sequence[Attribute]) -> bool:
     driver: Any = engine.dialect.loaded_dbapi
     connection = engine.raw_connection()
     under_way: str | None = "the statements before the commit"
     try:
-        if not _insert(connection.cursor(), _statements(engine), batch):
+        cursor = connection.cursor()
+        if not _insert(cursor, _statements(engine), batch):
             return False
+        if extra_keys:
+            _insert_values(cursor, _statements(engine), batch, extra_keys)
         under_way = None
         connection.commit()
     except driver.Error as error:
@@ -131,6 +146,19 @@ def _insert(cursor: DBAPICursor, statements: _Statements, batch: Sequence[Receiv
         # Always in this order, lest two writers wait for each other in a circle.
         cursor.executemany(statements.insert.text, sorted(rows, key=_sop_instance_uid))
     return cursor.rowcount == len(rows)
+
+
+def _insert_values(
+    cursor: DBAPICursor, statements: _Statements, batch: Sequence[Received], extra_keys: Sequence[Attribute]
+) -> None:
+    statement = statements.insert_extra_value
+    rows = [
+        [row[name] for name in statement.names]
+        for received in batch
+        for row in of_instance(extra_keys, received.record.sop_instance_uid, received.image)
+    ]
+    if rows:
+        cursor.executemany(statement.text, rows)
 
 
 _SOP_INSTANCE_UID: Final = _COLUMNS.index("sop_instance_uid")

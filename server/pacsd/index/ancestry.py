@@ -97,7 +97,9 @@ def _write_ancestry(connection: Connection, kept: Sequence[Received], rules: Rul
     for received in owned:
         key = (received.patient_key, None)
         patient_headers[key] = merge(patient_headers[key], received.patient)
-    patient_rows = _PATIENTS.write(connection, patient_headers, merge)
+    patient_rows = _PATIENTS.write(
+        connection, patient_headers, merge, extra_keys=rules.extra_keys_of(QueryLevel.PATIENT)
+    )
     patient_ids = {key: row_id for (key, _parent), (row_id, _header) in patient_rows.items()}
 
     _move_studies(connection, owners, owner_of, patient_ids)
@@ -105,14 +107,14 @@ def _write_ancestry(connection: Connection, kept: Sequence[Received], rules: Rul
     for received in kept:
         uid = received.record.study_instance_uid
         study_headers.setdefault((uid, patient_ids[owner_of[uid]]), {}).update(received.study)
-    study_rows = _STUDIES.write(connection, study_headers)
+    study_rows = _STUDIES.write(connection, study_headers, extra_keys=rules.extra_keys_of(QueryLevel.STUDY))
     study_ids = {uid: row_id for (uid, _owner), (row_id, _header) in study_rows.items()}
 
     series_headers: dict[tuple[str, int], Header] = {}
     for received in kept:
         study_uid, series_uid = series_key(received)
         series_headers.setdefault((series_uid, study_ids[study_uid]), {}).update(received.series)
-    series_rows = _SERIES.write(connection, series_headers)
+    series_rows = _SERIES.write(connection, series_headers, extra_keys=rules.extra_keys_of(QueryLevel.SERIES))
     series_row_ids = {
         key: series_rows[key[1], study_ids[key[0]]].row_id
         for key in {series_key(received) for received in kept}

@@ -16,10 +16,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pacsd.index.ancestry import ancestry
 from pacsd.index.duplicates import Kept, kept_as, result_for
+from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance, rewrite
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.orphans import remove_orphans
 from pacsd.index.tables import MOST_PARAMETERS, instances
-from pacsd.model import CommitOutcome, CommitResult
+from pacsd.model import CommitOutcome, CommitResult, QueryLevel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pacsd.errors import DatasetInvalid
-    from pacsd.index.rows import Received
+    from pacsd.index.rows import Header, Received
     from pacsd.index.rules import Rules
     from pacsd.model import DemographicsDifference
 
@@ -108,7 +109,10 @@ def _write_instances(
     connection: Connection, slots: dict[str, _Slot], kept: Sequence[Received], rules: Rules
 ) -> list[DemographicsDifference]:
     series_row_ids, differences = ancestry(connection, kept, rules)
+    extra_keys = rules.extra_keys_of(QueryLevel.IMAGE)
     new: list[dict[str, Any]] = []
+    new_values: list[dict[str, Any]] = []
+    changed_headers: dict[int, Header] = {}
     changed: list[dict[str, Any]] = []
     left: set[int] = set()
     for received in kept:
@@ -118,14 +122,19 @@ def _write_instances(
         row = {**received.instance_columns, "series_row_id": series_row_id}
         if slot.row_id is None:
             new.append(row)
+            new_values += of_instance(extra_keys, record.sop_instance_uid, received.image)
         else:
             changed.append({**row, "row": slot.row_id})
+            changed_headers[slot.row_id] = received.image
             if slot.series_row_id is not None and slot.series_row_id != series_row_id:
                 left.add(slot.series_row_id)
     if changed:
         connection.execute(_REPLACE, changed)
+        rewrite(connection, extra_keys, changed_headers)
     if new:
         _insert(connection, new)
+    if new_values:
+        connection.execute(INSERT_OF_INSTANCE, new_values)
     if left:
         remove_orphans(connection, left)
     return differences

@@ -13,7 +13,7 @@ from pacsd.index.batch import Written, write
 from pacsd.index.failures import is_passing, unavailable
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.rows import Received, received
-from pacsd.model import CommitOutcome, CommitResult
+from pacsd.model import CommitOutcome, CommitResult, QueryLevel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pacsd.index.turns import Turns
     from pacsd.model import DemographicsDifference, InstanceRecord
 
-__all__ = ["commit"]
+__all__ = ["commit", "in_transaction"]
 
 _ATTEMPTS: Final = 40
 """Of one batch against other processes' commits; each attempt sees what overtook the one before."""
@@ -68,14 +68,14 @@ def _written(batch: list[Received], engine: Engine, turns: Turns | None, rules: 
 
     try:
         with turns.take() if turns is not None else nullcontext():
-            if add(engine, batch):
+            if add(engine, batch, rules.extra_keys_of(QueryLevel.IMAGE)):
                 return [Written([CommitResult(CommitOutcome.STORED)] * len(batch))]
             try:
-                return _in_transaction(engine, together)
+                return in_transaction(engine, together)
             except _POISONOUS as error:
                 if not _is_poison(error):
                     raise
-                return _in_transaction(engine, one_by_one)
+                return in_transaction(engine, one_by_one)
     except (SQLAlchemyError, OvertakenError) as error:
         raise unavailable("written", error) from error
 
@@ -91,7 +91,7 @@ def _write_alone(connection: Connection, each: Received, rules: Rules) -> Writte
         return Written([_refusal(error)])
 
 
-def _in_transaction(engine: Engine, work: Callable[[Connection], _T]) -> _T:
+def in_transaction(engine: Engine, work: Callable[[Connection], _T]) -> _T:
     """Do the work in a transaction, and again where another process came first.
 
     Also after a lost connection, when nobody knows whether the transaction was committed: it is idempotent.

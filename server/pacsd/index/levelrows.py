@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from pacsd.index.extra_values import rewrite
 from pacsd.index.rows import Header, columns_of
 from pacsd.index.tables import MOST_PARAMETERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Column, Connection, Select, Table
 
+    from pacsd.index.attributes import Attribute
     from pacsd.model import QueryLevel
 
 __all__ = ["LevelRow", "LevelRows", "OvertakenError", "prefer_received", "prefer_stored"]
@@ -76,8 +78,11 @@ class LevelRows:
         connection: Connection,
         headers: Mapping[tuple[str, Parent], Header],
         merge: Callable[[Header, Header], Header] = prefer_received,
+        extra_keys: Sequence[Attribute] = (),
     ) -> dict[tuple[str, Parent], LevelRow]:
         """Bring rows up to date with what a batch brought for them, by `merge(stored, received)`; returns them all.
+
+        The values of `extra_keys` go with them.
 
         Raises `OvertakenError` if another process has meanwhile put a key under another parent.
         """
@@ -88,12 +93,16 @@ class LevelRows:
             found = self._read(connection, self._select, headers)
             if not set(headers) <= set(found):
                 raise OvertakenError
+            if extra_keys:
+                # Another process may have made the same rows, so they are locked before they are looked at.
+                ours = self._read(connection, self._select_to_change, {key: {} for key in missing})
+                rewrite(connection, extra_keys, dict(ours.values()))
         # Only now are rows locked: who holds a lock while it waits for an insert may wait in a circle.
         changed = {
             key: header for key, header in headers.items() if not header.items() <= found[key][1].items()
         }
         if changed:
-            found.update(self._merge(connection, changed, merge))
+            found.update(self._merge(connection, changed, merge, extra_keys))
         return {key: found[key] for key in headers}
 
     def _read(
@@ -126,14 +135,17 @@ class LevelRows:
         connection: Connection,
         headers: Mapping[tuple[str, Parent], Header],
         merge: Callable[[Header, Header], Header],
+        extra_keys: Sequence[Attribute],
     ) -> dict[tuple[str, Any], LevelRow]:
         before = self._read(connection, self._select_to_change, headers)
-        changes = []
+        changes = {}
         for key, (row_id, stored) in before.items():
             if key in headers:
                 merged = merge(stored, headers[key])
                 if merged != stored:
-                    changes.append({"row": row_id, **columns_of(self._level, merged)})
+                    changes[row_id] = merged
         if changes:
-            connection.execute(self._update, changes)
+            rows = [{"row": row_id, **columns_of(self._level, each)} for row_id, each in changes.items()]
+            connection.execute(self._update, rows)
+            rewrite(connection, extra_keys, changes)
         return before

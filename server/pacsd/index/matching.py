@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-__all__ = ["condition", "matches", "name_conditions"]
+__all__ = ["condition", "forms", "matches", "name_conditions"]
 
 _LAST_CHARACTER: Final = "\U0010ffff"
 
@@ -105,8 +105,8 @@ def matches(criterion: Criterion | NameCriterion, matching: Matching, value: str
     if isinstance(criterion, NameCriterion):
         names = [normalization.name_groups(name) for name in normalization.values_of(value)]
         return any(_name_matches(wanted, name) for wanted in criterion.names for name in names)
-    forms = _forms(matching, value)
-    return any(_holds(alternative, form) for alternative in criterion.alternatives for form in forms)
+    found = forms(matching, value)
+    return any(_holds(alternative, form) for alternative in criterion.alternatives for form in found)
 
 
 def _name_matches(wanted: Iterable[tuple[int | None, Criterion]], name: tuple[str, str, str]) -> bool:
@@ -128,13 +128,14 @@ _FORM: Final[dict[Matching, Callable[[str], str | float | None]]] = {
 }
 
 
-def _forms(matching: Matching, value: str) -> list[str | float]:
+def forms(matching: Matching, value: str) -> list[str | float]:
+    """The values of an attribute that is no name, each in its normal form; what has none is left out."""
     if matching is Matching.LONG_TEXT:
         whole = normalization.text(value)
         return [whole] if whole else []
     read = _FORM.get(matching, str)
-    forms = (read(each) for each in normalization.values_of(value))
-    return [form for form in forms if form is not None]
+    found = (read(each) for each in normalization.values_of(value))
+    return [form for form in found if form is not None]
 
 
 def _holds(alternative: Alternative, form: str | float) -> bool:

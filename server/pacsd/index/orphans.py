@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Table, bindparam, delete, exists, select
 
+from pacsd.index.extra_values import remove_orphaned
 from pacsd.index.tables import instances, patients, series, studies
+from pacsd.model import QueryLevel
 
 if TYPE_CHECKING:
     from typing import Any
@@ -38,10 +40,13 @@ def remove_orphans(connection: Connection, series_row_ids: set[int]) -> None:
     study_rows = set(connection.scalars(_STUDIES_OF, {"rows": list(series_row_ids)}))
     patient_rows = set(connection.scalars(_PATIENTS_OF, {"rows": list(study_rows)}))
     connection.execute(_EMPTY_SERIES, {"rows": list(series_row_ids)})
+    remove_orphaned(connection, QueryLevel.SERIES, series_row_ids)
     connection.execute(_EMPTY_STUDIES, {"rows": list(study_rows)})
+    remove_orphaned(connection, QueryLevel.STUDY, study_rows)
     remove_patients_without_studies(connection, patient_rows)
 
 
 def remove_patients_without_studies(connection: Connection, patient_row_ids: set[int]) -> None:
     """Remove those of the patients that have no study any more."""
     connection.execute(_EMPTY_PATIENTS, {"rows": list(patient_row_ids)})
+    remove_orphaned(connection, QueryLevel.PATIENT, patient_row_ids)

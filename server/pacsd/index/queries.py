@@ -10,18 +10,21 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Table, or_, select, union_all
+from sqlalchemy import ColumnElement, or_, select, union_all
 
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.aggregates import AGGREGATES, LISTS
 from pacsd.index.attributes import Attribute, Source, attribute
 from pacsd.index.criteria import Criterion, NameCriterion, criterion
+from pacsd.index.extra_values import leading_to
 from pacsd.index.hierarchy import check_hierarchy, depth, supported_keys, unsupported_keys
 from pacsd.index.matching import condition, matches, name_conditions
-from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, studies
+from pacsd.index.tables import MOST_PARAMETERS, TABLES, instances, patients, series, studies
 from pacsd.model import QueryLevel
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Row, RowMapping, Select
 
     from pacsd.index.rows import Header
@@ -29,12 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "plan", "unsupported_keys"]
 
-_TABLES: Final[dict[QueryLevel, Table]] = {
-    QueryLevel.PATIENT: patients,
-    QueryLevel.STUDY: studies,
-    QueryLevel.SERIES: series,
-    QueryLevel.IMAGE: instances,
-}
 _PARENTS: Final = {
     QueryLevel.STUDY: (patients, studies.c.patient_row_id == patients.c.id),
     QueryLevel.SERIES: (studies, series.c.study_row_id == studies.c.id),
@@ -99,10 +96,10 @@ def _header(level: QueryLevel) -> str:
     return f"{level.value} header"
 
 
-def plan(query: FindQuery, *, glob: bool) -> Plan:
+def plan(query: FindQuery, *, glob: bool, extra_keys: Collection[str] = ()) -> Plan:
     """Check a query against its model and turn it into SQL; IdentifierInvalid names the keywords at fault.
 
-    `glob` is for SQLite (see `matching.condition`).
+    `glob` is for SQLite (see `matching.condition`); `extra_keys` are those that are built.
     """
     check_hierarchy(query)
     returned = tuple(known for known in map(attribute, supported_keys(query)) if known is not None)
@@ -113,10 +110,12 @@ def plan(query: FindQuery, *, glob: bool) -> Plan:
         asked = criterion(each, query.keys[each.keyword])
         if asked is not None:
             _apply(each, asked, conditions, comparisons, glob=glob)
+            if each.keyword in extra_keys:
+                conditions.append(leading_to(each, asked, glob=glob))
             values += len(asked)
             if values > MOST_PARAMETERS:
                 raise IdentifierInvalid("the keys have too many values", keywords=(each.keyword,))
-    statement = _select(query.level, returned).where(*conditions).order_by(_TABLES[query.level].c.id)
+    statement = _select(query.level, returned).where(*conditions).order_by(TABLES[query.level].c.id)
     return Plan(statement, returned, unsupported_keys(query), tuple(comparisons))
 
 
@@ -140,7 +139,7 @@ def _apply(
 
 def _on_columns(known: Attribute, asked: Criterion | NameCriterion, *, glob: bool) -> ColumnElement[bool]:
     """The condition on the attribute's columns; rows marked `inexact` pass, to be compared when they come."""
-    table = _TABLES[known.level]
+    table = TABLES[known.level]
     if isinstance(asked, Criterion):
         decided = condition(asked, table.c[known.columns[0]], glob=glob)
         return decided if known.source is Source.COLUMN else or_(decided, table.c.inexact)
@@ -151,20 +150,20 @@ def _on_columns(known: Attribute, asked: Criterion | NameCriterion, *, glob: boo
 
 
 def _select(level: QueryLevel, returned: tuple[Attribute, ...]) -> Select[Any]:
-    columns: list[ColumnElement[Any]] = [_TABLES[level].c.id]
+    columns: list[ColumnElement[Any]] = [TABLES[level].c.id]
     above = [each for each in QueryLevel if depth(each) <= depth(level)]
     for each in above:
         if any(known.level is each and known.source is Source.HEADER for known in returned):
             columns += [
-                _TABLES[each].c.header.label(_header(each)),
-                _TABLES[each].c.inexact.label(_inexact(each)),
+                TABLES[each].c.header.label(_header(each)),
+                TABLES[each].c.inexact.label(_inexact(each)),
             ]
     for known in returned:
         if known.source is Source.COLUMN:
-            columns.append(_TABLES[known.level].c[known.columns[0]].label(known.keyword))
+            columns.append(TABLES[known.level].c[known.columns[0]].label(known.keyword))
         elif known.source is Source.AGGREGATE:
             columns.append(AGGREGATES[known.keyword].label(known.keyword))
-    statement = select(*columns).select_from(_TABLES[level])
+    statement = select(*columns).select_from(TABLES[level])
     for each in reversed(above[1:]):
         statement = statement.join(*_PARENTS[each])
     return statement

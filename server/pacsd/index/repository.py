@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacsd.index import additions, queries, selection
-from pacsd.index.commits import commit
+from pacsd.index import additions, extra_keys, queries, rebuilding, selection
+from pacsd.index.commits import commit, in_transaction
 from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
 from pacsd.index.rules import Rules
@@ -18,7 +18,7 @@ from pacsd.index.turns import Turns
 from pacsd.model import DemographicsPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import URL, Connection
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         CommitResult,
         DemographicsDifference,
         DuplicatePolicy,
+        ExtraKeysBuild,
         FindQuery,
         InstanceRecord,
         InstanceSelection,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = ["Index"]
+
+_T = TypeVar("_T")
 
 _PAGE: Final = 200
 """Rows to fetch at once from a cursor that stays open."""
@@ -54,6 +57,7 @@ class Index:
         *,
         duplicates: DuplicatePolicy,
         demographics: DemographicsPolicy = DemographicsPolicy.LATEST,
+        extra_keywords: Collection[str] = (),
         lock_file: Path | None = None,
         turn_timeout: float = 30.0,
         observe_wait: Callable[[float], None] = lambda _: None,
@@ -61,13 +65,16 @@ class Index:
     ) -> None:
         """Open nothing yet; the database must have been brought up to date (`migrations.upgrade`).
 
+        `extra_keywords` are attributes to keep an index of, where `register_extra_keys` has been called for them.
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
         so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
         of patients whose instances disagree. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
-        self._rules: Final = Rules(duplicates, demographics)
+        self._rules: Final = Rules(
+            duplicates, demographics, tuple(map(extra_keys.extra_key, sorted(extra_keywords)))
+        )
         self._observe_difference: Final = observe_difference
         self._reading: Final = reading_engine(parsed)
         self._writing: Final = writing_engine(parsed)
@@ -103,8 +110,16 @@ class Index:
         receipt. Matches come by pages, of which some may be empty, as they stream from an open cursor: exhaust the
         iterator or close it. IdentifierInvalid, naming the keywords, is raised here and not while iterating.
         """
-        plan = queries.plan(query, glob=self._reading.dialect.name == "sqlite")
-        return self._stream(plan)
+        glob = self._reading.dialect.name == "sqlite"
+        return self._stream(queries.plan(query, glob=glob, extra_keys=self._built_extra_keys(query)))
+
+    def _built_extra_keys(self, query: FindQuery) -> Collection[str]:
+        asked = {each.keyword for each in self._rules.extra_keys if query.keys.get(each.keyword)}
+        if not asked:
+            return ()
+        # Asked each time: `pacsd reindex` completes them while we run.
+        with self._connected() as connection:
+            return extra_keys.built(connection, asked)
 
     def _stream(self, plan: queries.Plan) -> Generator[Sequence[Mapping[str, str]], None, None]:
         with self._connected() as connection:
@@ -147,6 +162,31 @@ class Index:
         with self._connected() as connection:
             return selection.by_sop_instance_uid(connection, sop_instance_uid)
 
+    def register_extra_keys(self) -> tuple[str, ...]:
+        """Keep the values of `extra_keywords`, and of no others, from now on; returns those still to be built.
+
+        To be called at the start of a server, before anything is stored.
+        """
+        return self._write(lambda connection: extra_keys.register(connection, self._rules.extra_keys))
+
+    def registered_extra_keys(self) -> Collection[str]:
+        """The keys that the last server was started with."""
+        with self._connected() as connection:
+            return extra_keys.registered(connection)
+
+    def unbuilt_extra_keys(self) -> Sequence[ExtraKeysBuild]:
+        """What `build_extra_keys` has to do."""
+        with self._connected() as connection:
+            return rebuilding.unbuilt(connection)
+
+    def build_extra_keys(self, build: ExtraKeysBuild) -> ExtraKeysBuild:
+        """Build some more of it, in a transaction; returns where it stands then."""
+        return self._write(lambda connection: rebuilding.build_step(connection, build))
+
+    def remove_extra_values(self) -> int:
+        """Remove some values of keys that are not registered, in a transaction; returns how many."""
+        return self._write(rebuilding.remove_step)
+
     def ping(self) -> None:
         """Return if the database answers, for readiness."""
         with self._connected() as connection:
@@ -158,6 +198,13 @@ class Index:
         self._writing.dispose()
         if self._turns is not None:
             self._turns.close()
+
+    def _write(self, work: Callable[[Connection], _T]) -> _T:
+        try:
+            with self._turns.take() if self._turns is not None else nullcontext():
+                return in_transaction(self._writing, work)
+        except SQLAlchemyError as error:
+            raise unavailable("written", error) from error
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

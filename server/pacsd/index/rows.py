@@ -52,6 +52,7 @@ class Received:
     patient: Header
     study: Header
     series: Header
+    image: Header
     instance_columns: Mapping[str, Any]
     """All columns of `instances` but the two keys."""
 
@@ -77,6 +78,7 @@ def received(record: InstanceRecord) -> Received:
         patient,
         study,
         series,
+        image,
         _instance_columns(record, image),
     )
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pacsd.model import DemographicsPolicy, DuplicatePolicy
+    from pacsd.index.attributes import Attribute
+    from pacsd.model import DemographicsPolicy, DuplicatePolicy, QueryLevel
 
 __all__ = ["Rules"]
 
@@ -17,3 +18,8 @@ class Rules:
 
     duplicates: DuplicatePolicy
     demographics: DemographicsPolicy
+    extra_keys: tuple[Attribute, ...] = ()
+
+    def extra_keys_of(self, level: QueryLevel) -> tuple[Attribute, ...]:
+        """The extra keys whose values are in the headers of this level."""
+        return tuple(each for each in self.extra_keys if each.level is level)

@@ -1,4 +1,4 @@
-"""The four tables of the index, as migrations/ must leave them.
+"""The tables of the index, one for each level and two for extra keys, as migrations/ must leave them.
 
 Every level keeps its header attributes, as received, as JSON by keyword in `header`: responses are answered
 from it. The other columns hold what is matched and ordered by, in the form of `normalization`. `inexact`
@@ -27,7 +27,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-__all__ = ["MOST_PARAMETERS", "instances", "metadata", "patients", "series", "studies"]
+from pacsd.model import QueryLevel
+
+__all__ = [
+    "MOST_PARAMETERS",
+    "TABLES",
+    "extra_keys",
+    "extra_values",
+    "instances",
+    "metadata",
+    "patients",
+    "series",
+    "studies",
+]
 
 MOST_PARAMETERS: Final = 10_000
 """Values to put into one statement's list; SQLite takes 32,766 parameters, PostgreSQL 65,535."""
@@ -160,4 +172,35 @@ instances: Final = Table(
     _required("calling_ae_title"),
     *_header(),
     Index(None, "series_row_id", "sop_class_uid"),
+)
+
+TABLES: Final[dict[QueryLevel, Table]] = {
+    QueryLevel.PATIENT: patients,
+    QueryLevel.STUDY: studies,
+    QueryLevel.SERIES: series,
+    QueryLevel.IMAGE: instances,
+}
+"""The table of each level."""
+
+extra_keys: Final = Table(
+    "extra_keys",
+    metadata,
+    Column("keyword", _CODE_POINTS, primary_key=True),
+    _required("level"),
+    # The last row, by id, that `pacsd reindex` has built.
+    Column("built_to", _BIG, nullable=False),
+    Column("is_built", Boolean, nullable=False),
+)
+
+extra_values: Final = Table(
+    "extra_values",
+    metadata,
+    _key(),
+    _required("keyword"),
+    # NULL where no index can keep it: then only the header says what it is.
+    _matched("value"),
+    # Of the table of the key's level, which no foreign key can say.
+    Column("row_id", _BIG, nullable=False),
+    Index(None, "keyword", "value", "row_id"),
+    Index(None, "row_id"),
 )

@@ -1,0 +1,89 @@
+"""`pacsd reindex`, the process, for instances that were stored before a key was configured."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from pacsd import app
+from pacsd.identifier import elements_of, write_identifier
+from pacsd.index import migrations
+from pacsd.settings import Settings
+from support.app_worker import associated, worker
+from support.archive_server import EXPLICIT
+from support.fake_archive import altered
+
+STORAGE = "1.2.840.10008.5.1.4.1.1.7"
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A server's configuration, and the same for commands that are run in its folder, but for the key."""
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/pacsd.toml").write_text('index.extra_keys = ["ProtocolName"]', encoding="utf-8")
+    migrations.upgrade("sqlite:///data/index.db")
+    return {
+        "storage": {"min_free_mb": 0},
+        "access": {"unknown_peers": ["store", "find"]},
+        "server": {"shutdown_timeout": 5},
+    }
+
+
+def _reindex() -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "pacsd", "reindex"], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def _warned_of(settings: Settings) -> list[tuple[str, ...]]:
+    with capture_logs() as logs:
+        app.prepare(settings)
+    return [line["keywords"] for line in logs if line["event"] == "extra-keys-not-built"]
+
+
+def test_a_key_is_built_while_the_server_runs(tables: dict[str, Any]) -> None:
+    instance = altered(1, ProtocolName="Thorax")
+    with worker(tables) as running, associated(running, STORAGE) as net:
+        answer = net.c_store(net.context_for(STORAGE), instance.sop_instance_uid, instance.dataset)
+        assert answer.status == 0x0000
+    refusal = "no server has been started with ProtocolName in index.extra_keys"
+    status, said = _reindex()
+    assert (status, said.startswith(refusal)) == (1, True)
+
+    tables["index"] = {"extra_keys": ["ProtocolName"]}
+    assert _warned_of(Settings(**tables)) == [("ProtocolName",)]
+    question = {
+        "QueryRetrieveLevel": "SERIES",
+        "StudyInstanceUID": instance.study_instance_uid,
+        "ProtocolName": "Thor*",
+    }
+    with worker(tables) as running, associated(running, FIND) as net:
+        for expected in ("Built: ProtocolName.\n", "Nothing to do: every configured key is built.\n"):
+            identifier = write_identifier(elements_of(question), EXPLICIT)
+            found = list(net.c_find(net.context_for(FIND), identifier))
+            assert len(found) == 2, "before it is built and after"
+            assert _reindex() == (0, expected)
+    assert _warned_of(Settings(**tables)) == []
+
+
+def test_a_database_that_was_never_migrated_is_status_1(tables: dict[str, Any]) -> None:
+    Path("data/index.db").unlink()
+    status, said = _reindex()
+    assert status == 1
+    assert "pacsd db upgrade" in said
+
+
+def test_a_key_that_cannot_be_indexed_is_status_2(tables: dict[str, Any]) -> None:
+    Path("config/pacsd.toml").write_text('index.extra_keys = ["PatientID"]', encoding="utf-8")
+    status, said = _reindex()
+    assert status == 2
+    assert "index.extra_keys" in said
+    assert "PatientID is matched without it" in said
