@@ -55,8 +55,9 @@ def _alternative(
             ends = []
             if low is not None:
                 ends.append(column >= low)
-            if high is not None:
-                ends.append(column <= high)
+            # "From yesterday on" is little of an archive, but SQLite takes a range for little only if it has two ends.
+            # "Until yesterday" is nearly all of it: that is read in the order of the answer, and nothing sorted.
+            ends.append(column <= (_LAST_CHARACTER if high is None else high))
             return and_(*ends)
 
 

@@ -53,6 +53,7 @@ QUESTIONS = [
     ("STUDY", {"AccessionNumber": "NONE"}, 0, 5),
     ("STUDY", {"StudyInstanceUID": STUDIES}, 10, 60),
     ("STUDY", {"StudyDate": day(19)}, 120, 600),
+    ("STUDY", {"StudyDate": f"{day(82)}-"}, 160, 800),
     ("STUDY", {"StudyDate": TWO_DAYS, "ModalitiesInStudy": "XA"}, 12, 1500),
     ("STUDY", {"StudyDate": TWO_DAYS, "PatientID": PATIENT_ID}, 1, 15),
     ("STUDY", {"StudyDate": ALWAYS, "PatientID": PATIENT_ID, "ModalitiesInStudy": "CR"}, 2, 20),
