@@ -107,4 +107,15 @@ SCRIPTS = group(
     ("PatientName", "שרון^דבורה", "*דבורה", True),
 )
 
-CASES = [*SINGLE, *WILD, *GROUPS, *SCRIPTS]
+LONG = group(
+    "PN longer than an index takes",
+    ("PatientName", "x" * 500, "X" * 500, True),
+    ("PatientName", "x" * 500, "x" * 400, False),
+    ("PatientName", "x" * 500 + "y", "*Y", True),
+    ("PatientName", "x" * 500 + "y", "x*z", False),
+    ("PatientName", "Yamada=" + "山" * 500, "=" + "山" * 500, True),
+    ("PatientName", "Yamada=" + "山" * 500, "=" + "山" * 499, False),
+    ("PatientName", "Yamada=" + "山" * 500, "yama*", True),
+)
+
+CASES = [*SINGLE, *WILD, *GROUPS, *SCRIPTS, *LONG]
