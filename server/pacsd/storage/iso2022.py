@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydicom.charset import CODES_TO_ENCODINGS, ENCODINGS_TO_CODES, python_encoding
 
@@ -80,31 +80,21 @@ def _decode_fragment(fragment: bytes, initial: str, delimiters: bytes) -> str:
     return content[:end].decode(codec, "replace") + content[end:].decode(initial, "replace")
 
 
-@lru_cache(maxsize=4096)
-def _encoded(character: str, codec: str) -> bytes | None:
-    """Return a character in a codec, without escape sequences but for Japanese; None if it isn't in that set."""
-    if codec in ("iso8859", UNKNOWN):
-        return character.encode() if character.isascii() else None
-    try:
-        encoded = character.encode(codec)
-    except UnicodeEncodeError:
-        return None
-    if codec in JAPANESE and not encoded.startswith(JAPANESE[codec]):
-        return None
-    if codec == "shift_jis" and (len(encoded) > 1 or encoded.isascii()):
-        # Shift JIS has much more than ISO_IR 13, whose yen sign is the backslash that separates values.
-        return None
-    return encoded
+class _Written(NamedTuple):
+    """How one character is written."""
+
+    codec: str
+    """Of the first set that has it; `UNKNOWN` for what is ASCII and for what none has."""
+    lower_half: bytes
+    """The escape sequence that must be in effect."""
+    content: bytes
 
 
 def holds(text: str, codecs: tuple[str, ...]) -> bool:
     """Tell whether `encode` can write all of `text`."""
     if _encoded_directly(text, codecs) is not None:
         return True
-    return all(
-        character.isascii() or any(_encoded(character, codec) is not None for codec in codecs)
-        for character in set(text)
-    )
+    return all(character.isascii() or _written(character, codecs).codec != UNKNOWN for character in set(text))
 
 
 def encode(text: str, codecs: tuple[str, ...], delimiters: str) -> bytes:
@@ -121,26 +111,20 @@ def encode(text: str, codecs: tuple[str, ...], delimiters: str) -> bytes:
         return direct
     result = bytearray()
     active = initial = codecs[0]
-    lower_half = TO_ASCII
+    active_lower_half = TO_ASCII
     for character in text:
-        codec = _codec_of(character, codecs)
-        needed = JAPANESE.get(codec, TO_ASCII)
-        if needed != lower_half:
-            result += needed
-            lower_half = needed
+        codec, lower_half, content = _written(character, codecs)
+        if lower_half != active_lower_half:
+            result += lower_half
+            active_lower_half = lower_half
             active = ""  # the upper half is said again: readers differ in what they take it for here
         if character in delimiters:
             active = initial
-        if codec in JAPANESE:
-            result += (_encoded(character, codec) or b"")[len(needed) : -len(TO_ASCII)]
-            continue
-        if codec not in (UNKNOWN, active):
+        if codec not in (UNKNOWN, active) and codec not in JAPANESE:
             result += ENCODINGS_TO_CODES.get(codec, b"")
             active = codec
-        result += (
-            character.encode("ascii", "replace") if codec == UNKNOWN else _encoded(character, codec)
-        ) or b""
-    return bytes(result + TO_ASCII if lower_half != TO_ASCII else result)
+        result += content
+    return bytes(result + TO_ASCII if active_lower_half != TO_ASCII else result)
 
 
 def _encoded_directly(text: str, codecs: tuple[str, ...]) -> bytes | None:
@@ -153,8 +137,31 @@ def _encoded_directly(text: str, codecs: tuple[str, ...]) -> bytes | None:
         return None
 
 
-def _codec_of(character: str, codecs: tuple[str, ...]) -> str:
-    """Return the first codec that has a character, ASCII for what is ASCII and for what none has."""
-    if character.isascii():
-        return UNKNOWN
-    return next((codec for codec in codecs if _encoded(character, codec) is not None), UNKNOWN)
+@lru_cache(maxsize=4096)
+def _written(character: str, codecs: tuple[str, ...]) -> _Written:
+    if not character.isascii():
+        for codec in codecs:
+            encoded = _encoded(character, codec)
+            if encoded is None:
+                continue
+            if codec in JAPANESE:
+                lower_half = JAPANESE[codec]
+                return _Written(codec, lower_half, encoded[len(lower_half) : -len(TO_ASCII)])
+            return _Written(codec, TO_ASCII, encoded)
+    return _Written(UNKNOWN, TO_ASCII, character.encode("ascii", "replace"))
+
+
+def _encoded(character: str, codec: str) -> bytes | None:
+    """Return a character beyond ASCII in a codec, with the escape sequences that some write; None if it isn't there."""
+    if codec in ("iso8859", UNKNOWN):
+        return None
+    try:
+        encoded = character.encode(codec)
+    except UnicodeEncodeError:
+        return None
+    if codec in JAPANESE and not encoded.startswith(JAPANESE[codec]):
+        return None
+    if codec == "shift_jis" and (len(encoded) > 1 or encoded.isascii()):
+        # Shift JIS has much more than ISO_IR 13, whose yen sign is the backslash that separates values.
+        return None
+    return encoded
