@@ -1,34 +1,26 @@
-"""The command line: which databases and sizes, made or taken from a folder, and the report."""
+"""The command line: which databases and sizes, what is asked of each, and the report."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime as dt
 import json
 import os
 import platform
-import shutil
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from sqlalchemy import create_engine
 
 from harness import entries, query
 from harness.comparison import log
 from harness.errors import ServerError, WireError
 from harness.report import Row, Section, document, median_of
 from harness.server import running
-from pacsd.index import migrations
-from scale import postgres
+from pacsd.errors import PacsdError
 from scale.archive import Archive
-from scale.filling import fill
+from scale.databases import DATABASES, filled, kept_in
 from scale.questions import questions
 
-_DATABASES = ("sqlite", "postgresql")
 _FIGURES = ("qps", "responses_s", "p50_ms", "p99_ms", "first_ms", "cpu_ms_per_query", "matches_per_query")
 _COLUMNS = (
     ("database", "database"),
@@ -67,66 +59,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _sizes(argument: str) -> list[int]:
-    sizes = sorted(int(each) for each in argument.split(","))
-    for studies in sizes:
-        Archive(studies)
-    return sizes
+    try:
+        return sorted(Archive(int(each)).studies for each in argument.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _databases(argument: str) -> list[str]:
     names = argument.split(",")
-    if not set(names) <= set(_DATABASES):
-        raise argparse.ArgumentTypeError(f"of {', '.join(_DATABASES)}, not {argument!r}")
+    if not set(names) <= set(DATABASES):
+        raise argparse.ArgumentTypeError(f"of {', '.join(DATABASES)}, not {argument!r}")
     return names
-
-
-@contextlib.contextmanager
-def _kept_in(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder.resolve()
-        return
-    temporary = Path(tempfile.mkdtemp(prefix="bench-index-"))
-    try:
-        temporary.chmod(0o755)  # postgres is another user
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _filled(database: str, studies: int, folder: Path) -> Iterator[str]:
-    """Yield the URL of a filled database, which is made if it is not there."""
-    if database == "sqlite":
-        path = folder / f"index-{studies}.db"
-        if not path.exists():
-            unfinished = path.with_suffix(".unfinished")
-            for left in folder.glob(f"{unfinished.name}*"):
-                left.unlink()
-            _fill(f"sqlite:///{unfinished}", studies, database)
-            unfinished.rename(path)
-        yield f"sqlite:///{path}"
-        return
-    with postgres.running(folder / "postgresql") as where:
-        name, unfinished_name = f"index_{studies}", f"unfinished_{studies}"
-        maintenance = create_engine(postgres.database_url("postgres", where), isolation_level="AUTOCOMMIT")
-        with maintenance.connect() as connection:
-            known = connection.exec_driver_sql("SELECT datname FROM pg_database").scalars().all()
-            if name not in known:
-                connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {unfinished_name}")
-                connection.exec_driver_sql(f"CREATE DATABASE {unfinished_name} TEMPLATE template0")
-                _fill(postgres.database_url(unfinished_name, where), studies, database)
-                connection.exec_driver_sql(f"ALTER DATABASE {unfinished_name} RENAME TO {name}")
-        maintenance.dispose()
-        url = postgres.database_url(name, where)
-        migrations.upgrade(url)  # an older pacsd may have made it; on SQLite the server itself does this
-        yield url
-
-
-def _fill(url: str, studies: int, database: str) -> None:
-    start = time.monotonic()
-    fill(url, Archive(studies))
-    log(f"  {database}, {studies} studies: filled in {time.monotonic() - start:.0f} s")
 
 
 def _entry(url: str) -> entries.Entry:
@@ -155,7 +98,7 @@ def _cases(options: argparse.Namespace, folder: Path) -> dict[str, list[Row]]:
         smallest: dict[str, Row] = {}
         for studies in options.studies:
             archive = Archive(studies)
-            with _filled(database, studies, folder) as url:
+            with filled(database, archive, folder) as url:
                 if options.fill_only:
                     continue
                 log(f"  {database}, {studies} studies: asking")
@@ -172,9 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Fill, ask, and print the tables."""
     options = parser().parse_args(arguments)
     try:
-        with _kept_in(options.folder) as folder:
+        with kept_in(options.folder) as folder:
             cases = _cases(options, folder)
-    except (OSError, ServerError, WireError) as error:
+    except (OSError, PacsdError, ServerError, WireError) as error:
         sys.exit(str(error))
     if cases:
         _report(
