@@ -20,7 +20,7 @@ from pacsd.settings import Settings
 from pacsd.storage.filesystem import FileStore
 from pacsd.supervision.shared_numbers import WorkerState
 from support.app_worker import associated, worker
-from support.archive_server import EXPLICIT, Client
+from support.archive_server import CLIENT, EXPLICIT, Client
 from support.deadline import wait_until
 from support.fake_archive import altered
 from support.workstation import Received, Workstation
@@ -89,6 +89,25 @@ def test_what_is_stored_is_found_got_and_moved(tables: dict[str, Any]) -> None:
     text = running.shared.metrics.render().decode()
     assert 'pacsd_instances_received_total{outcome="stored"} 1.0' in text
     assert 'pacsd_operations_total{peer="other",service="find",status="0000"} 1.0' in text
+
+
+@pytest.mark.parametrize(("settings_of", "most"), [("access", 1), ("peer", 2)])
+def test_queries_are_answered_by_the_callers_rules(
+    tables: dict[str, Any], settings_of: str, most: int
+) -> None:
+    tables["access"]["max_matches"] = 1
+    if settings_of == "peer":
+        tables["peer"] = [{"ae_title": CLIENT, "host": "127.0.0.1", "port": 104, "max_matches": most}]
+        tables["peer"][0]["character_set"] = "ISO_IR 100"
+    with worker(tables) as running, associated(running, STORAGE, FIND) as net:
+        for number in (1, 2, 3):
+            named = altered(number, SpecificCharacterSet="ISO_IR 192", PatientName="Čeněk^Müller")
+            assert store(net, named) == 0x0000
+        *found, (final, _) = net.c_find(net.context_for(FIND), identifier(PatientName=""))
+    assert final.status == 0xB001
+    assert len(found) == most
+    names = {read_identifier(match, EXPLICIT).value("PatientName") for _, match in found if match}
+    assert names == {"Cenek^Müller" if settings_of == "peer" else "Čeněk^Müller"}
 
 
 def test_other_demographics_are_counted_and_logged_without_values(
