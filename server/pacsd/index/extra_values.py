@@ -12,19 +12,28 @@ from sqlalchemy import Text, bindparam, cast, delete, insert, select, union_all
 
 from pacsd.index import normalization
 from pacsd.index.attributes import Attribute, Matching
+from pacsd.index.comparisons import condition
 from pacsd.index.criteria import Alternative, Criterion, Exact, NameCriterion
-from pacsd.index.matching import condition, forms
+from pacsd.index.matching import forms
 from pacsd.index.rows import LONGEST_MATCHED, Header
 from pacsd.index.tables import MOST_PARAMETERS, TABLES, extra_keys, extra_values, instances
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
+    from pacsd.index.comparisons import Operators
     from pacsd.model import QueryLevel
 
-__all__ = ["INSERT_OF_INSTANCE", "leading_to", "of_instance", "remove_orphaned", "rewrite"]
+__all__ = [
+    "INSERT_OF_INSTANCE",
+    "criterion_of_values",
+    "leading_to",
+    "of_instance",
+    "remove_orphaned",
+    "rewrite",
+]
 
 INSERT_OF_INSTANCE: Final = insert(extra_values).from_select(
     ["keyword", "value", "row_id"],
@@ -88,11 +97,17 @@ def _text(form: str | float) -> str:
     return form if isinstance(form, str) else repr(form + 0.0)
 
 
-def leading_to(known: Attribute, asked: Criterion | NameCriterion, *, glob: bool) -> ColumnElement[bool]:
-    """A condition on the level's rows that all matching ones meet; `glob` as in `matching.condition`."""
+def criterion_of_values(asked: Criterion | NameCriterion) -> Criterion:
+    """What some value of an extra key meets wherever what is asked of the attribute is met."""
+    return Criterion(tuple(map(_as_text, _alternatives(asked))))
+
+
+def leading_to(
+    known: Attribute, operators: Operators, parameters: Iterator[ColumnElement[Any]]
+) -> ColumnElement[bool]:
+    """A condition on the level's rows that all matching ones meet; as `comparisons.condition` of such a criterion."""
     own = select(extra_values.c.row_id).where(extra_values.c.keyword == known.keyword)
-    criterion = Criterion(tuple(map(_as_text, _alternatives(asked))))
-    decided = own.where(condition(criterion, extra_values.c.value, glob=glob))
+    decided = own.where(condition(operators, extra_values.c.value, parameters))
     # Apart and not joined by OR, so that each is one range of the index.
     undecided = own.where(extra_values.c.value.is_(None))
     return TABLES[known.level].c.id.in_(union_all(decided, undecided))

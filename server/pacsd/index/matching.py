@@ -1,104 +1,17 @@
-"""A criterion applied: as a condition on columns, and to a received value where no column can decide."""
+"""A criterion applied to a value as received, where no column can decide; `comparisons` is the same in SQL."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-from sqlalchemy import and_, or_
+from typing import TYPE_CHECKING, Final
 
 from pacsd.index import instants, normalization
 from pacsd.index.attributes import Matching
 from pacsd.index.criteria import Alternative, Criterion, Exact, Interval, NameCriterion, Wildcard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
-    from sqlalchemy import ColumnElement
-
-__all__ = ["condition", "forms", "matches", "name_conditions"]
-
-_LAST_CHARACTER: Final = "\U0010ffff"
-
-
-def condition(criterion: Criterion, column: ColumnElement[Any], *, glob: bool) -> ColumnElement[bool]:
-    """The criterion as SQL. `glob` is for SQLite, whose LIKE ignores case and whose GLOB does not."""
-    values = [each.value for each in criterion.alternatives if isinstance(each, Exact)]
-    others = [each for each in criterion.alternatives if not isinstance(each, Exact)]
-    conditions = [_alternative(each, column, glob=glob) for each in others]
-    if values:
-        conditions.append(column.in_(values))
-    return or_(*conditions)
-
-
-def name_conditions(
-    criterion: NameCriterion, columns: Sequence[ColumnElement[Any]], *, glob: bool
-) -> list[ColumnElement[bool]]:
-    """The criterion as SQL on a name's three columns: conditions of which one must hold, each with an index."""
-    anywhere = [part for name in criterion.names for group, part in name if group is None]
-    conditions = [
-        or_(*(condition(part, column, glob=glob) for part in anywhere)) for column in columns if anywhere
-    ]
-    for name in criterion.names:
-        parts = [condition(part, columns[group], glob=glob) for group, part in name if group is not None]
-        if parts:
-            conditions.append(and_(*parts))
-    return conditions
-
-
-def _alternative(
-    alternative: Wildcard | Interval, column: ColumnElement[Any], *, glob: bool
-) -> ColumnElement[bool]:
-    match alternative:
-        case Wildcard(pattern):
-            return _wildcard(pattern, column, glob=glob)
-        case Interval(low, high):
-            ends = []
-            if low is not None:
-                ends.append(column >= low)
-            # "From yesterday on" is little of an archive, but SQLite takes a range for little only if it has two ends.
-            # "Until yesterday" is nearly all of it: that is read in the order of the answer, and nothing sorted.
-            ends.append(column <= (_LAST_CHARACTER if high is None else high))
-            return and_(*ends)
-
-
-def _wildcard(pattern: str, column: ColumnElement[Any], *, glob: bool) -> ColumnElement[bool]:
-    prefix = _literal_prefix(pattern)
-    parts: list[ColumnElement[bool]] = []
-    if prefix:
-        # As a range, so that any database uses an index for it.
-        parts.append(column >= prefix)
-        following = _following(prefix)
-        if following is not None:
-            parts.append(column < following)
-    if not parts or pattern[len(prefix) :].strip("*"):
-        parts.append(
-            column.op("GLOB")(pattern.replace("[", "[[]"))
-            if glob
-            else column.like(_like(pattern), escape="/")
-        )
-    return and_(*parts)
-
-
-def _literal_prefix(pattern: str) -> str:
-    ends = [pattern.find(character) for character in "*?" if character in pattern]
-    return pattern[: min(ends)]
-
-
-def _following(prefix: str) -> str | None:
-    """The first string behind all that begin with the prefix, by code point; None if there is none."""
-    head = prefix.rstrip(_LAST_CHARACTER)
-    if not head:
-        return None
-    following = ord(head[-1]) + 1
-    # No surrogates: they are no characters and no database takes them.
-    return head[:-1] + chr(0xE000 if following == 0xD800 else following)
-
-
-_LIKE: Final = str.maketrans({"/": "//", "%": "/%", "_": "/_", "*": "%", "?": "_"})
-
-
-def _like(pattern: str) -> str:
-    return pattern.translate(_LIKE)
+__all__ = ["forms", "matches"]
 
 
 def matches(criterion: Criterion | NameCriterion, matching: Matching, value: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import exists, select
@@ -13,6 +13,7 @@ from pacsd.index.commits import commit, in_transaction
 from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
 from pacsd.index.rules import Rules
+from pacsd.index.streams import stream
 from pacsd.index.tables import instances
 from pacsd.index.turns import Turns
 from pacsd.model import DemographicsPolicy
@@ -41,8 +42,6 @@ _T = TypeVar("_T")
 
 _PAGE: Final = 200
 """Rows to fetch at once from a cursor that stays open."""
-_FIRST_PAGE: Final = 5
-"""Rows of a query to fetch at first, so that somebody sees something soon."""
 
 
 class Index:
@@ -110,8 +109,8 @@ class Index:
         receipt. Matches come by pages, of which some may be empty, as they stream from an open cursor: exhaust the
         iterator or close it. IdentifierInvalid, naming the keywords, is raised here and not while iterating.
         """
-        glob = self._reading.dialect.name == "sqlite"
-        return self._stream(queries.plan(query, glob=glob, extra_keys=self._built_extra_keys(query)))
+        plan = queries.plan(query, type(self._reading.dialect), self._built_extra_keys(query))
+        return self._answers(plan)
 
     def _built_extra_keys(self, query: FindQuery) -> Collection[str]:
         asked = {each.keyword for each in self._rules.extra_keys if query.keys.get(each.keyword)}
@@ -121,13 +120,13 @@ class Index:
         with self._connected() as connection:
             return extra_keys.built(connection, asked)
 
-    def _stream(self, plan: queries.Plan) -> Generator[Sequence[Mapping[str, str]], None, None]:
-        with self._connected() as connection:
-            rows = connection.execution_options(yield_per=_PAGE).execute(plan.statement)
-            page = rows.fetchmany(_FIRST_PAGE)
-            while page:
-                yield [answer for answer in map(plan.answer, page) if answer is not None]
-                page = rows.fetchmany(_PAGE)
+    def _answers(self, plan: queries.Plan) -> Generator[Sequence[Mapping[str, str]], None, None]:
+        try:
+            with closing(stream(self._reading, plan.text, plan.parameters)) as pages:
+                for page in pages:
+                    yield plan.answers.read(page)
+        except SQLAlchemyError as error:
+            raise unavailable("read", error) from error
 
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         """Keywords that are neither matched nor returned: unknown ones, sequences, those below the level."""

@@ -263,11 +263,11 @@ def test_what_is_stored_and_changed_during_a_build_is_found_after_it(
 def test_an_extra_key_is_asked_through_its_index(migrated_sqlite: Path) -> None:
     """On SQLite, which decides without looking at sizes; PostgreSQL reads small tables whole, and rightly so."""
     question = query("SERIES", SeriesInstanceUID="", StudyInstanceUID="1.1", ProtocolName="HEAD*")
-    plan = queries.plan(question, glob=True, extra_keys={"ProtocolName"})
     engine = create_engine(f"sqlite:///{migrated_sqlite}")
+    plan = queries.plan(question, type(engine.dialect), {"ProtocolName"})
     with engine.connect() as connection:
-        statement = str(plan.statement.compile(connection, compile_kwargs={"literal_binds": True}))
-        steps = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
+        explained = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {plan.text}", tuple(plan.parameters))
+        steps = [row.detail for row in explained]
     engine.dispose()
     used = "ix_extra_values_keyword_value_row_id (keyword=? AND value>? AND value<?)"
     assert any(used in step for step in steps)

@@ -1,0 +1,102 @@
+"""The rows of a query's statement as answers, with what SQL can't decide compared as they stream.
+
+That is attributes without a column, and rows marked `inexact`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pacsd.index.aggregates import LISTS
+from pacsd.index.attributes import Attribute, Source
+from pacsd.index.matching import matches
+from pacsd.index.statements import header_column, inexact_column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pacsd.index.criteria import Criterion, NameCriterion
+    from pacsd.index.rows import Header
+
+__all__ = ["Answers", "Comparison"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A key that is left to compare with the row's value."""
+
+    attribute: Attribute
+    criterion: Criterion | NameCriterion
+    always: bool
+    """Or only in rows marked `inexact`."""
+
+
+class Answers:
+    """Reads the rows of one execution."""
+
+    def __init__(
+        self,
+        columns: Mapping[str, int],
+        returned: Sequence[Attribute],
+        *,
+        empty: Sequence[str],
+        comparisons: Sequence[Comparison],
+    ) -> None:
+        """`columns` are those of the `Statement`; keys of `empty` are answered without a value."""
+        self._columns = columns
+        self._without_values = dict.fromkeys([*(each.keyword for each in returned), *empty], "")
+        self._comparisons = comparisons
+        self._parsed: dict[int, tuple[str, Header]] = {}
+        self._of_columns = [
+            (each.keyword, columns[each.keyword], each.keyword in LISTS)
+            for each in returned
+            if each.source is not Source.HEADER
+        ]
+        of_headers: dict[int, list[str]] = {}
+        for each in returned:
+            if each.source is Source.HEADER:
+                of_headers.setdefault(columns[header_column(each.level)], []).append(each.keyword)
+        self._of_headers = list(of_headers.items())
+
+    def read(self, rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
+        """The values asked for, of each row that matches after all."""
+        if self._comparisons:
+            rows = [row for row in rows if self._matches(row)]
+        return [self._answer(row) for row in rows]
+
+    def _answer(self, row: Sequence[Any]) -> dict[str, str]:
+        answer = self._without_values.copy()
+        for keyword, at, is_list in self._of_columns:
+            answer[keyword] = _sorted(row[at]) if is_list else str(row[at])
+        for at, keywords in self._of_headers:
+            value_of = self._header(at, row[at]).get
+            for keyword in keywords:
+                answer[keyword] = value_of(keyword, "")
+        return answer
+
+    def _matches(self, row: Sequence[Any]) -> bool:
+        return all(
+            matches(each.criterion, each.attribute.matching, self._value(each.attribute, row))
+            for each in self._comparisons
+            if each.always or row[self._columns[inexact_column(each.attribute.level)]]
+        )
+
+    def _value(self, known: Attribute, row: Sequence[Any]) -> str:
+        if known.source is Source.HEADER:
+            at = self._columns[header_column(known.level)]
+            return self._header(at, row[at]).get(known.keyword, "")
+        value = row[self._columns[known.keyword]]
+        return _sorted(value) if known.keyword in LISTS else str(value)
+
+    def _header(self, at: int, text: str) -> Header:
+        """The header in a column; rows that share a patient, study or series come together and share its parsing."""
+        last = self._parsed.get(at)
+        if last is None or last[0] != text:
+            last = self._parsed[at] = (text, json.loads(text))
+        return last[1]
+
+
+def _sorted(values: str | None) -> str:
+    return "\\".join(sorted(values.split("\\"))) if values else ""

@@ -1,0 +1,166 @@
+"""A query's SELECT, compiled once for all queries of its shape: they differ in values alone.
+
+SQLAlchemy needs more time to put a statement together and to execute it than the database to answer it (see
+`prebuilt`), and clients ask few shapes of question.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, bindparam, or_, select, union_all
+
+from pacsd.index.aggregates import AGGREGATES, LISTS
+from pacsd.index.attributes import Attribute, Matching, Source, attribute
+from pacsd.index.comparisons import condition, name_conditions
+from pacsd.index.extra_values import leading_to
+from pacsd.index.hierarchy import depth
+from pacsd.index.prebuilt import positional
+from pacsd.index.tables import TABLES, instances, patients, series, studies
+from pacsd.model import QueryLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Dialect, Select
+
+    from pacsd.index.comparisons import Operators, Value
+
+__all__ = ["Shape", "Statement", "header_column", "inexact_column", "statement"]
+
+_REMEMBERED: Final = 512
+"""Shapes of questions; some 10 KB each."""
+_MOST_REMEMBERED_VALUES: Final = 64
+"""Of one shape. Longer lists are long to run as well, and each length would be a shape of its own."""
+
+_PARENTS: Final = {
+    QueryLevel.STUDY: (patients, studies.c.patient_row_id == patients.c.id),
+    QueryLevel.SERIES: (studies, series.c.study_row_id == studies.c.id),
+    QueryLevel.IMAGE: (series, instances.c.series_row_id == series.c.id),
+}
+
+
+class Shape(NamedTuple):
+    """All of a query that its statement depends on."""
+
+    level: QueryLevel
+    returned: tuple[str, ...]
+    """Keywords, for which `attribute` knows something."""
+    compared: tuple[tuple[str, Any], ...]
+    """Keywords of attributes that SQL matches, each with the `operators` of its `Comparisons` or `NameComparisons`."""
+    narrowed: tuple[tuple[str, Operators], ...]
+    """Keywords of extra keys that narrow the answer down, likewise; their values are behind those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL as the driver takes it."""
+
+    text: str
+    columns: Mapping[str, int]
+    """Where each row has its values: by keyword, `header_column` and `inexact_column`."""
+    _order: tuple[int, ...]
+    _constants: tuple[Any, ...]
+
+    def parameters(self, values: Sequence[Value]) -> list[Any]:
+        """What to execute it with for values in the order of the shape."""
+        all_values = (*values, *self._constants)
+        return [all_values[at] for at in self._order]
+
+
+def header_column(level: QueryLevel) -> str:
+    """The name of a level's header in `Statement.columns`."""
+    return f"{level.value} header"
+
+
+def inexact_column(level: QueryLevel) -> str:
+    """The name in `Statement.columns` of the mark that a level's columns can't decide."""
+    return f"{level.value} inexact"
+
+
+def statement(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
+    """The statement for a shape with so many values."""
+    hashable: Any = dialect
+    build = _remembered if values <= _MOST_REMEMBERED_VALUES else _built
+    return build(shape, values, hashable)
+
+
+def _built(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
+    names = {f"value_{number}": number for number in range(values)}
+    parameters: Iterator[ColumnElement[Any]] = (bindparam(name, required=False) for name in names)
+    conditions = [_condition(_known(keyword), operators, parameters) for keyword, operators in shape.compared]
+    conditions += [
+        leading_to(_known(keyword), operators, parameters) for keyword, operators in shape.narrowed
+    ]
+    chosen = (
+        _select(shape.level, [_known(keyword) for keyword in shape.returned])
+        .where(*conditions)
+        .order_by(TABLES[shape.level].c.id)
+    )
+    compiled: Any = chosen.compile(dialect=positional(dialect), compile_kwargs={"render_postcompile": True})
+    constants = {name: compiled.params[name] for name in compiled.positiontup if name not in names}
+    places = names | {name: values + number for number, name in enumerate(constants)}
+    return Statement(
+        str(compiled),
+        {column.name: at for at, column in enumerate(chosen.selected_columns)},
+        tuple(places[name] for name in compiled.positiontup),
+        tuple(constants.values()),
+    )
+
+
+_remembered = lru_cache(maxsize=_REMEMBERED)(_built)
+
+
+def _known(keyword: str) -> Attribute:
+    known = attribute(keyword)
+    if known is None:
+        raise KeyError(keyword)
+    return known
+
+
+def _condition(
+    known: Attribute, operators: Any, parameters: Iterator[ColumnElement[Any]]
+) -> ColumnElement[bool]:
+    """The condition on the attribute's columns; rows marked `inexact` pass, to be compared when they come."""
+    if known.keyword in LISTS:
+        return LISTS[known.keyword](lambda column: condition(operators, column, parameters))
+    if known.matching is Matching.NAME:
+        return _name_condition(known, operators, parameters)
+    table = TABLES[known.level]
+    decided = condition(operators, table.c[known.columns[0]], parameters)
+    return decided if known.source is Source.COLUMN else or_(decided, table.c.inexact)
+
+
+def _name_condition(
+    known: Attribute,
+    names: Sequence[Sequence[tuple[int | None, Operators]]],
+    parameters: Iterator[ColumnElement[Any]],
+) -> ColumnElement[bool]:
+    # One SELECT an index: SQLite reads the whole table rather than several ranges joined by OR.
+    table = TABLES[known.level]
+    own = table.alias()
+    each = name_conditions(names, [own.c[column] for column in known.columns], parameters)
+    return table.c.id.in_(union_all(*(select(own.c.id).where(part) for part in (*each, own.c.inexact))))
+
+
+def _select(level: QueryLevel, returned: Sequence[Attribute]) -> Select[Any]:
+    columns: list[ColumnElement[Any]] = []
+    above = [each for each in QueryLevel if depth(each) <= depth(level)]
+    for each in above:
+        if any(known.level is each and known.source is Source.HEADER for known in returned):
+            columns += [
+                TABLES[each].c.header.label(header_column(each)),
+                TABLES[each].c.inexact.label(inexact_column(each)),
+            ]
+    for known in returned:
+        if known.source is Source.COLUMN:
+            columns.append(TABLES[known.level].c[known.columns[0]].label(known.keyword))
+        elif known.source is Source.AGGREGATE:
+            columns.append(AGGREGATES[known.keyword].label(known.keyword))
+    # A row may be asked for no value at all.
+    statement = select(*columns or [TABLES[level].c.id]).select_from(TABLES[level])
+    for each in reversed(above[1:]):
+        statement = statement.join(*_PARENTS[each])
+    return statement

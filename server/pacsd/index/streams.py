@@ -1,0 +1,82 @@
+"""One SELECT's rows as they stream from the database, by way of its driver: they are never all in memory.
+
+Each is a transaction of its own, so there is nothing to begin and nothing to end.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from sqlalchemy import Engine
+
+__all__ = ["stream"]
+
+_PAGE: Final = 200
+_FIRST_PAGE: Final = 5
+"""So that somebody sees something soon."""
+
+
+def stream(
+    engine: Engine, text: str, parameters: Sequence[Any]
+) -> Generator[Sequence[Sequence[Any]], None, None]:
+    """Execute a statement as text and yield its rows by pages; raises SQLAlchemyError.
+
+    Exhaust the generator or close it: it holds a connection.
+    """
+    pages = _sqlite_pages if engine.dialect.name == "sqlite" else _postgresql_pages
+    with _connection(engine, text) as connection, closing(connection.cursor()) as cursor:
+        yield from pages(connection, cursor, text, parameters)
+
+
+@contextmanager
+def _connection(engine: Engine, text: str) -> Iterator[Any]:
+    """A driver's connection from the pool; its errors become SQLAlchemy's, without the values."""
+    driver: Any = engine.dialect.loaded_dbapi
+    pooled: Any = None
+    try:
+        pooled = engine.raw_connection()
+        yield pooled.dbapi_connection
+    except driver.Error as error:
+        if pooled is not None and engine.dialect.is_disconnect(error, pooled.dbapi_connection, None):
+            pooled.invalidate(error)
+        kind = OperationalError if isinstance(error, driver.OperationalError) else DBAPIError
+        raise kind(text, None, error, hide_parameters=True) from error
+    finally:
+        if pooled is not None:
+            pooled.close()
+
+
+def _sqlite_pages(
+    _connection: Any, cursor: Any, text: str, parameters: Sequence[Any]
+) -> Generator[Sequence[Sequence[Any]], None, None]:
+    cursor.execute(text, parameters)
+    page = cursor.fetchmany(_FIRST_PAGE)
+    while page:
+        yield page
+        page = cursor.fetchmany(_PAGE)
+
+
+def _postgresql_pages(
+    connection: Any, cursor: Any, text: str, parameters: Sequence[Any]
+) -> Generator[Sequence[Sequence[Any]], None, None]:
+    """In one round trip, where a cursor in the server takes five.
+
+    The server waits when nobody fetches, and is told to stop when this is closed early.
+    """
+    connection.autocommit = True
+    try:
+        with closing(cursor.stream(text, parameters, size=_PAGE)) as rows:
+            page = list(islice(rows, _FIRST_PAGE))
+            while page:
+                yield page
+                page = list(islice(rows, _PAGE))
+    finally:
+        if not connection.closed:
+            connection.autocommit = False
