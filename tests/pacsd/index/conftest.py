@@ -78,14 +78,20 @@ def empty_database_url(request: pytest.FixtureRequest, create_database: CreateDa
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a migrated database without rows that a module's tests share."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('module')}/index.db"
-    else:
-        url = _create_database(request.getfixturevalue("postgres"), f"module_{next(_numbers)}")
-    migrations.upgrade(url)
-    return url
+def new_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], str]:
+    """Makes migrated databases without rows, for what a module's tests share, and gives their URLs."""
+
+    def create() -> str:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('module')}/index.db"
+        else:
+            url = _create_database(request.getfixturevalue("postgres"), f"module_{next(_numbers)}")
+        migrations.upgrade(url)
+        return url
+
+    return create
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,6 +9,7 @@ from questions import query, study_query
 from records import record
 
 from pacsd.errors import IdentifierInvalid
+from pacsd.index.extra_keys import extra_key
 from pacsd.index.repository import Index
 from pacsd.model import DuplicatePolicy, FindQuery, QueryLevel, QueryModel
 from support.matches import matches_of
@@ -16,16 +17,29 @@ from support.matching_cases import CASES, Case, cases_with_roots
 from support.matching_cases.refusals import REFUSED, TOO_MUCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pacsd.model import InstanceRecord
 
 
-@pytest.fixture(scope="module")
-def archive(module_database_url: str) -> Iterator[Index]:
+def _can_be_an_extra_key(keyword: str) -> bool:
+    try:
+        extra_key(keyword)
+    except ValueError:
+        return False
+    return True
+
+
+EXTRA_KEYWORDS = sorted({keyword for case in CASES for keyword in case.keys if _can_be_an_extra_key(keyword)})
+
+
+@pytest.fixture(scope="module", params=[(), EXTRA_KEYWORDS], ids=["columns", "extra_keys"])
+def archive(request: pytest.FixtureRequest, new_database_url: Callable[[], str]) -> Iterator[Index]:
     """What all cases keep, in one index: each question is asked of everything."""
-    index = Index(module_database_url, duplicates=DuplicatePolicy.REJECT)
+    index = Index(new_database_url(), duplicates=DuplicatePolicy.REJECT, extra_keywords=request.param)
+    index.register_extra_keys()
     index.commit([_record(each) for case, root in cases_with_roots() for each in case.instances(root)])
+    assert not index.unbuilt_extra_keys()
     yield index
     index.dispose()
 
