@@ -1,7 +1,7 @@
 """Identifiers of queries and retrieves: data sets in the three native encodings, from and to text by keyword.
 
-`storage/datasets` takes incoming ones apart, and their values are decoded as those in the index are; what goes out is
-flat data sets of short texts, which `identifier_writer` writes.
+`storage/datasets` takes incoming ones apart, and their values are decoded as those in the index are;
+`identifier_writer` writes those that go out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
 
 from pacsd.errors import DatasetInvalid, IdentifierInvalid
 from pacsd.identifier_writer import (
@@ -23,6 +23,7 @@ from pacsd.identifier_writer import (
     NUMBERS,
     IdentifierWriter,
 )
+from pacsd.sequences import Item, items_of, text_of
 from pacsd.storage.charsets import decode_value
 from pacsd.storage.datasets import RawDataset, read_dataset
 from pacsd.storage.encodings import (
@@ -61,9 +62,7 @@ class Element(NamedTuple):
     tag: int
     vr: str
     value: str
-    """In Unicode, several joined by a backslash; "" for a sequence."""
-    items: tuple[tuple[Element, ...], ...] = ()
-    """Of a sequence."""
+    """In Unicode, several joined by a backslash; that of a sequence is `sequences.text_of` its items."""
 
     @property
     def keyword(self) -> str:
@@ -89,7 +88,7 @@ class Identifier:
 
     @property
     def keys(self) -> dict[str, str]:
-        """The attributes by keyword; private and unknown ones are not among them."""
+        """The attributes' values by keyword; private and unknown ones are not among them."""
         return {element.keyword: element.value for element in self.elements if element.keyword}
 
 
@@ -116,13 +115,30 @@ def _elements(
         character_set = _text(_SPECIFIC_CHARACTER_SET, "CS", own[1], "", big_endian=False)
     elements = []
     for tag, (vr, value) in dataset.items():
+        if _is_sequence(tag) not in (None, vr == "SQ"):
+            keyword = _keyword(tag)
+            raise IdentifierInvalid(f"{keyword} has another VR than its own", keywords=(keyword,))
         if isinstance(value, bytes):
             text = _text(tag, vr, value, character_set, big_endian=big_endian)
-            elements.append(Element(tag, vr, text))
         else:
-            items = tuple(_elements(item, character_set, big_endian=big_endian)[0] for item in value)
-            elements.append(Element(tag, vr, "", items))
+            text = text_of([_item(item, character_set, big_endian=big_endian) for item in value])
+        elements.append(Element(tag, vr, text))
     return tuple(elements), character_set
+
+
+def _item(dataset: RawDataset, character_set: str, *, big_endian: bool) -> Item:
+    elements, _ = _elements(dataset, character_set, big_endian=big_endian)
+    return {
+        each.keyword: items_of(each.value) if each.vr == "SQ" else each.value
+        for each in elements
+        if each.keyword
+    }
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _is_sequence(tag: int) -> bool | None:
+    """Return whether an attribute is one; None where the data dictionary doesn't say."""
+    return dictionary_VR(tag) == "SQ" if dictionary_has_tag(tag) else None
 
 
 def _text(tag: int, vr: str, raw: bytes, character_set: str, *, big_endian: bool) -> str:

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+from pacsd.sequences import Item, items_of, text_of
 from pacsd.storage.charsets import choose_character_set, encode_text
 from pacsd.storage.encodings import LONG_VRS
 from pacsd.storage.transliteration import transliterate
@@ -39,7 +42,7 @@ NATIVE_TRANSFER_SYNTAXES: Final = (
 NUMBERS: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
 """Binary VRs that identifiers hold values of, and their `struct` formats."""
 NOT_TEXT: Final = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
-"""VRs that identifiers hold no values of."""
+"""VRs that identifiers hold no text of; items of a sequence they do."""
 
 _LONG_FORM: Final = frozenset(LONG_VRS.values())
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
@@ -91,19 +94,32 @@ class IdentifierWriter:
             for index, vr in enumerate(self._vrs)
             if vr in NUMBERS or vr in NOT_TEXT
         ]
+        self._sequences = [index for index, vr in enumerate(self._vrs) if vr == "SQ"]
+        self._written_items = partial(
+            _written_items,
+            transfer_syntax_uid=transfer_syntax_uid,
+            requested_character_set=requested_character_set,
+            forced_character_set=forced_character_set,
+        )
 
     def write(self, values: Sequence[str]) -> bytes:
         """Return the data set with these values, one for each attribute; several joined by a backslash, "" for none.
 
+        Of a sequence it is `sequences.text_of` its items, which say their own character sets where they need any.
         A number that its VR does not have, and a text too long for its length field, are left out: no value is
         better than a wrong one.
         """
         texts, elements = list(values), self._elements
+        sequences = [(index, self._written_items(texts[index])) for index in self._sequences]
+        for index in self._sequences:
+            texts[index] = ""
         character_set = None
         if not "".join(texts).isascii():
             character_set, texts = self._encoded(texts)
         for index, convert in self._binary:
             texts[index] = convert(texts[index])
+        for index, items in sequences:
+            texts[index] = items
         if character_set:
             texts.insert(self._place, character_set)
             elements = self._elements_with_set
@@ -177,3 +193,38 @@ def _number(text: str, *, order: str, layout: str) -> str:
 
 def _nothing(_: str) -> str:
     return ""
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _written_items(
+    text: str,
+    *,
+    transfer_syntax_uid: str,
+    requested_character_set: str | None,
+    forced_character_set: str | None,
+) -> str:
+    """Return a sequence's items, with their lengths, as text of one byte a character (PS3.5 §7.5.1)."""
+    header = struct.Struct((">" if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else "<") + "HHI")
+    written = b""
+    for item in items_of(text):
+        elements = _elements_of_item(item)
+        writer = IdentifierWriter(
+            [(tag, vr) for tag, vr, _ in elements],
+            transfer_syntax_uid,
+            requested_character_set=requested_character_set,
+            forced_character_set=forced_character_set,
+        )
+        content = writer.write([value for _, _, value in elements])
+        written += header.pack(0xFFFE, 0xE000, len(content)) + content
+    return written.decode("latin-1")
+
+
+def _elements_of_item(item: Item) -> list[tuple[int, str, str]]:
+    """Return tag, VR and value of an item's attributes, in ascending order of tags."""
+    elements = []
+    for keyword, value in item.items():
+        tag = tag_for_keyword(keyword)
+        if tag is not None:
+            vr = dictionary_VR(tag).partition(" or ")[0]
+            elements.append((tag, vr, value if isinstance(value, str) else text_of(value)))
+    return sorted(elements)

@@ -1,4 +1,4 @@
-"""The value of a sequence as text: its items as JSON, so that it is kept and handed on as any other value is."""
+"""The value of a sequence as text: its items as JSON, so that it is kept, asked for and handed on as any other."""
 
 from __future__ import annotations
 

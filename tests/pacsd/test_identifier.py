@@ -29,6 +29,8 @@ from pacsd.identifier import (
     read_identifier,
     write_identifier,
 )
+from pacsd.sequences import items_of
+from pacsd.sequences import text_of as text_of_items
 
 every_encoding = pytest.mark.parametrize("transfer_syntax", NATIVE_TRANSFER_SYNTAXES)
 encodings = st.sampled_from(NATIVE_TRANSFER_SYNTAXES)
@@ -123,6 +125,40 @@ def test_what_pydicom_writes_is_read(keys: dict[str, str], transfer_syntax: str)
 # Elements of all kinds.
 
 
+ITEMS: list[dict[str, Any]] = [
+    {"CodeValue": "RPID22", "CodeMeaning": "Schädel"},
+    {},
+    {"ReferencedSOPSequence": [{"ReferencedSOPInstanceUID": "1.2.3"}, {"TextValue": "山"}], "Rows": "512"},
+]
+
+
+@every_encoding
+@pytest.mark.parametrize("name", ["Doe", "Jérôme", "山田"])
+def test_pydicom_reads_the_items_that_are_written(transfer_syntax: str, name: str) -> None:
+    keys = {"ProcedureCodeSequence": text_of_items(ITEMS), "PatientName": name}
+    data = write_identifier(elements_of(keys), transfer_syntax, requested_character_set="ISO_IR 100")
+    dataset = read_by_pydicom(data, transfer_syntax)
+    first, second, third = dataset.ProcedureCodeSequence
+    assert (first.CodeValue, first.CodeMeaning, dataset.PatientName) == ("RPID22", "Schädel", name)
+    assert (list(second), third.Rows) == ([], 512)
+    assert [each.get("TextValue") for each in third.ReferencedSOPSequence] == [None, "山"]
+    assert [each.get("ReferencedSOPInstanceUID") for each in third.ReferencedSOPSequence] == ["1.2.3", None]
+    assert read_identifier(data, transfer_syntax).keys == keys
+
+
+@every_encoding
+@pytest.mark.parametrize(("tag", "vr"), [(0x00081032, "LO"), (0x00100020, "SQ")])
+def test_what_is_a_sequence_or_none_against_the_dictionary_is_refused(
+    transfer_syntax: str, tag: int, vr: str
+) -> None:
+    if transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN:
+        data = element(0x00100020, b"")[:4] + struct.pack("<IHHI", 0xFFFFFFFF, 0xFFFE, 0xE0DD, 0)
+    else:
+        data = write_identifier([Element(tag, vr, "")], transfer_syntax)
+    with pytest.raises(IdentifierInvalid):
+        read_identifier(data, transfer_syntax)
+
+
 @every_encoding
 def test_an_item_may_have_a_character_set_of_its_own(transfer_syntax: str) -> None:
     names = {"ISO_IR 144": "Люкceмбypг", "": "Buc^Jérôme"}  # noqa: RUF001
@@ -135,7 +171,7 @@ def test_an_item_may_have_a_character_set_of_its_own(transfer_syntax: str) -> No
             item.SpecificCharacterSet = character_set
     data = write_by_pydicom(dataset, transfer_syntax)
     (sequence,) = read_identifier(data, transfer_syntax).elements
-    assert [[each.value for each in item] for item in sequence.items] == [[name] for name in names.values()]
+    assert items_of(sequence.value) == [{"PatientName": name} for name in names.values()]
 
 
 @every_encoding
@@ -150,21 +186,18 @@ def test_sequences_are_read_and_private_and_unknown_tags_kept_without_value(tran
     dataset.add_new(0x00081301, "UN", b"ab")
     identifier = read_identifier(write_by_pydicom(dataset, transfer_syntax), transfer_syntax)
     tags = {element.tag: (element.vr, element.value) for element in identifier.elements}
-    assert tags[0x00081032] == tags[0x00081110] == ("SQ", "")
-    items = {each.keyword: each.items for each in identifier.elements if each.vr == "SQ"}
-    assert items == {
-        "ProcedureCodeSequence": ((Element(0x00080060, "CS", "CT"),),) * 2,
-        "ReferencedStudySequence": (),
-    }
+    codes = text_of_items([{"Modality": "CT"}] * 2)
+    assert (tags[0x00081032], tags[0x00081110]) == (("SQ", codes), ("SQ", ""))
     assert identifier.keys == {
         "StudyInstanceUID": "1.2.3",
-        "ProcedureCodeSequence": "",
+        "ProcedureCodeSequence": codes,
         "ReferencedStudySequence": "",
     }
     assert {0x00090010, 0x00091001, 0x00081301} <= set(tags)
     answer = read_by_pydicom(write_identifier(identifier.elements, transfer_syntax), transfer_syntax)
     assert {int(element.tag) for element in answer} == set(tags)
-    assert list(answer.ProcedureCodeSequence) == []
+    assert answer.ProcedureCodeSequence == dataset.ProcedureCodeSequence
+    assert list(answer.ReferencedStudySequence) == []
 
 
 def test_a_sequence_of_undefined_length() -> None:
@@ -173,7 +206,7 @@ def test_a_sequence_of_undefined_length() -> None:
     end = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
     data = sequence + item + end + element(0x00100020, b"P1")
     assert read_identifier(data, IMPLICIT_VR_LITTLE_ENDIAN).keys == {
-        "ProcedureCodeSequence": "",
+        "ProcedureCodeSequence": text_of_items([{"CodeValue": "X"}]),
         "PatientID": "P1",
     }
 

@@ -15,6 +15,7 @@ from pacsd.identifier_writer import (
     NATIVE_TRANSFER_SYNTAXES,
     IdentifierWriter,
 )
+from pacsd.sequences import text_of
 
 KEYWORDS = (
     "StudyDate",
@@ -25,12 +26,14 @@ KEYWORDS = (
 )
 ATTRIBUTES = sorted((element.tag, element.vr) for element in elements_of(dict.fromkeys(KEYWORDS, "")))
 VALUES = st.sampled_from(["", "1", "20240101", "Müller^Jörg", "山田", "x" * 65, "x" * 66, "x" * 67])
+SEQUENCES = st.sampled_from([[], [{"CodeMeaning": "Müller"}], [{"CodeMeaning": "山田"}, {}]]).map(text_of)
+ROWS = st.tuples(*[SEQUENCES if vr == "SQ" else VALUES for _, vr in ATTRIBUTES])
 
 every_encoding = pytest.mark.parametrize("transfer_syntax", NATIVE_TRANSFER_SYNTAXES)
 
 
 @every_encoding
-@given(rows=st.lists(st.tuples(*[VALUES] * len(ATTRIBUTES)), min_size=1, max_size=5))
+@given(rows=st.lists(ROWS, min_size=1, max_size=5))
 def test_each_data_set_is_as_if_written_alone(transfer_syntax: str, rows: list[tuple[str, ...]]) -> None:
     writer = IdentifierWriter(ATTRIBUTES, transfer_syntax, requested_character_set="ISO_IR 100")
     alone = [

@@ -17,7 +17,7 @@ from pacsd.index.statements import header_column, inexact_column
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pacsd.index.criteria import Criterion, NameCriterion
+    from pacsd.index.criteria import Criterion, NameCriterion, SequenceCriterion
     from pacsd.index.rows import Header
 
 __all__ = ["Answers", "Comparison"]
@@ -28,7 +28,7 @@ class Comparison:
     """A key that is left to compare with the row's value."""
 
     attribute: Attribute
-    criterion: Criterion | NameCriterion
+    criterion: Criterion | NameCriterion | SequenceCriterion
     always: bool
     """Or only in rows marked `inexact`."""
 

@@ -36,6 +36,8 @@ class Matching(Enum):
     DATE_TIME = "date time"
     NUMBER = "number"
     """IS, DS and the binary numbers: 1.0 and 1.00 are equal."""
+    SEQUENCE = "sequence"
+    """SQ: the keys of one item, within one item."""
     EXACT = "exact"
     """AS: single values only."""
 
@@ -75,6 +77,7 @@ _MATCHING_OF_VR: Final = {
     "TM": Matching.TIME,
     "DT": Matching.DATE_TIME,
     "AS": Matching.EXACT,
+    "SQ": Matching.SEQUENCE,
 }
 
 _PATIENT, _STUDY, _SERIES, _IMAGE = QueryLevel.PATIENT, QueryLevel.STUDY, QueryLevel.SERIES, QueryLevel.IMAGE
@@ -141,7 +144,7 @@ LEVEL_OF: Final = {
 
 @lru_cache(maxsize=4096)
 def attribute(keyword: str) -> Attribute | None:
-    """What the index knows of a keyword; None for unknown and private ones, sequences and bulk data."""
+    """What the index knows of a keyword; None for unknown and private ones and bulk data."""
     known = _BY_KEYWORD.get(keyword)
     if known is not None:
         return known

@@ -12,12 +12,24 @@ from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import IdentifierInvalid
 from pacsd.index import instants, normalization
-from pacsd.index.attributes import Attribute, Matching
+from pacsd.index.attributes import Attribute, Matching, attribute
+from pacsd.sequences import items_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Alternative", "Criterion", "Exact", "Interval", "NameCriterion", "Wildcard", "criterion"]
+    from pacsd.sequences import Items
+
+__all__ = [
+    "Alternative",
+    "Criterion",
+    "Exact",
+    "Interval",
+    "NameCriterion",
+    "SequenceCriterion",
+    "Wildcard",
+    "criterion",
+]
 
 LONGEST_KEY: Final = 1024
 """Characters of one value of a key; far more than any VR with wildcards has, less than databases take in a pattern."""
@@ -74,22 +86,52 @@ class NameCriterion:
         return len(self.names)
 
 
-def criterion(attribute: Attribute, key: str) -> Criterion | NameCriterion | None:
+@dataclass(frozen=True, slots=True)
+class SequenceCriterion:
+    """Some item of the attribute must match all of these."""
+
+    keys: tuple[tuple[Attribute, Criterion | NameCriterion | SequenceCriterion], ...]
+
+    def __len__(self) -> int:
+        return sum(len(asked) for _, asked in self.keys)
+
+
+def criterion(known: Attribute, key: str) -> Criterion | NameCriterion | SequenceCriterion | None:
     """What a key asks for; None is universal matching. Raises IdentifierInvalid for what its type can't mean."""
-    if attribute.matching is Matching.LONG_TEXT:
+    if known.matching is Matching.SEQUENCE:
+        return _sequence_criterion(known, items_of(key))
+    return _value_criterion(known, key)
+
+
+def _sequence_criterion(sequence: Attribute, items: Items) -> SequenceCriterion | None:
+    """The keys of the one item that a sequence has (PS3.4 C.2.2.2.6); None if all of them are universal."""
+    if len(items) > 1:
+        raise IdentifierInvalid(f"{sequence.keyword} has more than one item", keywords=(sequence.keyword,))
+    keys = []
+    for keyword, value in items[0].items() if items else ():
+        known = attribute(keyword)
+        if known is not None:
+            asked = criterion(known, value if isinstance(value, str) else text_of(value))
+            if asked is not None:
+                keys.append((known, asked))
+    return SequenceCriterion(tuple(keys)) if keys else None
+
+
+def _value_criterion(known: Attribute, key: str) -> Criterion | NameCriterion | None:
+    if known.matching is Matching.LONG_TEXT:
         values = [normalization.text(key)] if normalization.text(key) else []
     else:
         values = normalization.values_of(key)
     if not values or any(not value.strip("*") for value in values):
         return None
     try:
-        _check_size(attribute.matching, values)
-        if attribute.matching is Matching.NAME:
+        _check_size(known.matching, values)
+        if known.matching is Matching.NAME:
             return _name_criterion(values)
-        return Criterion(tuple(_READERS[attribute.matching](value) for value in values))
+        return Criterion(tuple(_READERS[known.matching](value) for value in values))
     except ValueError as error:
-        message = f"{attribute.keyword} cannot be matched: {error}"
-        raise IdentifierInvalid(message, keywords=(attribute.keyword,)) from None
+        message = f"{known.keyword} cannot be matched: {error}"
+        raise IdentifierInvalid(message, keywords=(known.keyword,)) from None
 
 
 def _check_size(matching: Matching, values: list[str]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pacsd.index.attributes import Attribute, Source, attribute
+from pacsd.index.attributes import Attribute, Matching, Source, attribute
 from pacsd.index.tables import TABLES, extra_keys
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _INSERT: Final = {
 def extra_key(keyword: str) -> Attribute:
     """The attribute of a configured keyword; ValueError, saying why, for one that can't be an extra key."""
     known = attribute(keyword)
-    if known is None:
+    if known is None or known.matching is Matching.SEQUENCE:
         raise ValueError(
             f"{keyword} is no attribute of the DICOM Standard, or one that holds a sequence or bulk data"
         )

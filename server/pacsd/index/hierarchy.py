@@ -69,7 +69,7 @@ def supported_keys(query: FindQuery) -> tuple[str, ...]:
 
 
 def unsupported_keys(query: FindQuery) -> tuple[str, ...]:
-    """The query's other keywords: unknown ones, sequences, bulk data, and attributes of levels below."""
+    """The query's other keywords: unknown ones, bulk data, and attributes of levels below."""
     return tuple(keyword for keyword in _keys(query) if not _is_supported(keyword, query.level))
 
 

@@ -6,21 +6,42 @@ from typing import TYPE_CHECKING, Final
 
 from pacsd.index import instants, normalization
 from pacsd.index.attributes import Matching
-from pacsd.index.criteria import Alternative, Criterion, Exact, Interval, NameCriterion, Wildcard
+from pacsd.index.criteria import (
+    Alternative,
+    Criterion,
+    Exact,
+    Interval,
+    NameCriterion,
+    SequenceCriterion,
+    Wildcard,
+)
+from pacsd.sequences import items_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pacsd.sequences import Item
+
 __all__ = ["forms", "matches"]
 
 
-def matches(criterion: Criterion | NameCriterion, matching: Matching, value: str) -> bool:
+def matches(criterion: Criterion | NameCriterion | SequenceCriterion, matching: Matching, value: str) -> bool:
     """Whether a value as received matches; an empty one never does (PS3.4 C.2.2.2.3 leaves it to universal keys)."""
+    if isinstance(criterion, SequenceCriterion):
+        return any(_item_matches(criterion, item) for item in items_of(value))
     if isinstance(criterion, NameCriterion):
         names = [normalization.name_groups(name) for name in normalization.values_of(value)]
         return any(_name_matches(wanted, name) for wanted in criterion.names for name in names)
     found = forms(matching, value)
     return any(_holds(alternative, form) for alternative in criterion.alternatives for form in found)
+
+
+def _item_matches(criterion: SequenceCriterion, item: Item) -> bool:
+    return all(
+        matches(part, known.matching, value if isinstance(value, str) else text_of(value))
+        for known, part in criterion.keys
+        for value in (item.get(known.keyword, ""),)
+    )
 
 
 def _name_matches(wanted: Iterable[tuple[int | None, Criterion]], name: tuple[str, str, str]) -> bool:

@@ -10,7 +10,7 @@ from pacsd.index.aggregates import LISTS
 from pacsd.index.answers import Answers, Comparison
 from pacsd.index.attributes import Attribute, Source, attribute
 from pacsd.index.comparisons import compared
-from pacsd.index.criteria import Criterion, NameCriterion, criterion
+from pacsd.index.criteria import Criterion, NameCriterion, SequenceCriterion, criterion
 from pacsd.index.extra_values import criterion_of_values
 from pacsd.index.hierarchy import check_hierarchy, supported_keys, unsupported_keys
 from pacsd.index.statements import Shape, statement
@@ -43,13 +43,14 @@ def plan(query: FindQuery, dialect: type[Dialect], extra_keys: Collection[str] =
     check_hierarchy(query)
     returned = tuple([known for known in map(attribute, supported_keys(query)) if known is not None])
     asked = _asked(query, returned)
+    of_values = [(each, wanted) for each, wanted in asked if not isinstance(wanted, SequenceCriterion)]
     glob = dialect.name == "sqlite"
     compared_by_sql = [
-        (each.keyword, compared(wanted, glob=glob)) for each, wanted in asked if _is_for_sql(each, wanted)
+        (each.keyword, compared(wanted, glob=glob)) for each, wanted in of_values if _is_for_sql(each, wanted)
     ]
     narrowed = [
         (each.keyword, compared(criterion_of_values(wanted), glob=glob))
-        for each, wanted in asked
+        for each, wanted in of_values
         if each.keyword in extra_keys
     ]
     shape = Shape(
@@ -69,7 +70,9 @@ def plan(query: FindQuery, dialect: type[Dialect], extra_keys: Collection[str] =
     return Plan(made.text, made.parameters(values), answers)
 
 
-def _asked(query: FindQuery, known: Sequence[Attribute]) -> list[tuple[Attribute, Criterion | NameCriterion]]:
+def _asked(
+    query: FindQuery, known: Sequence[Attribute]
+) -> list[tuple[Attribute, Criterion | NameCriterion | SequenceCriterion]]:
     """The keys that don't match everything."""
     asked = []
     values = 0
@@ -84,5 +87,5 @@ def _asked(query: FindQuery, known: Sequence[Attribute]) -> list[tuple[Attribute
     return asked
 
 
-def _is_for_sql(known: Attribute, asked: Criterion | NameCriterion) -> bool:
+def _is_for_sql(known: Attribute, asked: Criterion | NameCriterion | SequenceCriterion) -> bool:
     return bool(known.columns) or (isinstance(asked, Criterion) and known.keyword in LISTS)

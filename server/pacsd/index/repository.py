@@ -129,7 +129,7 @@ class Index:
             raise unavailable("read", error) from error
 
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
-        """Keywords that are neither matched nor returned: unknown ones, sequences, those below the level."""
+        """Keywords that are neither matched nor returned: unknown ones, bulk data, those below the level."""
         return queries.unsupported_keys(query)
 
     def locate(self, chosen: InstanceSelection) -> Sequence[StoredInstance]:

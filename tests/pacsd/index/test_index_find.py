@@ -171,20 +171,20 @@ def test_keys_that_are_not_supported_are_named_and_returned_empty(archive: Index
     asked = study_query(
         QueryRetrieveLevel="STUDY",
         RetrieveAETitle="",
-        ReferencedStudySequence="",
+        ReferencedImageSequence="",
         NoSuchKeyword="x",
         PixelData="",
         Modality="CT",
         PatientName="Doe*",
     )
     assert archive.unsupported_keys(asked) == (
-        "ReferencedStudySequence", "NoSuchKeyword", "PixelData", "Modality",
+        "ReferencedImageSequence", "NoSuchKeyword", "PixelData", "Modality",
     )  # fmt: skip
     assert list(matches_of(archive, asked)) == [
         {
             "StudyInstanceUID": "1.1",
             "PatientName": "Doe^Jane",
-            "ReferencedStudySequence": "",
+            "ReferencedImageSequence": "",
             "NoSuchKeyword": "",
             "PixelData": "",
             "Modality": "",

@@ -74,10 +74,10 @@ def test_unsupported_keys_are_said_so_and_answered_empty(server: ArchiveServer) 
     """PS3.4 Table C.4-1: FF01."""
     keep_studies(server, 2)
     with client(server, FIND) as net:
-        answers = ask(net, QueryRetrieveLevel="STUDY", PatientName="", ProcedureCodeSequence="")
+        answers = ask(net, QueryRetrieveLevel="STUDY", PatientName="", ReferencedImageSequence="")
     assert [status for status, _ in answers] == [0xFF01, 0xFF01, 0x0000]
     assert answers[0][1] is not None
-    assert "ProcedureCodeSequence" in answers[0][1].keys
+    assert "ReferencedImageSequence" in answers[0][1].keys
     assert answers[0][1].value("PatientName") == "Name^1"
 
 

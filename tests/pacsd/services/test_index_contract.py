@@ -119,11 +119,11 @@ def test_every_key_has_an_answer(index: AnyIndex) -> None:
     query = FindQuery(
         model=QueryModel.STUDY_ROOT,
         level=QueryLevel.STUDY,
-        keys={"StudyInstanceUID": "", "StudyDescription": "", "ProcedureCodeSequence": ""},
+        keys={"StudyInstanceUID": "", "StudyDescription": "", "ReferencedImageSequence": ""},
     )
-    assert index.unsupported_keys(query) == ("ProcedureCodeSequence",)
+    assert index.unsupported_keys(query) == ("ReferencedImageSequence",)
     assert [dict(match) for match in matches_of(index, query)] == [
-        {"StudyInstanceUID": "1.2.1", "StudyDescription": "", "ProcedureCodeSequence": ""}
+        {"StudyInstanceUID": "1.2.1", "StudyDescription": "", "ReferencedImageSequence": ""}
     ]
 
 
