@@ -58,10 +58,8 @@ WHATEVER = settings(
 def emptied(new_database_url: Callable[[], str]) -> Iterator[Callable[[], Index]]:
     """Gives the module's index without anything in it but its extra keys."""
     url = new_database_url()
-    index, engine = (
-        Index(url, duplicates=DuplicatePolicy.REJECT, extra_keywords=EXTRA_KEYWORDS),
-        create_engine(url),
-    )
+    engine = create_engine(url)
+    index = Index(url, duplicates=DuplicatePolicy.REJECT, extra_keywords=EXTRA_KEYWORDS)
     index.register_extra_keys()
 
     def empty() -> Index:
