@@ -37,5 +37,8 @@ def _cause(error: Exception) -> str:
             "its SQLite file is damaged; put a backup in its place, or move it and what has its name with -wal and "
             "-shm behind away: the next start then makes a new index from all stored files"
         )
+    if isinstance(error, OperationalError) and getattr(original, "sqlstate", "") is None:
+        # PostgreSQL itself has said nothing: the connection is not there, or was lost.
+        return f"{str(original).strip()}; is PostgreSQL running and reachable, and index.url right?"
     # An operational error tells of locks, disks and connections; what others say may quote a value.
     return str(original).strip() if isinstance(error, OperationalError) else type(error).__name__

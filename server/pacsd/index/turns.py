@@ -141,7 +141,10 @@ class Turns:
             if not self._lock_at_once(self._descriptor) and not self._lock_by(deadline, self._descriptor):
                 raise self._timed_out()
         except OSError as error:
-            raise IndexUnavailable(f"the index's lock file cannot be used: {error.strerror}") from error
+            raise IndexUnavailable(
+                f"the index's lock file {self._path} cannot be used: {error.strerror}; let the server's user "
+                f"(id {os.geteuid()}) write to its folder"
+            ) from error
         return self._descriptor
 
     def _lock_at_once(self, descriptor: int) -> bool:
