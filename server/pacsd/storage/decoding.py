@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import DatasetInvalid
 from pacsd.sequences import text_of
-from pacsd.storage.attributes import MAXIMUM_VALUE_LENGTH, SEQUENCE_KEYWORDS, US_OR_SS, keyword_of
+from pacsd.storage.attributes import (
+    INDEXED_ATTRIBUTES,
+    MAXIMUM_VALUE_LENGTH,
+    SEQUENCE_KEYWORDS,
+    US_OR_SS,
+    keyword_of,
+)
 from pacsd.storage.charsets import NOT_TEXT, decode_value
 from pacsd.storage.datasets import read_items
 from pacsd.storage.encodings import EXPLICIT_BIG_ENDIAN
@@ -23,6 +29,8 @@ __all__ = ["decode_attributes", "decode_items"]
 
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _REMEMBERED: Final = 1024
+_US_OR_SS: Final = frozenset(tag for tag, known in INDEXED_ATTRIBUTES.items() if known.vr == US_OR_SS)
+"""In an item without VRs nothing says which: Pixel Representation may stand far away."""
 
 
 def decode_attributes(scan: HeaderScan) -> dict[str, str]:
@@ -59,7 +67,10 @@ def _sequence_text(raw: bytes, character_set: str, encoding: Encoding) -> str | 
 
 
 def decode_items(items: RawItems, character_set: str, encoding: Encoding) -> list[Item]:
-    """Return a sequence's items as text; without private attributes, bulk data and values of more than 1 KiB."""
+    """Return a sequence's items as text; without private attributes, bulk data and values of more than 1 KiB.
+
+    In implicit VR also without numbers of which Pixel Representation says whether they are signed.
+    """
     return [_item(item, character_set, encoding) for item in items]
 
 
@@ -71,7 +82,7 @@ def _item(elements: RawDataset, character_set: str, encoding: Encoding) -> Item:
     item: dict[str, str | Items] = {}
     for tag, (vr, value) in elements.items():
         keyword = keyword_of(tag)
-        if not keyword or tag == _SPECIFIC_CHARACTER_SET:
+        if not keyword or tag == _SPECIFIC_CHARACTER_SET or (tag in _US_OR_SS and not encoding.explicit_vr):
             continue
         if not isinstance(value, bytes):
             item[keyword] = decode_items(value, character_set, encoding)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dataset_bytes import EXPLICIT, FILES, WRITERS, Writer, read
+from dataset_bytes import EXPLICIT, FILES, IMPLICIT, WRITERS, Writer, read
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
@@ -181,3 +181,17 @@ values = st.recursive(
 @given(st.lists(st.dictionaries(st.sampled_from(["PatientID", "RequestAttributesSequence"]), values)))
 def test_text_and_items_are_each_others_inverse(items: list[dict[str, Any]]) -> None:
     assert list(items_of(text_of(items))) == items
+
+
+@pytest.mark.parametrize(
+    ("transfer_syntax_uid", "item"),
+    [(EXPLICIT, {"LUTLabel": "A", "RealWorldValueFirstValueMapped": "-1"}), (IMPLICIT, {"LUTLabel": "A"})],
+)
+def test_a_number_that_may_be_signed_or_not_is_left_out(
+    transfer_syntax_uid: str, item: dict[str, str]
+) -> None:
+    writer = WRITERS[transfer_syntax_uid]
+    content = writer.element(0x00409210, "SH", b"A ") + writer.element(0x00409216, "SS", b"\xff\xff")
+    data = writer.sequence(0x00409096, [writer.item(content)])
+    found = decode_attributes(scan(data, transfer_syntax_uid, complete=True))
+    assert items_of(found["RealWorldValueMappingSequence"]) == [item]
