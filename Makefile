@@ -11,16 +11,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test crash fuzz bench bench-quick bench-index check clean
+.PHONY: help serve test test-containers crash fuzz bench bench-quick bench-index check clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.installed  ## Start the server with config/pacsd.toml (another: make serve CONFIG=FILE)
 	$(BIN)/pacsd serve --config $(CONFIG)
 
-test: $(VENV)/.installed-test  ## Run all tests; those whose peers (DCMTK) are missing are skipped
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.installed-test  ## Run all tests but the containers'; those whose peers (DCMTK) are missing are skipped
+	$(BIN)/python -m pytest -m "not containers" $(PYTEST_ARGS)
+
+test-containers: $(VENV)/.installed-test  ## Build the image and run it with Docker Compose, as a hospital does
+	$(BIN)/python -m pytest tests/containers $(PYTEST_ARGS)
 
 crash: $(VENV)/.installed-test  ## Kill the server CRASH_ROUNDS (100) times under load, from another seed each time
 	seed=$${PACSD_TEST_CRASH_SEED:-$$(date +%s)} && echo "PACSD_TEST_CRASH_SEED=$$seed" && \
