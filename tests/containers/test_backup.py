@@ -1,0 +1,54 @@
+"""`deploy/backup.sh`: saved while images come in, and restored into an installation that never saw them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from containers.project import Project, run
+from crash import kept, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def _script(project: Project, command: str, backup: Path) -> str:
+    script = str(project.folder / "deploy" / "backup.sh")
+    return run([script, command, str(backup)], environment=project.environment)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_what_was_acknowledged_before_is_there_again(
+    database: str, install: Callable[..., Project], tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    project = install(database=database)
+    project.up()
+    before, meanwhile = load.Load(project, first_series=100_000), load.Load(project, first_series=200_000)
+    with before.running():
+        before.wait_for(60, within=60)
+    with meanwhile.running():
+        meanwhile.wait_for(20, within=60)
+        _script(project, "save", backup)
+    project.down(with_volumes=True)
+
+    project.up()
+    _script(project, "restore", backup)
+    project.up()
+    kept.assert_kept(project, before)
+
+
+def test_a_volume_with_images_is_not_overwritten(install: Callable[..., Project], tmp_path: Path) -> None:
+    project = install()
+    project.up()
+    burden = load.Load(project, first_series=100_000)
+    with burden.running():
+        burden.wait_for(10, within=60)
+    _script(project, "save", tmp_path)
+    with pytest.raises(AssertionError, match="the volume holds images"):
+        _script(project, "restore", tmp_path)
+    project.up()
+    kept.assert_kept(project, burden)
