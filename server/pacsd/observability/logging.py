@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import structlog
@@ -130,8 +131,7 @@ def _escape_control_characters(
 
 
 def _withheld(key: object, value: object) -> object:
-    name = str(key).lower().replace("_", "").replace("-", "").replace(" ", "")
-    if name in _PATIENT_KEYS or name.startswith(_PATIENT_PREFIXES):
+    if _may_name_patient(str(key)):
         return WITHHELD
     if isinstance(value, Mapping):
         return {inner: _withheld(inner, element) for inner, element in value.items()}
@@ -142,3 +142,9 @@ def _withheld(key: object, value: object) -> object:
             else value
         )
     return value
+
+
+@lru_cache(maxsize=1024)
+def _may_name_patient(key: str) -> bool:
+    name = key.lower().replace("_", "").replace("-", "").replace(" ", "")
+    return name in _PATIENT_KEYS or name.startswith(_PATIENT_PREFIXES)
