@@ -18,7 +18,7 @@ from pacsd.model import DuplicatePolicy
 from support.matches import matches_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pacsd.model import FindQuery
 
@@ -35,9 +35,9 @@ KEYS = {
 
 
 @pytest.fixture(scope="module")
-def index(module_database_url: str) -> Iterator[Index]:
+def index(new_database_url: Callable[[], str]) -> Iterator[Index]:
     """An index of texts that the strategies' keys are like."""
-    index = Index(module_database_url, duplicates=DuplicatePolicy.REJECT)
+    index = Index(new_database_url(), duplicates=DuplicatePolicy.REJECT)
     texts = ["a", "aA", "b%", "a^b=é", "A^B\\b", "", "_", "ß"]
     index.commit(
         [
