@@ -6,19 +6,20 @@ C-STORE wait for a connection.
 
 from __future__ import annotations
 
+import select
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from pacsd.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
-    from sqlalchemy.pool import ConnectionPoolEntry
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 __all__ = ["BEGIN_TO_WRITE", "database_file", "database_url", "reading_engine", "writing_engine"]
 
@@ -79,8 +80,8 @@ def database_file(url: URL) -> Path | None:
 
 def reading_engine(url: URL) -> Engine:
     """An engine for queries, with room for many that stream at once; to be created after the fork."""
-    engine = create_engine(url, pool_size=8, max_overflow=120, pool_pre_ping=_is_remote(url), **_options(url))
-    return _begin_explicitly(engine, "BEGIN") if not _is_remote(url) else engine
+    engine = create_engine(url, pool_size=8, max_overflow=120, **_options(url))
+    return _replace_ended(engine) if _is_remote(url) else _begin_explicitly(engine, "BEGIN")
 
 
 def writing_engine(url: URL) -> Engine:
@@ -107,6 +108,23 @@ def _options(url: URL) -> dict[str, Any]:
 
 def _as_texts(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value
+
+
+def _replace_ended(engine: Engine) -> Engine:
+    """Let no idle connection be used that the server has ended, as it does when it is restarted.
+
+    Without the round trip of a ping, which takes as long as many a query: what an idle connection has to read is its
+    end, or else news that a new one has as well.
+    """
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: Any, _entry: ConnectionPoolEntry, _taken: PoolProxiedConnection) -> None:
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        if poll.poll(0):
+            raise DisconnectionError("the server has ended it")
+
+    return engine
 
 
 def _begin_explicitly(engine: Engine, begin: str) -> Engine:

@@ -9,6 +9,7 @@ from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from questions import query, study_query
 from records import record
+from sqlalchemy import create_engine
 from values_and_keys import REPRESENTATIONS
 
 from pacsd.errors import IdentifierInvalid
@@ -120,3 +121,16 @@ def test_an_answer_given_up_early_leaves_its_connection_to_the_next(index: Index
         pages.close()
         assert index._reading.pool.checkedout() == 0  # type: ignore[attr-defined]
     assert len(list(matches_of(index, study_query()))) == 8
+
+
+def test_a_query_is_answered_though_the_server_has_cut_idle_connections(migrated_postgres: str) -> None:
+    index = Index(migrated_postgres, duplicates=DuplicatePolicy.KEEP_FIRST)
+    engine = create_engine(migrated_postgres, isolation_level="AUTOCOMMIT")
+    for ask in (lambda: answer(index, study_query()), index.ping, lambda: answer(index, study_query())):
+        ask()
+        with engine.connect() as connection:
+            cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'pacsd'"
+            assert True in connection.exec_driver_sql(cut).scalars().all()
+        ask()
+    engine.dispose()
+    index.dispose()
