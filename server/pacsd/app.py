@@ -105,6 +105,7 @@ def run_worker(context: WorkerContext) -> int:
         duplicates=settings.storage.duplicates,
         demographics=settings.index.demographics,
         extra_keywords=settings.index.extra_keys,
+        accents=settings.index.names == "case-insensitive",
         observe_wait=metrics.database_wait,
         observe_difference=partial(_note_difference, settings, metrics),
     )

@@ -191,6 +191,8 @@ class IndexSettings(_Section):
     """Its first line is PostgreSQL's password; `configuration.load_settings` puts it into `url`."""
     demographics: DemographicsPolicy = DemographicsPolicy.LATEST
     """Which value a patient keeps where instances disagree, for example of the name."""
+    names: Literal["accent-insensitive", "case-insensitive"] = "accent-insensitive"
+    """What doesn't matter where a person's name is asked for; case never does."""
     extra_keys: tuple[Annotated[str, AfterValidator(_extra_key)], ...] = ()
     """More attributes, by keyword, to be matched by an index; see `index.extra_keys`."""
 

@@ -81,6 +81,8 @@ class NameCriterion:
     """
 
     names: tuple[tuple[tuple[int | None, Criterion], ...], ...]
+    accents: bool = False
+    """Whether they matter; columns cannot decide then."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,14 +98,19 @@ class SequenceCriterion:
         return sum(len(asked) for _, asked in self.keys)
 
 
-def criterion(known: Attribute, key: str) -> Criterion | NameCriterion | SequenceCriterion | None:
-    """What a key asks for; None is universal matching. Raises IdentifierInvalid for what its type can't mean."""
+def criterion(
+    known: Attribute, key: str, *, accents: bool = False
+) -> Criterion | NameCriterion | SequenceCriterion | None:
+    """What a key asks for; None is universal matching. Raises IdentifierInvalid for what its type can't mean.
+
+    `accents` says whether they matter in names (PS3.4 C.2.2.2.1 leaves it to the application).
+    """
     if known.matching is Matching.SEQUENCE:
-        return _sequence_criterion(known, items_of(key))
-    return _value_criterion(known, key)
+        return _sequence_criterion(known, items_of(key), accents=accents)
+    return _value_criterion(known, key, accents=accents)
 
 
-def _sequence_criterion(sequence: Attribute, items: Items) -> SequenceCriterion | None:
+def _sequence_criterion(sequence: Attribute, items: Items, *, accents: bool) -> SequenceCriterion | None:
     """The keys of the one item that a sequence has (PS3.4 C.2.2.2.6); None if all of them are universal."""
     if len(items) > 1:
         raise IdentifierInvalid(f"{sequence.keyword} has more than one item", keywords=(sequence.keyword,))
@@ -111,13 +118,14 @@ def _sequence_criterion(sequence: Attribute, items: Items) -> SequenceCriterion 
     for keyword, value in items[0].items() if items else ():
         known = attribute(keyword)
         if known is not None:
-            asked = criterion(known, value if isinstance(value, str) else text_of(value))
+            text = value if isinstance(value, str) else text_of(value)
+            asked = criterion(known, text, accents=accents)
             if asked is not None:
                 keys.append((known, asked))
     return SequenceCriterion(tuple(keys)) if keys else None
 
 
-def _value_criterion(known: Attribute, key: str) -> Criterion | NameCriterion | None:
+def _value_criterion(known: Attribute, key: str, *, accents: bool) -> Criterion | NameCriterion | None:
     if known.matching is Matching.LONG_TEXT:
         values = [normalization.text(key)] if normalization.text(key) else []
     else:
@@ -127,7 +135,7 @@ def _value_criterion(known: Attribute, key: str) -> Criterion | NameCriterion | 
     try:
         _check_size(known.matching, values)
         if known.matching is Matching.NAME:
-            return _name_criterion(values)
+            return _name_criterion(values, accents=accents)
         return Criterion(tuple(_READERS[known.matching](value) for value in values))
     except ValueError as error:
         message = f"{known.keyword} cannot be matched: {error}"
@@ -201,10 +209,10 @@ _READERS: Final[dict[Matching, Callable[[str], Alternative]]] = {
 }
 
 
-def _name_criterion(values: list[str]) -> NameCriterion | None:
+def _name_criterion(values: list[str], *, accents: bool) -> NameCriterion | None:
     names = []
     for value in values:
-        groups = [_group_criterion(group) for group in normalization.name_groups(value)]
+        groups = [_group_criterion(group) for group in normalization.name_groups(value, accents=accents)]
         # A name with one group is compared with any group: who types it need not know the script it is kept
         # in.
         anywhere = "=" not in value.rstrip("= ")
@@ -214,7 +222,7 @@ def _name_criterion(values: list[str]) -> NameCriterion | None:
         if not asked:
             return None
         names.append(asked)
-    return NameCriterion(tuple(names))
+    return NameCriterion(tuple(names), accents)
 
 
 def _group_criterion(group: str) -> Criterion | None:

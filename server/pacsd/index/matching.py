@@ -30,7 +30,8 @@ def matches(criterion: Criterion | NameCriterion | SequenceCriterion, matching: 
     if isinstance(criterion, SequenceCriterion):
         return any(_item_matches(criterion, item) for item in items_of(value))
     if isinstance(criterion, NameCriterion):
-        names = [normalization.name_groups(name) for name in normalization.values_of(value)]
+        accents = criterion.accents
+        names = [normalization.name_groups(name, accents=accents) for name in normalization.values_of(value)]
         return any(_name_matches(wanted, name) for wanted in criterion.names for name in names)
     found = forms(matching, value)
     return any(_holds(alternative, form) for alternative in criterion.alternatives for form in found)

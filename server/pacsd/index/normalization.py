@@ -1,7 +1,7 @@
 """Values in the one form in which the index compares them: keys of a query and received values alike.
 
 Padding is not significant (PS3.5 §6.2); dates and times become strings whose order is that of time; names
-lose case and empty trailing components. What cannot be read as its type has no such form (None): it is kept
+lose case, accents and empty trailing components. What cannot be read as its type has no such form (None): it is kept
 and returned as it was received, but only universal matching finds it.
 """
 
@@ -11,6 +11,8 @@ import math
 import re
 import unicodedata
 from typing import Final
+
+from pacsd.index.accents import without_accents
 
 __all__ = [
     "date",
@@ -51,15 +53,20 @@ def values_of(value: str) -> list[str]:
     return [part for part in map(text, value.split("\\")) if part]
 
 
-def name_group(group: str) -> str:
-    """One component group of a PN: case folded, components trimmed, trailing empty components gone."""
+def name_group(group: str, *, accents: bool = False) -> str:
+    """One component group of a PN: case folded, components trimmed, trailing empty components gone.
+
+    With `accents`, they are kept: for comparing a received name where they matter; columns have none.
+    """
     folded = text(unicodedata.normalize("NFC", text(group).casefold()))
+    if not accents:
+        folded = without_accents(folded)
     return "^".join(component.strip() for component in folded.split("^")).rstrip("^")
 
 
-def name_groups(value: str) -> tuple[str, str, str]:
-    """The alphabetic, ideographic and phonetic group of one PN value (PS3.5 §6.2.1)."""
-    groups = [name_group(group) for group in value.split("=")[:3]]
+def name_groups(value: str, *, accents: bool = False) -> tuple[str, str, str]:
+    """The alphabetic, ideographic and phonetic group of one PN value (PS3.5 §6.2.1); see `name_group`."""
+    groups = [name_group(group, accents=accents) for group in value.split("=")[:3]]
     return (groups[0], groups[1] if len(groups) > 1 else "", groups[2] if len(groups) > 2 else "")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.aggregates import LISTS
 from pacsd.index.answers import Answers, Comparison
-from pacsd.index.attributes import Attribute, Source, attribute
+from pacsd.index.attributes import Attribute, Matching, Source, attribute
 from pacsd.index.comparisons import compared
 from pacsd.index.criteria import Criterion, NameCriterion, SequenceCriterion, criterion
 from pacsd.index.extra_values import criterion_of_values
@@ -35,14 +35,16 @@ class Plan:
     answers: Answers
 
 
-def plan(query: FindQuery, dialect: type[Dialect], extra_keys: Collection[str] = ()) -> Plan:
+def plan(
+    query: FindQuery, dialect: type[Dialect], extra_keys: Collection[str] = (), *, accents: bool = False
+) -> Plan:
     """Check a query against its model and turn it into SQL; IdentifierInvalid names the keywords at fault.
 
-    `extra_keys` are those that are built.
+    `extra_keys` are those that are built; `accents` says whether they matter in names.
     """
     check_hierarchy(query)
     returned = tuple([known for known in map(attribute, supported_keys(query)) if known is not None])
-    asked = _asked(query, returned)
+    asked = _asked(query, returned, accents=accents)
     of_values = [(each, wanted) for each, wanted in asked if not isinstance(wanted, SequenceCriterion)]
     glob = dialect.name == "sqlite"
     compared_by_sql = [
@@ -66,18 +68,24 @@ def plan(query: FindQuery, dialect: type[Dialect], extra_keys: Collection[str] =
         for each, wanted in asked
         if each.source is Source.HEADER or not _is_for_sql(each, wanted)
     ]
+    if accents:
+        left += _accented(query, returned)
     answers = Answers(made.columns, returned, empty=unsupported_keys(query), comparisons=left)
     return Plan(made.text, made.parameters(values), answers)
 
 
 def _asked(
-    query: FindQuery, known: Sequence[Attribute]
+    query: FindQuery, known: Sequence[Attribute], *, accents: bool
 ) -> list[tuple[Attribute, Criterion | NameCriterion | SequenceCriterion]]:
-    """The keys that don't match everything."""
+    """The keys that don't match everything; where accents matter, names as far as they can be found without."""
     asked = []
     values = 0
     for each in known:
-        wanted = criterion(each, query.keys[each.keyword])
+        key = query.keys[each.keyword]
+        if accents and each.matching is Matching.NAME:
+            # An accent may be a character by itself, which is gone from what columns keep.
+            key = key.replace("?", "*")
+        wanted = criterion(each, key, accents=accents and each.matching is Matching.SEQUENCE)
         if wanted is None:
             continue
         values += len(wanted)
@@ -85,6 +93,13 @@ def _asked(
             raise IdentifierInvalid("the keys have too many values", keywords=(each.keyword,))
         asked.append((each, wanted))
     return asked
+
+
+def _accented(query: FindQuery, known: Sequence[Attribute]) -> list[Comparison]:
+    """What is left to compare of names where accents matter: columns are without them."""
+    names = [each for each in known if each.matching is Matching.NAME]
+    wanted = [(each, criterion(each, query.keys[each.keyword], accents=True)) for each in names]
+    return [Comparison(each, asked, always=True) for each, asked in wanted if asked is not None]
 
 
 def _is_for_sql(known: Attribute, asked: Criterion | NameCriterion | SequenceCriterion) -> bool:

@@ -57,6 +57,7 @@ class Index:
         duplicates: DuplicatePolicy,
         demographics: DemographicsPolicy = DemographicsPolicy.LATEST,
         extra_keywords: Collection[str] = (),
+        accents: bool = False,
         lock_file: Path | None = None,
         turn_timeout: float = 30.0,
         observe_wait: Callable[[float], None] = lambda _: None,
@@ -64,6 +65,7 @@ class Index:
     ) -> None:
         """Open nothing yet; the database must have been brought up to date (`migrations.upgrade`).
 
+        `accents` says whether they matter where names are asked for; what is stored is the same either way.
         `extra_keywords` are attributes to keep an index of, where `register_extra_keys` has been called for them.
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
@@ -74,6 +76,7 @@ class Index:
         self._rules: Final = Rules(
             duplicates, demographics, tuple(map(extra_keys.extra_key, sorted(extra_keywords)))
         )
+        self._accents: Final = accents
         self._observe_difference: Final = observe_difference
         self._reading: Final = reading_engine(parsed)
         self._writing: Final = writing_engine(parsed)
@@ -109,7 +112,9 @@ class Index:
         receipt. Matches come by pages, of which some may be empty, as they stream from an open cursor: exhaust the
         iterator or close it. IdentifierInvalid, naming the keywords, is raised here and not while iterating.
         """
-        plan = queries.plan(query, type(self._reading.dialect), self._built_extra_keys(query))
+        plan = queries.plan(
+            query, type(self._reading.dialect), self._built_extra_keys(query), accents=self._accents
+        )
         return self._answers(plan)
 
     def _built_extra_keys(self, query: FindQuery) -> Collection[str]:
