@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, func, select, update
 
 from pacsd.index.attributes import attribute
+from pacsd.index.extra_keys import registered
 from pacsd.index.extra_values import rewrite
 from pacsd.index.tables import TABLES, extra_keys, extra_values
 from pacsd.model import ExtraKeysBuild, QueryLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -68,6 +69,19 @@ def build_step(connection: Connection, build: ExtraKeysBuild) -> ExtraKeysBuild:
 
 def remove_step(connection: Connection) -> int:
     """Remove some values of keys that are no longer configured; returns how many, 0 when none is left."""
-    kept = select(extra_keys.c.keyword)
-    some = select(extra_values.c.id).where(extra_values.c.keyword.not_in(kept)).limit(_STEP)
-    return connection.execute(delete(extra_values).where(extra_values.c.id.in_(some))).rowcount
+    configured = registered(connection)
+    for keyword in _kept_keywords(connection):
+        if keyword not in configured:
+            some = select(extra_values.c.id).where(extra_values.c.keyword == keyword).limit(_STEP)
+            return connection.execute(delete(extra_values).where(extra_values.c.id.in_(some))).rowcount
+    return 0
+
+
+def _kept_keywords(connection: Connection) -> Iterator[str]:
+    """The keywords that have values, one look into the index each: to read all of it would hold up stores."""
+    last: str | None = ""
+    while last is not None:
+        following = select(func.min(extra_values.c.keyword)).where(extra_values.c.keyword > last)
+        last = connection.scalar(following)
+        if last is not None:
+            yield last

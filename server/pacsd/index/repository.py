@@ -74,7 +74,7 @@ class Index:
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
-            duplicates, demographics, tuple(map(extra_keys.extra_key, sorted(extra_keywords)))
+            duplicates, demographics, tuple(map(extra_keys.extra_key, sorted(set(extra_keywords))))
         )
         self._accents: Final = accents
         self._observe_difference: Final = observe_difference
