@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
 from pacsd.errors import DatasetInvalid, IdentifierInvalid
 from pacsd.identifier_writer import (
@@ -24,6 +24,7 @@ from pacsd.identifier_writer import (
     IdentifierWriter,
 )
 from pacsd.sequences import Item, items_of, text_of
+from pacsd.storage.attributes import keyword_of
 from pacsd.storage.charsets import decode_value
 from pacsd.storage.datasets import RawDataset, read_dataset
 from pacsd.storage.encodings import (
@@ -67,11 +68,7 @@ class Element(NamedTuple):
     @property
     def keyword(self) -> str:
         """Its DICOM keyword; "" for a private or unknown tag."""
-        return _keyword(self.tag)
-
-
-# Answers consist of the same attributes thousands of times over.
-_keyword = lru_cache(maxsize=_REMEMBERED)(keyword_for_tag)
+        return keyword_of(self.tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ def _elements(
     elements = []
     for tag, (vr, value) in dataset.items():
         if _is_sequence(tag) not in (None, vr == "SQ"):
-            keyword = _keyword(tag)
+            keyword = keyword_of(tag)
             raise IdentifierInvalid(f"{keyword} has another VR than its own", keywords=(keyword,))
         if isinstance(value, bytes):
             text = _text(tag, vr, value, character_set, big_endian=big_endian)
@@ -150,7 +147,7 @@ def _text(tag: int, vr: str, raw: bytes, character_set: str, *, big_endian: bool
     longest = max(map(len, values))
     if vr in NUMBERS or longest > _LONGEST_VALUE:
         raise IdentifierInvalid(
-            f"a value of {longest} bytes, {_LONGEST_VALUE} are the most", keywords=(keyword_for_tag(tag),)
+            f"a value of {longest} bytes, {_LONGEST_VALUE} are the most", keywords=(keyword_of(tag),)
         )
     return "\\".join(decode_value(vr, value, character_set) for value in values)
 

@@ -13,12 +13,10 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
 from pacsd.errors import DatasetInvalid
 from pacsd.storage.encodings import (
-    EXPLICIT_BIG_ENDIAN,
-    EXPLICIT_LITTLE_ENDIAN,
-    IMPLICIT_LITTLE_ENDIAN,
     LONG_VRS,
     SHORT_VRS,
     Encoding,
+    encoding_within_unknown,
     read_header,
 )
 
@@ -120,7 +118,7 @@ def _value(
     elif vr not in ("SQ", "UN"):
         raise DatasetInvalid("the data set is malformed: a value of undefined length that is no sequence")
     if own_vr == "UN":
-        encoding = _encoding_within_unknown(data, position, encoding)
+        encoding = encoding_within_unknown(data[position : position + 14], encoding)
     return _read_items(data, position, end, encoding, depth + 1, delimited=length == _UNDEFINED_LENGTH)
 
 
@@ -144,19 +142,6 @@ def _read_items(
     if delimited:
         raise DatasetInvalid("the data set is truncated: a sequence has no end")
     return items, end
-
-
-def _encoding_within_unknown(data: bytes, position: int, encoding: Encoding) -> Encoding:
-    """Return how the items of a UN element are encoded.
-
-    Implicit VR Little Endian (PS3.5 §6.2.2), but there are writers that leave the encoding as it was.
-    """
-    if not encoding.explicit_vr:
-        return encoding
-    if data.startswith(b"\xff\xfe\xe0", position):
-        return EXPLICIT_BIG_ENDIAN
-    code = data[position + 12 : position + 14]
-    return EXPLICIT_LITTLE_ENDIAN if code in SHORT_VRS or code in LONG_VRS else IMPLICIT_LITTLE_ENDIAN
 
 
 @lru_cache(maxsize=4096)

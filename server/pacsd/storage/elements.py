@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 from pacsd.errors import DatasetInvalid
 from pacsd.storage.attributes import MAXIMUM_SEQUENCE_LENGTH, IndexedAttribute
 from pacsd.storage.encodings import (
-    EXPLICIT_BIG_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
-    IMPLICIT_LITTLE_ENDIAN,
     LONG_VRS,
     SHORT_VRS,
     Encoding,
+    encoding_within_unknown,
     read_header,
 )
 
@@ -222,21 +221,12 @@ class Walk:
         return (vr, position, 1) if length == UNDEFINED_LENGTH else (vr, position + length, 0)
 
     def _encoding_within_unknown(self, position: int, encoding: Encoding) -> tuple[Encoding, int]:
-        """Return how the items of a UN element of undefined length are encoded, and the new position.
-
-        Implicit VR Little Endian (PS3.5 §6.2.2), but there are writers that leave the encoding as it was.
-        """
-        if not encoding.explicit_vr:
-            return encoding, position
+        """Return how the items of a UN element of undefined length are encoded, and the new position."""
         if position + 14 > len(self.window):
             if not self._advance(position):
                 raise self.source.ended()
             position = 0
-        if self.window[position : position + 3] == b"\xff\xfe\xe0":
-            return EXPLICIT_BIG_ENDIAN, position
-        code = self.window[position + 12 : position + 14]
-        explicit_vr = code in SHORT_VRS or code in LONG_VRS
-        return EXPLICIT_LITTLE_ENDIAN if explicit_vr else IMPLICIT_LITTLE_ENDIAN, position
+        return encoding_within_unknown(self.window[position : position + 14], encoding), position
 
     def _check_padding(self, position: int) -> None:
         """Accept zeros up to the end of the data set; anything behind them is malformed."""

@@ -20,6 +20,7 @@ __all__ = [
     "LONG_VRS",
     "SHORT_VRS",
     "Encoding",
+    "encoding_within_unknown",
     "read_header",
 ]
 
@@ -84,3 +85,16 @@ def read_header(data: bytes, position: int, encoding: Encoding) -> tuple[str, in
 IMPLICIT_LITTLE_ENDIAN: Final = _encoding(explicit_vr=False, byte_order="<")
 EXPLICIT_LITTLE_ENDIAN: Final = _encoding(explicit_vr=True, byte_order="<")
 EXPLICIT_BIG_ENDIAN: Final = _encoding(explicit_vr=True, byte_order=">")
+
+
+def encoding_within_unknown(start: bytes, outer: Encoding) -> Encoding:
+    """Return how the items of a UN element are encoded, of which `start` are the first 14 bytes.
+
+    Implicit VR Little Endian (PS3.5 §6.2.2), but there are writers that leave the encoding as it was.
+    """
+    if not outer.explicit_vr:
+        return outer
+    if start.startswith(b"\xff\xfe\xe0"):
+        return EXPLICIT_BIG_ENDIAN
+    code = start[12:14]
+    return EXPLICIT_LITTLE_ENDIAN if code in SHORT_VRS or code in LONG_VRS else IMPLICIT_LITTLE_ENDIAN
