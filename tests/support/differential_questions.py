@@ -17,6 +17,7 @@ __all__ = ["QUESTIONS", "Difference", "Question"]
 CASE = "minds the case of names"
 COMPONENTS = "takes components at a name's end that say nothing for a part of it"
 NO_GROUPS = "compares all component groups of a name at once"
+ACCENTS = "compares accents in names"
 ENCODED_FORM = "compares characters as they are encoded, not by canonical equivalence"
 BYTES = "takes ? for one byte of a character's several"
 ABSENT_NEVER = "takes * for a pattern, which an absent attribute does not fit"
@@ -92,15 +93,30 @@ QUESTIONS = (
     ),
     Question({"PatientName": "Smith^John "}, "capitals smith", dcmqrscp=Difference(CASE, "smith")),
     Question({"PatientName": "O'Neil*"}, "several"),
-    Question({"PatientName": "Müller*"}, "umlaut"),
-    Question({"PatientName": "MÜLLER*"}, "umlaut", dcmqrscp=Difference(CASE, "")),
+    Question(
+        {"PatientName": "Müller*"},
+        "plain umlaut",
+        dcmqrscp=Difference(ACCENTS, "umlaut"),
+        orthanc=Difference(ACCENTS, "umlaut"),
+    ),
+    Question(
+        {"PatientName": "MÜLLER*"},
+        "plain umlaut",
+        dcmqrscp=Difference(CASE, ""),
+        orthanc=Difference(ACCENTS, "umlaut"),
+    ),
     Question(
         {"PatientName": "Mu\u0308ller*"},
-        "umlaut",
+        "plain umlaut",
         dcmqrscp=Difference(ENCODED_FORM, ""),
         orthanc=Difference(ENCODED_FORM, ""),
     ),
-    Question({"PatientName": "Muller*"}, "plain"),
+    Question(
+        {"PatientName": "Muller*"},
+        "plain umlaut",
+        dcmqrscp=Difference(ACCENTS, "plain"),
+        orthanc=Difference(ACCENTS, "plain"),
+    ),
     Question(
         {"PatientName": "M?ller*"},
         "plain umlaut",
