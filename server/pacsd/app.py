@@ -25,9 +25,10 @@ from pacsd.scp.routes import AssociationPlaces, Routes
 from pacsd.scp.sop_classes import Service
 from pacsd.scu.peer import Peer
 from pacsd.services.ingest import Ingest
-from pacsd.services.records import record_of_file
-from pacsd.services.reindex import Reindexed
+from pacsd.services.records import attributes_of_file, record_of_file
+from pacsd.services.reindex import Reindexed, Reread
 from pacsd.services.reindex import reindex as build_extra_keys
+from pacsd.services.reindex import reread_files as reread_headers
 from pacsd.services.sweep import sweep
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
 from pacsd.storage.filesystem import FileStore
@@ -35,7 +36,7 @@ from pacsd.storage.transcode import transcode
 from pacsd.supervision.worker import Stop, WorkerContext
 from pacsd.tls import load_tls
 
-__all__ = ["clear_up", "net_configuration", "prepare", "reindex", "run_worker"]
+__all__ = ["clear_up", "net_configuration", "prepare", "reindex", "reread_files", "run_worker"]
 
 _log = structlog.get_logger()
 
@@ -81,6 +82,27 @@ def reindex(settings: Settings, report: Callable[[ExtraKeysBuild], None]) -> Rei
     index = Index(settings.index.url, duplicates=settings.storage.duplicates)
     try:
         return build_extra_keys(index, settings.index.extra_keys, report=report)
+    finally:
+        index.dispose()
+
+
+def reread_files(
+    settings: Settings,
+    report: Callable[[Reread], None],
+    report_unreadable: Callable[[str, str], None],
+) -> Reread:
+    """Bring the index up to date with the headers of all stored files; raises IndexUnavailable, MigrationNeeded."""
+    migrations.check(settings.index.url)
+    store = _file_store(settings)
+    index = Index(
+        settings.index.url,
+        duplicates=settings.storage.duplicates,
+        extra_keywords=settings.index.extra_keys,
+    )
+    try:
+        return reread_headers(
+            index, partial(attributes_of_file, store), report=report, report_unreadable=report_unreadable
+        )
     finally:
         index.dispose()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +37,13 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     }
 
 
-def _reindex() -> tuple[int, str]:
+def _reindex(*options: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "pacsd", "reindex"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "pacsd", "reindex", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -72,6 +77,38 @@ def test_a_key_is_built_while_the_server_runs(tables: dict[str, Any]) -> None:
             assert len(found) == 2, "before it is built and after"
             assert _reindex() == (0, expected)
     assert _warned_of(Settings(**tables)) == []
+
+
+def test_files_are_read_again_for_what_an_older_version_did_not_keep(tables: dict[str, Any]) -> None:
+    tables["index"] = {"extra_keys": ["ProtocolName"]}
+    settings = Settings(**tables)
+    app.prepare(settings)
+    instance = altered(1, ProtocolName="Thorax")
+    question = {
+        "QueryRetrieveLevel": "SERIES",
+        "StudyInstanceUID": instance.study_instance_uid,
+        "SeriesInstanceUID": "",
+        "ProtocolName": "Thor*",
+    }
+    identifier = write_identifier(elements_of(question), EXPLICIT)
+    with worker(tables) as running, associated(running, STORAGE, FIND) as net:
+        stored = net.c_store(net.context_for(STORAGE), instance.sop_instance_uid, instance.dataset)
+        assert stored.status == 0x0000
+        with sqlite3.connect("data/index.db") as database:
+            # As a version would have left it that kept no such attribute.
+            database.execute("UPDATE series SET header = '{}'")
+            database.execute("DELETE FROM extra_values")
+        for options, matches in ((), 0), (("--files",), 1):
+            status, said = _reindex(*options)
+            assert status == 0, said
+            assert len(list(net.c_find(net.context_for(FIND), identifier))) == matches + 1
+        assert "Read 1 files again; 1 rows of the index changed." in said
+    (file,) = Path("data/store").rglob("*.dcm")
+    file.unlink()
+    status, said = _reindex("--files")
+    assert status == 1
+    assert "1 files could not be read" in said
+    assert file.name in said
 
 
 def test_a_database_that_was_never_migrated_is_status_1(tables: dict[str, Any]) -> None:

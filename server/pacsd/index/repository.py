@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacsd.index import additions, extra_keys, queries, rebuilding, selection
+from pacsd.index import additions, extra_keys, queries, rebuilding, rereading, selection
 from pacsd.index.commits import commit, in_transaction
 from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
@@ -190,6 +190,18 @@ class Index:
     def remove_extra_values(self) -> int:
         """Remove some values of keys that are not registered, in a transaction; returns how many."""
         return self._write(rebuilding.remove_step)
+
+    def stored_after(self, path: str, most: int) -> Sequence[StoredInstance]:
+        """The next instances behind a file, in the order of paths; from the first one behind ""."""
+        with self._connected() as connection:
+            return selection.stored_after(connection, path, most)
+
+    def refresh(self, attributes: Mapping[str, Mapping[str, str]]) -> int:
+        """Bring rows up to date with what a few files say, attributes by path; returns how many rows changed.
+
+        Above the instances, attributes are added and none is changed; see `rereading`.
+        """
+        return self._write(lambda connection: rereading.refresh(connection, attributes, self._rules))
 
     def ping(self) -> None:
         """Return if the database answers, for readiness."""

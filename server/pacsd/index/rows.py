@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from pacsd.model import InstanceRecord
 
-__all__ = ["ANONYMOUS", "Header", "Received", "columns_of", "header_json", "received"]
+__all__ = [
+    "ANONYMOUS",
+    "Header",
+    "Received",
+    "columns_of",
+    "header_json",
+    "patient_key",
+    "received",
+    "split",
+]
 
 Header = dict[str, str]
 """Attributes of one level by keyword, as received; empty ones are left out."""
@@ -67,20 +76,24 @@ def received(record: InstanceRecord) -> Received:
     ):
         missing = tuple(keyword for field, keyword in _IDENTIFYING if not getattr(record, field).strip())
         raise DatasetInvalid(f"no {', '.join(missing)}: the index cannot keep it", keywords=missing)
-    given = record.attributes
-    patient, study, series, image = [
-        {keyword: value for keyword in keywords if (value := given[keyword])}
-        for keywords in _by_level(tuple(given))
-    ]
+    patient, study, series, image = split(record.attributes)
     return Received(
         record,
-        _patient_key(patient, record.study_instance_uid),
+        patient_key(patient, record.study_instance_uid),
         patient,
         study,
         series,
         image,
         _instance_columns(record, image),
     )
+
+
+def split(attributes: Mapping[str, str]) -> list[Header]:
+    """The headers of patient, study, series and image; what is empty or kept in columns is in none of them."""
+    return [
+        {keyword: value for keyword in keywords if (value := attributes[keyword])}
+        for keywords in _by_level(tuple(attributes))
+    ]
 
 
 @lru_cache(maxsize=64)
@@ -93,7 +106,8 @@ def _by_level(keywords: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(part) for part in split)
 
 
-def _patient_key(patient: Header, study_instance_uid: str) -> str:
+def patient_key(patient: Header, study_instance_uid: str) -> str:
+    """What tells patients apart: Patient ID and its issuer, or the study where there is none."""
     patient_id = normalization.text(patient.get("PatientID", ""))
     if not patient_id:
         return f"{ANONYMOUS}{study_instance_uid}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pacsd.model import InstanceSelection
 
-__all__ = ["by_sop_instance_uid", "checked_keys", "count", "locate"]
+__all__ = ["by_sop_instance_uid", "checked_keys", "count", "locate", "stored_after"]
 
 _COLUMNS: Final = {
     "PatientID": patients.c.patient_id,
@@ -115,6 +115,12 @@ def by_sop_instance_uid(connection: Connection, sop_instance_uid: str) -> Stored
     """The instance kept under a UID, None if there is none."""
     row = connection.execute(_STORED.where(instances.c.sop_instance_uid == sop_instance_uid)).first()
     return None if row is None else _stored_instance(row)
+
+
+def stored_after(connection: Connection, path: str, most: int) -> Sequence[StoredInstance]:
+    """The next instances behind a file, in the order of paths; from the first one behind ""."""
+    following = _STORED.where(instances.c.path > path).order_by(instances.c.path).limit(most)
+    return [_stored_instance(row) for row in connection.execute(following)]
 
 
 def _conditions(selection: InstanceSelection) -> Iterator[list[ColumnElement[bool]]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -13,9 +14,9 @@ from pacsd.model import InstanceRecord
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import examine
-from pacsd.storage.part10 import read_part10
+from pacsd.storage.part10 import FileMetaInformation, read_part10
 
-__all__ = ["ReadableStore", "record_of_file", "verify_identifying"]
+__all__ = ["ReadableStore", "attributes_of_file", "record_of_file", "verify_identifying"]
 
 _CHUNK_LENGTH: Final = 1 << 20
 _IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -42,25 +43,43 @@ def record_of_file(store: ReadableStore, path: str, *, checksum_algorithm: str) 
     information. Raises DatasetInvalid for a file that is no complete instance, StorageUnavailable for one that
     cannot be read.
     """
+    with _opened(store, path) as file:
+        return _record_of(file, path, checksum_algorithm)
+
+
+def attributes_of_file(store: ReadableStore, path: str) -> dict[str, str]:
+    """Return what the index should say of a published file's header; raises as `record_of_file` does."""
+    with _opened(store, path) as file:
+        return _attributes(file, read_part10(file))
+
+
+@contextmanager
+def _opened(store: ReadableStore, path: str) -> Iterator[io.FileIO]:
     with store.open_dataset(path) as file:
         try:
-            return _record_of(file, path, checksum_algorithm)
+            yield file
         except OSError as error:
             raise StorageUnavailable(f"cannot read a stored object: {error.strerror or error}") from error
 
 
-def _record_of(file: io.FileIO, path: str, checksum_algorithm: str) -> InstanceRecord:
-    meta = read_part10(file)
-    status = os.fstat(file.fileno())
+def _attributes(file: io.FileIO, meta: FileMetaInformation) -> dict[str, str]:
     offset = meta.dataset_offset
     scan = examine(
         b"",
-        status.st_size - offset,
+        os.fstat(file.fileno()).st_size - offset,
         lambda position, length: os.pread(file.fileno(), length, offset + position),
         meta.transfer_syntax_uid,
     )
     attributes = decode_attributes(scan)
     verify_identifying(attributes)
+    return attributes
+
+
+def _record_of(file: io.FileIO, path: str, checksum_algorithm: str) -> InstanceRecord:
+    meta = read_part10(file)
+    attributes = _attributes(file, meta)
+    status = os.fstat(file.fileno())
+    offset = meta.dataset_offset
     return InstanceRecord(
         sop_instance_uid=attributes["SOPInstanceUID"],
         sop_class_uid=attributes["SOPClassUID"],

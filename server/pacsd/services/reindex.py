@@ -1,15 +1,21 @@
-"""Building what extra keys need for the instances that were stored before they were configured."""
+"""Making the index say of what is stored already what it says of new instances.
+
+That is what extra keys need of the instances that were stored before they were configured, and, from the files, what
+an older version kept less of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from pacsd.errors import ReindexRefused
-from pacsd.model import ExtraKeysBuild
+from pacsd.errors import DatasetInvalid, ReindexRefused, StorageUnavailable
+from pacsd.model import ExtraKeysBuild, StoredInstance
 
-__all__ = ["Reindexed", "ReindexedIndex", "reindex"]
+__all__ = ["Reindexed", "ReindexedIndex", "Reread", "RereadIndex", "reindex", "reread_files"]
+
+_FILES_IN_ONE_TRANSACTION: Final = 100
 
 
 class ReindexedIndex(Protocol):
@@ -67,3 +73,67 @@ def reindex(
     while some := index.remove_extra_values():
         removed += some
     return Reindexed(tuple(sorted(keywords)), removed)
+
+
+class RereadIndex(Protocol):
+    """The index; see `index.repository.Index`."""
+
+    def stored_after(self, path: str, most: int, /) -> Sequence[StoredInstance]:
+        """Return the next instances behind a file."""
+
+    def refresh(self, attributes: Mapping[str, Mapping[str, str]], /) -> int:
+        """Bring rows up to date with what files say; return how many changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """What was found so far: files that were read, rows that changed by it, and files that could not be read."""
+
+    read: int = 0
+    changed: int = 0
+    unreadable: int = 0
+
+
+def reread_files(
+    index: RereadIndex,
+    read_attributes: Callable[[str], Mapping[str, str]],
+    *,
+    report: Callable[[Reread], None] = lambda _: None,
+    report_unreadable: Callable[[str, str], None],
+) -> Reread:
+    """Bring the rows of all stored files up to date; `report` is told after each step.
+
+    Beside a running server. `read_attributes` gives those of a file by its path; one that it cannot read, or that is
+    another instance than its row says, keeps its row as it is, and `report_unreadable` is told its path and why.
+    """
+    done = Reread()
+    for stored in _pages(index):
+        attributes = {}
+        for instance in stored:
+            try:
+                attributes[instance.path] = _attributes(instance, read_attributes)
+            except (DatasetInvalid, StorageUnavailable) as error:
+                report_unreadable(instance.path, str(error))
+        done = Reread(
+            done.read + len(attributes),
+            done.changed + (index.refresh(attributes) if attributes else 0),
+            done.unreadable + len(stored) - len(attributes),
+        )
+        report(done)
+    return done
+
+
+def _pages(index: RereadIndex) -> Iterator[Sequence[StoredInstance]]:
+    path = ""
+    while stored := index.stored_after(path, _FILES_IN_ONE_TRANSACTION):
+        yield stored
+        path = stored[-1].path
+
+
+def _attributes(
+    instance: StoredInstance, read_attributes: Callable[[str], Mapping[str, str]]
+) -> Mapping[str, str]:
+    attributes = read_attributes(instance.path)
+    if attributes.get("SOPInstanceUID") != instance.sop_instance_uid:
+        raise DatasetInvalid("the file holds another instance than the index says", mismatch=True)
+    return attributes

@@ -1,0 +1,102 @@
+"""Headers read again from the files of the real store, and files that cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pacsd.model import DuplicatePolicy
+from pacsd.services.ingest import Ingest
+from pacsd.services.intake import Intake
+from pacsd.services.records import attributes_of_file
+from pacsd.services.reindex import Reread, reread_files
+from pacsd.storage.filesystem import FileStore
+from support.fake_archive import altered, incoming
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pacsd.index.repository import Index
+    from pacsd.model import StoredInstance
+    from support.service_parts import OpenIndex
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    store = FileStore(tmp_path / "store")
+    store.open()
+    return store
+
+
+class WatchedIndex:
+    """Instances, and what the index was told of their files."""
+
+    def __init__(self, stored: Sequence[StoredInstance]) -> None:
+        self.stored = sorted(stored, key=lambda each: each.path)
+        self.refreshed: list[Mapping[str, Mapping[str, str]]] = []
+
+    def stored_after(self, path: str, most: int) -> Sequence[StoredInstance]:
+        return [each for each in self.stored if each.path > path][:most]
+
+    def refresh(self, attributes: Mapping[str, Mapping[str, str]]) -> int:
+        self.refreshed.append(attributes)
+        return len(attributes)
+
+
+def _keep(store: FileStore, index: Index, numbers: range) -> list[StoredInstance]:
+    ingest = Ingest(
+        store,
+        index,
+        observe_batch=lambda size, seconds: None,
+        observe_outcome=lambda outcome: None,
+        clock=lambda: 0.0,
+    )
+    instances = [altered(number, ProtocolName=f"protocol {number}") for number in numbers]
+    for instance in instances:
+        Intake(ingest).receive(incoming(instance), [instance.dataset])()
+    found = [index.find_by_sop_instance_uid(each.sop_instance_uid) for each in instances]
+    assert None not in found
+    return [each for each in found if each is not None]
+
+
+def test_every_file_is_read_in_steps(store: FileStore, open_index: OpenIndex) -> None:
+    index = WatchedIndex(_keep(store, open_index(DuplicatePolicy.KEEP_FIRST), range(101)))
+    reports: list[Reread] = []
+    done = reread_files(
+        index, partial(attributes_of_file, store), report=reports.append, report_unreadable=pytest.fail
+    )
+    assert done == Reread(read=101, changed=101)
+    assert [each.read for each in reports] == [100, 101]
+    read = {path: attributes for step in index.refreshed for path, attributes in step.items()}
+    assert list(read) == [each.path for each in index.stored]
+    assert {each["ProtocolName"] for each in read.values()} == {f"protocol {n}" for n in range(101)}
+
+
+def test_a_file_that_cannot_be_read_is_told_and_the_others_go_on(
+    store: FileStore, open_index: OpenIndex
+) -> None:
+    gone, cut, other, whole = _keep(store, open_index(DuplicatePolicy.KEEP_FIRST), range(4))
+    store.remove(gone.path)
+    with (store.root / cut.path).open("r+b") as file:
+        file.truncate(cut.dataset_offset + 100)
+    index = WatchedIndex([gone, cut, replace(other, sop_instance_uid="1.2.3"), whole])
+    unreadable: dict[str, str] = {}
+    done = reread_files(index, partial(attributes_of_file, store), report_unreadable=unreadable.__setitem__)
+    assert done == Reread(read=1, changed=1, unreadable=3)
+    assert set(unreadable) == {gone.path, cut.path, other.path}
+    assert "another instance" in unreadable[other.path]
+    assert "truncated" in unreadable[cut.path]
+    assert [list(step) for step in index.refreshed] == [[whole.path]]
+
+
+def test_an_empty_archive_has_nothing_to_read(store: FileStore, open_index: OpenIndex) -> None:
+    done = reread_files(
+        open_index(DuplicatePolicy.KEEP_FIRST),
+        partial(attributes_of_file, store),
+        report_unreadable=pytest.fail,
+    )
+    assert done == Reread()
