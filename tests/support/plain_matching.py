@@ -1,7 +1,8 @@
 """Matching written a second time, straight from PS3.4 C.2.2.2 and PS3.5 §6.2: slow, plain, and without the index.
 
 What the Standard leaves open is as pacsd documents it: several values in any key are alternatives, `*` alone asks for
-nothing, old forms of dates and times are read, names match without regard to case and in any component group.
+nothing, old forms of dates and times are read, names match without regard to case or accents and in any component
+group.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ _TICK = timedelta(microseconds=1)
 _PADDING = " \0\t\r\n\f\v"
 
 
-def plainly_matches(vr: str, key: str, value: str) -> bool:
-    """Whether an attribute of this VR that has `value` ("" if none) is found by a key that means something."""
+def plainly_matches(vr: str, key: str, value: str, *, accents: bool = False) -> bool:
+    """Whether an attribute of this VR that has `value` ("" if none) is found by a key that means something.
+
+    `accents` says whether they matter in names.
+    """
     if _is_universal(vr, key):
         return True
-    return any(_RULES[vr](asked, kept) for asked in _values(vr, key) for kept in _values(vr, value))
+    rule = _name_with_accents if accents and vr == "PN" else _RULES[vr]
+    return any(rule(asked, kept) for asked in _values(vr, key) for kept in _values(vr, value))
 
 
 def means_something(vr: str, key: str) -> bool:
@@ -83,6 +88,11 @@ def _number(asked: str, kept: str) -> bool:
 # ---------------------------------------------------------------- names (PS3.5 §6.2.1)
 
 
+def _without_accents(name: str) -> str:
+    """What combines with Latin, Greek and Cyrillic letters is in a block of its own (Unicode, U+0300)."""
+    return unicodedata.normalize("NFC", re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", name)))
+
+
 def _components(name: str) -> list[list[str]]:
     """Three groups of components, folded; without those at a group's end that are empty."""
     groups = []
@@ -100,6 +110,10 @@ def _asks_for_nothing(components: list[str]) -> bool:
 
 
 def _name(asked: str, kept: str) -> bool:
+    return _name_with_accents(_without_accents(asked), _without_accents(kept))
+
+
+def _name_with_accents(asked: str, kept: str) -> bool:
     wanted, names = _components(asked), _components(kept)
     if "=" not in asked.rstrip("= "):
         return any(_group(wanted[0], name) for name in names)

@@ -55,22 +55,26 @@ WHATEVER = settings(
 
 
 @pytest.fixture(scope="module")
-def emptied(new_database_url: Callable[[], str]) -> Iterator[Callable[[], Index]]:
-    """Gives the module's index without anything in it but its extra keys."""
+def emptied(new_database_url: Callable[[], str]) -> Iterator[Callable[..., Index]]:
+    """Gives the module's index without anything in it but its extra keys; with `accents` they matter in names."""
     url = new_database_url()
     engine = create_engine(url)
-    index = Index(url, duplicates=DuplicatePolicy.REJECT, extra_keywords=EXTRA_KEYWORDS)
-    index.register_extra_keys()
+    indexes = [
+        Index(url, duplicates=DuplicatePolicy.REJECT, extra_keywords=EXTRA_KEYWORDS, accents=accents)
+        for accents in (False, True)
+    ]
+    indexes[0].register_extra_keys()
 
-    def empty() -> Index:
+    def empty(*, accents: bool = False) -> Index:
         with engine.begin() as connection:
             for table in reversed(metadata.sorted_tables):
                 if table is not extra_keys:
                     connection.execute(table.delete())
-        return index
+        return indexes[accents]
 
     yield empty
-    index.dispose()
+    for index in indexes:
+        index.dispose()
     engine.dispose()
 
 
@@ -78,12 +82,13 @@ def emptied(new_database_url: Callable[[], str]) -> Iterator[Callable[[], Index]
 @settings(WHATEVER, max_examples=30)
 @given(data=st.data())
 def test_the_index_finds_what_a_plain_reading_finds(
-    emptied: Callable[[], Index], vr: str, data: st.DataObject
+    emptied: Callable[..., Index], vr: str, data: st.DataObject
 ) -> None:
     level, *keywords = ATTRIBUTES[vr]
     values = st.fixed_dictionaries({keyword: REPRESENTATIONS[vr][0] | st.just("") for keyword in keywords})
     entities = data.draw(st.lists(values, min_size=1, max_size=8), label="kept")
-    index = emptied()
+    accents = vr == "PN" and data.draw(st.booleans(), label="accents")
+    index = emptied(accents=accents)
     index.commit([_entity(level, number, values) for number, values in enumerate(entities)])
     asked = st.dictionaries(
         st.sampled_from(keywords), keys_like(vr, [entity[keywords[0]] for entity in entities]), min_size=1
@@ -97,7 +102,9 @@ def test_the_index_finds_what_a_plain_reading_finds(
         expected = [
             f"9.{number}"
             for number, entity in enumerate(entities)
-            if all(plainly_matches(vr, key, entity[keyword]) for keyword, key in keys.items())
+            if all(
+                plainly_matches(vr, key, entity[keyword], accents=accents) for keyword, key in keys.items()
+            )
         ]
         event("some found" if expected else "nothing found")
         assert [match[UNIQUE_KEYS[level]] for match in matches_of(index, question)] == expected
@@ -121,7 +128,7 @@ MODALITIES = st.lists(st.sampled_from(["CT", "MR", "ct", "C", ""]), min_size=1, 
     key=keys_like("LO", ["CT", "MR", "CT\\MR"]),
 )
 def test_a_study_is_found_by_any_of_its_modalities(
-    emptied: Callable[[], Index], studies: list[list[str]], key: str
+    emptied: Callable[..., Index], studies: list[list[str]], key: str
 ) -> None:
     index = emptied()
     index.commit(

@@ -8,7 +8,7 @@ __all__ = ["REPRESENTATIONS", "keys_like"]
 
 # Few characters, so that keys match; among them all that are special to LIKE, GLOB or regular expressions.
 _TEXT = st.text(st.sampled_from("aAbB%_/[]^-.'é山 !"), max_size=4)
-_NAME = st.text(st.sampled_from("aAbß^^==é 山"), max_size=6)
+_NAME = st.text(st.sampled_from("aAbß^^==éeê 山かが"), max_size=6)
 _DAY = st.builds("{}{}{}".format, *map(st.sampled_from, (["2023", "2024"], ["01", "02", "12"], ["01", "28"])))
 _OLD_DAY = _DAY.map(lambda day: f"{day[:4]}.{day[4:6]}.{day[6:]}")
 
