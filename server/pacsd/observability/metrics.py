@@ -7,16 +7,19 @@ Labels are bounded: a calling AE title is a label only where it is a configured 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 import pacsd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
+
+    from prometheus_client import Metric
 
 __all__ = ["CONTENT_TYPE", "Metrics", "forget_process", "join_as", "share_between_processes", "status_label"]
 
@@ -45,6 +48,23 @@ COMMIT_INSTANCES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _process: dict[str, str] = {"slot": "main"}
+
+
+class _AllProcesses(Collector):
+    """Reads the numbers of all processes."""
+
+    def collect(self) -> Iterable[Metric]:
+        # A file is empty for a moment when its process counts for the first time; the library takes that for damage.
+        files = [path for path in Path(os.environ[_DIRECTORY_VARIABLE]).glob("*.db") if _has_content(path)]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(map(str, files))  # type: ignore[no-untyped-call]
+        return merged
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False  # a dead process's numbers that were of the living
 
 
 def share_between_processes(directory: Path) -> None:
@@ -250,7 +270,7 @@ class Metrics:
         if _DIRECTORY_VARIABLE not in os.environ:
             return generate_latest(self._registry)
         gathered = CollectorRegistry()
-        MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]
+        gathered.register(_AllProcesses())
         return generate_latest(gathered)
 
     def _peer(self, ae_title: str) -> str:
