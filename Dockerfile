@@ -35,7 +35,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 LABEL org.opencontainers.image.title="pacsd" \
       org.opencontainers.image.description="A PACS storage and query server" \
       org.opencontainers.image.licenses="Apache-2.0"
-# Of the source that the image is built from; last, as they change with every build.
+# Of the source, for whoever passes images on: docker compose build --build-arg VERSION=0.1.0 --build-arg REVISION=...
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
