@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,10 +151,18 @@ class Project:
         return docker("logs", self.container())
 
     def ask_prometheus(self, expression: str) -> list[float]:
-        """The values of an expression now, by Prometheus' query API."""
+        """The values of an expression now, by Prometheus' query API; none while it does not answer.
+
+        An expression that it does not understand fails.
+        """
         query = urllib.parse.urlencode({"query": expression})
         try:
             answer = _get_json(f"http://{self.host}:{self.prometheus_port}/api/v1/query?{query}")
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code == HTTPStatus.BAD_REQUEST:
+                    raise AssertionError(f"{expression}: {error.read().decode()}") from error
+            return []
         except OSError:
             return []
         assert answer["status"] == "success", answer
