@@ -53,22 +53,3 @@ def test_each_metric_and_label_is_exported(expression: str) -> None:
 def test_what_is_grouped_by_is_a_label_of_what_is_summed(expression: str) -> None:
     for grouped, name in re.findall(r"sum by \(([^)]*)\) \((?:rate|increase)\((\w+)", expression):
         assert set(grouped.split(", ")) <= _exported()[name]
-
-
-def test_panels_are_told_apart_and_do_not_overlap() -> None:
-    places = [panel["gridPos"] for panel in _panels()]
-    cells = [
-        (x, y)
-        for place in places
-        for x in range(place["x"], place["x"] + place["w"])
-        for y in range(place["y"], place["y"] + place["h"])
-    ]
-    assert len(cells) == len(set(cells))
-    assert max(x for x, _ in cells) < 24
-    assert len({panel["id"] for panel in _panels()}) == len(places)
-
-
-def test_each_panel_asks_the_provisioned_data_source() -> None:
-    provisioned = (DEPLOY / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text()
-    named = {panel["datasource"]["uid"] for panel in _panels()}
-    assert named == set(re.findall(r"^    uid: (\w+)$", provisioned, re.MULTILINE))
