@@ -111,12 +111,11 @@ class Project:
         return run([*compose_command(), *arguments], folder=self.folder, environment=self.environment)
 
     def up(self, image: str | None = None) -> None:
-        """Start it, of another image where one is named, and wait until Docker calls pacsd healthy."""
+        """Start it, of another image where one is named, and wait until it is ready."""
         if image is not None:
             self.environment["PACSD_IMAGE"] = image
         self.compose("up", "--detach", "--no-build")
-        wait_until(lambda: self.health() == "healthy", within=90, what="pacsd is healthy")
-        wait_until(lambda: self.readiness()["ok"], within=60, what="pacsd is ready")
+        wait_until(lambda: self.readiness()["ok"], within=90, what="pacsd is ready")
 
     def down(self, *, with_volumes: bool = False) -> None:
         """Stop it and remove its containers."""

@@ -56,6 +56,8 @@ def test_images_go_in_are_found_and_come_out(
     project = install(database=database)
     project.up()
     stored = _store(project, tmp_path)
+    # Docker asks every ten seconds only.
+    wait_until(lambda: project.health() == "healthy", within=60, what="Docker calls pacsd healthy")
     studies = {each.study_instance_uid for each in stored}
     assert _found(project, tmp_path / "found") == len(studies)
 
