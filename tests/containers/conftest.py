@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 IMAGE, PREVIOUS_IMAGE = "pacsd-test", "pacsd-test-previous"
+VERSION, REVISION = "0.0-test", "of-the-test"
+"""What the image of this checkout is told that it was built from."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,7 +42,8 @@ def _daemon() -> None:
 def image(_daemon: None) -> str:
     """The image of this checkout."""
     # The host's network: where packages come through a proxy, it may be one that only the host reaches.
-    docker("build", "--network=host", "--tag", IMAGE, ROOT)
+    source = [f"--build-arg={name}" for name in (f"VERSION={VERSION}", f"REVISION={REVISION}")]
+    docker("build", "--network=host", *source, "--tag", IMAGE, ROOT)
     return IMAGE
 
 
