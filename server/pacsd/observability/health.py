@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from pacsd.index.engines import database_file, database_url
+from pacsd.index.failures import unavailable
 from pacsd.supervision.shared_numbers import WorkerState
 
 if TYPE_CHECKING:
@@ -77,8 +78,10 @@ def check_database(url: str) -> Check:
         engine = create_engine(parsed, poolclass=NullPool, connect_args=timeout)
         with engine.connect() as connection:
             connection.execute(text("SELECT version_num FROM alembic_version")).fetchall()
+    except OperationalError as error:
+        return Check(ok=False, reason=str(unavailable("read", error)))
     except (SQLAlchemyError, ImportError) as error:
-        return Check(ok=False, reason=f"the database cannot be read: {_first_line(error)}")
+        return Check(ok=False, reason=f"the index cannot be read: {_first_line(error)}")
     return Check(ok=True, reason="the database answers")
 
 

@@ -82,9 +82,10 @@ class TestDatabase:
         (tmp_path / "text.db").write_text("x" * 5000)
         assert "not a database" in check_database(f"sqlite:///{tmp_path / 'text.db'}").reason
 
-    def test_a_server_that_is_not_there_and_no_password_in_the_reason(self) -> None:
+    def test_a_server_that_is_not_there_is_told_with_what_to_do_and_without_the_password(self) -> None:
         result = check_database("postgresql+psycopg://user:secret@127.0.0.1:1/pacs")
         assert not result.ok
+        assert "is PostgreSQL running and reachable" in result.reason
         assert "secret" not in result.reason
 
 
