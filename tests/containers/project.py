@@ -139,9 +139,12 @@ class Project:
         return str(self.state()["Health"]["Status"])
 
     def readiness(self) -> dict[str, Any]:
-        """What /readyz says; not ok where nobody answers."""
+        """What /readyz says; not ok, without checks, where nobody answers."""
         try:
             return _get_json(f"http://{self.host}:{self.http_port}/readyz")
+        except urllib.error.HTTPError as error:
+            with error:
+                return dict(json.load(error))
         except OSError:
             return {"ok": False}
 
