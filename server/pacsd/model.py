@@ -19,6 +19,7 @@ __all__ = [
     "InstanceSelection",
     "QueryLevel",
     "QueryModel",
+    "QueryOptions",
     "StoredInstance",
 ]
 
@@ -113,6 +114,14 @@ class CommitResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueryOptions:
+    """What extended negotiation turned on for a query or a retrieve (PS3.4 C.5); by default nothing."""
+
+    relational: bool = False
+    """The unique keys of the levels above may be missing, or say more than one entity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FindQuery:
     """A C-FIND's question: keys by DICOM keyword, in Unicode, as they stood in the identifier."""
 
@@ -120,14 +129,19 @@ class FindQuery:
     level: QueryLevel
     keys: Mapping[str, str]
     """Matching and return keys; an empty value matches everything and asks for the attribute."""
+    options: QueryOptions = QueryOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSelection:
-    """A retrieve request's choice: the unique keys of `level` (one or several) and of the levels above (one each)."""
+    """A retrieve request's choice: the unique keys of `level` (one or several) and of the levels above (one each).
+
+    Where it is `relational`, those of the levels above are any number of UIDs, also none.
+    """
 
     model: QueryModel
     level: QueryLevel
+    relational: bool = False
     patient_id: str | None = None
     study_instance_uids: tuple[str, ...] = ()
     series_instance_uids: tuple[str, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 MODELS = {"STUDY_ROOT": scu.STUDY_ROOT["find"], "PATIENT_ROOT": scu.PATIENT_ROOT["find"]}
 ASKED = cases_with_roots()
 every_case = pytest.mark.parametrize(("case", "root"), ASKED, ids=[str(case) for case, _ in ASKED])
-SOME = ASKED[::11]
-"""DCMTK's client is started anew for each of its questions."""
+SOME = [(case, root) for case, root in ASKED if not case.options][::11]
+"""DCMTK's client is started anew for each of its questions, and negotiates none of the options."""
+Peers = Callable[[tuple[str, ...]], "Association"]
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +48,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacsdServer]:
 
 
 @pytest.fixture(scope="module")
-def peer(server: PacsdServer) -> Iterator[Association]:
-    """One association for all questions of pynetdicom's."""
+def peers(server: PacsdServer) -> Iterator[Peers]:
+    """One association of pynetdicom's for all questions with the same options."""
     contexts = [(model, [EXPLICIT_LITTLE_ENDIAN]) for model in MODELS.values()]
-    with scu.association(server, contexts) as established:
-        yield established
+    established: dict[tuple[str, ...], Association] = {}
+    with ExitStack() as associations:
+
+        def peer(options: tuple[str, ...]) -> Association:
+            if options not in established:
+                offered = [scu.offered_options(model, options) for model in MODELS.values() if options]
+                association = scu.association(server, contexts, negotiated=offered)
+                established[options] = associations.enter_context(association)
+            return established[options]
+
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def peer(peers: Peers) -> Association:
+    """The one without options."""
+    return peers(())
 
 
 def question(case: Case, root: str) -> dict[str, str]:
@@ -69,7 +87,8 @@ def _values(match: Dataset, keyword: str) -> list[str]:
 
 
 @every_case
-def test_pynetdicom_finds(peer: Association, case: Case, root: str) -> None:
+def test_pynetdicom_finds(peers: Peers, case: Case, root: str) -> None:
+    peer = peers(case.options)
     outcome = scu.collect(peer.send_c_find(identifier(question(case, root)), MODELS[case.model]))
     assert outcome.status == 0x0000, outcome.error_comment
     assert_found(case, root, outcome.matches)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, build_context, build_role, evt
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 
 from support.instance import Instance, read_dataset
 from support.server import AE_TITLE, PacsdServer
@@ -32,6 +33,16 @@ STUDY_ROOT = {
     "get": "1.2.840.10008.5.1.4.1.2.2.3",
 }
 VERIFICATION = "1.2.840.10008.1.1"
+QUERY_OPTIONS = (
+    "relational",
+    "combined_date_time",
+    "fuzzy_names",
+    "timezone",
+    "conversion",
+    "empty_values",
+    "multiple_values",
+)
+"""What the bytes of extended negotiation are about (PS3.4 C.5.1.1); retrieves have the first and the fifth."""
 TIMEOUT = 30
 NO_RESPONSE = -1
 StoreHandler = Callable[[evt.Event], int]
@@ -230,6 +241,20 @@ def move(
     """One C-MOVE to the AE title `destination`; `options` as for `association`."""
     with association(server, [(model, _plain())], **options) as peer:
         return collect(peer.send_c_move(identifier, destination, model, msg_id=77))
+
+
+def extended(uid: str, information: bytes) -> SOPClassExtendedNegotiation:
+    """The item that offers this for a SOP class (56H)."""
+    item = SOPClassExtendedNegotiation()
+    item.sop_class_uid = uid
+    item.service_class_application_information = information
+    return item
+
+
+def offered_options(uid: str, options: Iterable[str]) -> SOPClassExtendedNegotiation:
+    """The item that offers these of `QUERY_OPTIONS` for a query SOP class."""
+    wanted = set(options)
+    return extended(uid, bytes(name in wanted for name in QUERY_OPTIONS))
 
 
 def collect(responses: Iterator[tuple[Dataset, Dataset | None]]) -> Outcome:

@@ -1,4 +1,4 @@
-"""The rules of the two information models for a query's keys (PS3.4 C.4.1.2.1, baseline behaviour)."""
+"""The rules of the information models for a query's keys (PS3.4 C.4.1.2.1), unless it is relational (C.4.1.3.2.1)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def depth(level: QueryLevel) -> int:
 def check_hierarchy(query: FindQuery) -> None:
     """Raise IdentifierInvalid, naming the keyword, unless level and unique keys are as the model wants them.
 
-    Every level above needs its unique key, with a single value; a unique key below the level must be empty.
+    Every level above needs its unique key, with a single value, unless the query is relational; a unique key below
+    the level must be empty.
     """
     study_root = query.model is QueryModel.STUDY_ROOT
     if study_root and query.level is QueryLevel.PATIENT:
@@ -52,7 +53,8 @@ def check_hierarchy(query: FindQuery) -> None:
         values = values_of(query.keys.get(keyword, ""))
         if depth(level) > depth(query.level) and values and values != ["*"]:
             raise IdentifierInvalid(f"{keyword} is a key below the level", keywords=(keyword,))
-        if depth(level) < depth(query.level) and not (study_root and level is QueryLevel.PATIENT):
+        is_above = depth(level) < depth(query.level) and not (study_root and level is QueryLevel.PATIENT)
+        if is_above and not query.options.relational:
             _check_single(keyword, values)
 
 

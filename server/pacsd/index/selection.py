@@ -51,8 +51,9 @@ def checked_keys(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
     """The unique keys that select, by keyword.
 
     Raises IdentifierInvalid for a level that the model doesn't have, a unique key missing, one above the
-    level with several values, and one below the level. A Patient ID has no meaning in the Study Root model
-    and is ignored.
+    level with several values, and one below the level. A relational selection may leave out those above the level
+    and have several values there (PS3.4 C.4.2.3.2.1), but no list of Patient IDs. A Patient ID has no meaning in
+    the Study Root model and is ignored.
     """
     keys = _given(selection)
     if selection.model is QueryModel.STUDY_ROOT:
@@ -68,6 +69,9 @@ def checked_keys(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
         if below > 0:
             if keys.pop(keyword):
                 raise IdentifierInvalid(f"{keyword} is a key below the level", keywords=(keyword,))
+        elif below < 0 and selection.relational:
+            if not keys[keyword]:
+                del keys[keyword]
         elif not keys[keyword]:
             raise IdentifierInvalid(f"{keyword} is missing", keywords=(keyword,))
         elif len(keys[keyword]) > 1 and (below < 0 or keyword == "PatientID"):

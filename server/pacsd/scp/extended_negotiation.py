@@ -1,4 +1,4 @@
-"""What we answer to SOP class extended negotiation (56H, PS3.4 §B.3.1 and §C.5): what is really done, no more."""
+"""SOP class extended negotiation (56H, PS3.4 §B.3.1 and §C.5): what is answered is what is really done, no more."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from pacsd.model import QueryOptions
 from pacsd.scp.sop_classes import Service
 
-__all__ = ["STORAGE_SERVICE_CLASS", "application_information"]
+__all__ = ["STORAGE_SERVICE_CLASS", "application_information", "negotiated_options"]
 
 STORAGE_SERVICE_CLASS: Final = "1.2.840.10008.4.2"
 """As common extended negotiation names it (57H, PS3.4 §B.3.1.3)."""
@@ -18,21 +19,22 @@ _FULL_STORAGE: Final = bytes((2, 0, 3, 0, 0, 0))
 back so to whoever takes the transfer syntax in which they came (PS3.4 §B.4.1)."""
 
 _FIND_OPTIONS: Final = (
-    False,  # relational queries: the unique keys of all levels above are needed
-    False,  # combined date-time matching: dates and times are matched each for itself
-    False,  # fuzzy matching of names: they are matched literally, but for case
-    False,  # timezone query adjustment: dates and times are matched as they were stored
-    False,  # enhanced multi-frame image conversion: instances are found as they were stored
-    False,  # empty value matching: two quotation marks are text
-    False,  # multiple value matching: of several values one must match
+    "relational",
+    None,  # combined date-time matching: dates and times are matched each for itself
+    None,  # fuzzy matching of names: they are matched literally, but for case and accents
+    None,  # timezone query adjustment: dates and times are matched as they were stored
+    None,  # enhanced multi-frame image conversion: instances are found as they were stored
+    None,  # empty value matching: two quotation marks are text
+    None,  # multiple value matching: of several values one must match
 )
 _RETRIEVE_OPTIONS: Final = (
-    False,  # relational retrieval: as for queries
-    False,  # enhanced multi-frame image conversion: instances are sent as they were stored
+    "relational",
+    None,  # enhanced multi-frame image conversion: instances are sent as they were stored
 )
-_OPTIONS: Final[Mapping[Service, tuple[bool, ...]]] = MappingProxyType(
+_OPTIONS: Final[Mapping[Service, tuple[str | None, ...]]] = MappingProxyType(
     {Service.FIND: _FIND_OPTIONS, Service.MOVE: _RETRIEVE_OPTIONS, Service.GET: _RETRIEVE_OPTIONS}
 )
+"""What each byte is about, as a field of `QueryOptions`; None for what we don't do."""
 
 
 def application_information(service: Service, offered: bytes) -> bytes | None:
@@ -46,4 +48,10 @@ def application_information(service: Service, offered: bytes) -> bytes | None:
     options = _OPTIONS.get(service)
     if options is None or not offered:
         return None
-    return bytes(wanted == 1 and done for wanted, done in zip(offered, options, strict=False))
+    return bytes(wanted == 1 and option is not None for wanted, option in zip(offered, options, strict=False))
+
+
+def negotiated_options(service: Service, answered: bytes) -> QueryOptions:
+    """Return what `application_information` turned on; nothing is where nothing was answered."""
+    options = zip(_OPTIONS[service], answered, strict=False)
+    return QueryOptions(**{option: bool(on) for option, on in options if option is not None})

@@ -11,7 +11,7 @@ from dicomnet import Limits, PresentationContext, ReceivedDataset, Status
 from pacsd.errors import IdentifierInvalid
 from pacsd.identifier import Element, Identifier, read_identifier
 from pacsd.identifier_writer import IdentifierWriter
-from pacsd.model import FindQuery, QueryLevel, QueryModel
+from pacsd.model import FindQuery, QueryLevel, QueryModel, QueryOptions
 from pacsd.scp.access import AnswerRules
 from pacsd.scp.sop_classes import FIND_MODELS
 from pacsd.scp.statuses import Answer, limited_answer
@@ -56,6 +56,7 @@ class FindHandler:
         *,
         send_matches: Callable[[int, Sequence[bytes]], None],
         is_cancelled: Callable[[], bool],
+        options: QueryOptions,
         rules: AnswerRules,
     ) -> Answer:
         """Send the matches with their pending status by `send_matches`, a page at once; return the final response."""
@@ -64,6 +65,7 @@ class FindHandler:
             model=FIND_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
             level=query_level(identifier),
             keys={keyword: value for keyword, value in identifier.keys.items() if keyword not in _NO_KEYS},
+            options=options,
         )
         unsupported = self._index.unsupported_keys(query)
         pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if unsupported else Status.PENDING

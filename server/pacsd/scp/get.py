@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dicomnet import CGetRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
-from pacsd.model import QueryModel
+from pacsd.model import QueryModel, QueryOptions
 from pacsd.scp.retrieving import LocatingIndex, Retrieval
 from pacsd.scp.selection import read_selection
 from pacsd.scp.sop_classes import GET_MODELS
@@ -36,6 +36,7 @@ class GetHandler:
         request: CGetRequest,
         dataset: ReceivedDataset,
         *,
+        options: QueryOptions,
         send_pending: Callable[[SubOperationFields], None],
         is_cancelled: Callable[[], bool],
     ) -> Answer:
@@ -43,8 +44,12 @@ class GetHandler:
 
         An instance whose class the requestor did not offer to receive (PS3.7 §D.3.3.4) fails; the rest go on.
         """
-        model = GET_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT)
-        selection = read_selection(dataset.read(_IDENTIFIER_LENGTH), context.transfer_syntax, model)
+        selection = read_selection(
+            dataset.read(_IDENTIFIER_LENGTH),
+            context.transfer_syntax,
+            GET_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
+            relational=options.relational,
+        )
         retrieval = Retrieval(
             instances=self._index.locate(selection),
             transfer_syntax=context.transfer_syntax,

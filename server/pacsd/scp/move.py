@@ -7,7 +7,7 @@ from typing import Final
 
 from dicomnet import CMoveRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
 from pacsd.errors import UnknownDestination
-from pacsd.model import QueryModel
+from pacsd.model import QueryModel, QueryOptions
 from pacsd.scp.retrieving import LocatingIndex, Retrieval
 from pacsd.scp.selection import read_selection
 from pacsd.scp.sop_classes import MOVE_MODELS
@@ -50,12 +50,17 @@ class MoveHandler:
         dataset: ReceivedDataset,
         *,
         calling_ae_title: str,
+        options: QueryOptions,
         send_pending: Callable[[SubOperationFields], None],
         is_cancelled: Callable[[], bool],
     ) -> Answer:
         """Send everything selected and return the final response."""
-        model = MOVE_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT)
-        selection = read_selection(dataset.read(_IDENTIFIER_LENGTH), context.transfer_syntax, model)
+        selection = read_selection(
+            dataset.read(_IDENTIFIER_LENGTH),
+            context.transfer_syntax,
+            MOVE_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
+            relational=options.relational,
+        )
         destination = self._destinations.get(request.move_destination)
         if destination is None:
             raise UnknownDestination(f"move destination {request.move_destination!r} is no configured peer")

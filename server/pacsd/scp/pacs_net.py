@@ -28,7 +28,9 @@ from dicomnet import (
     Status,
     SubOperationFields,
 )
+from pacsd.model import QueryOptions
 from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Admission, Rejection
+from pacsd.scp.extended_negotiation import negotiated_options
 from pacsd.scp.operations import log_operation, safely
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
@@ -178,6 +180,7 @@ class PacsNet(DicomNet):
             lambda: self._routes.find.handle(
                 context,
                 dataset,
+                options=self._options(Service.FIND, context),
                 send_matches=send_matches,
                 is_cancelled=lambda: self.is_cancelled(request),
                 rules=self._admission.answers,
@@ -202,6 +205,7 @@ class PacsNet(DicomNet):
                 request,
                 dataset,
                 calling_ae_title=self._calling_ae_title,
+                options=self._options(Service.MOVE, context),
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_cancelled(request),
             ),
@@ -227,6 +231,7 @@ class PacsNet(DicomNet):
                 context,
                 request,
                 dataset,
+                options=self._options(Service.GET, context),
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_cancelled(request),
             ),
@@ -234,6 +239,11 @@ class PacsNet(DicomNet):
         self.send_c_get_response(
             context, request, status=answer.status, identifier=answer.identifier, **answer.fields
         )
+
+    def _options(self, service: Service, context: PresentationContext) -> QueryOptions:
+        """Return what the association's extended negotiation turned on for this SOP class."""
+        answered = self.association.extended_negotiations if self.association else {}
+        return negotiated_options(service, answered.get(context.abstract_syntax, b""))
 
     def _serve(
         self, service: Service, context: PresentationContext, request: Request, perform: Callable[[], Answer]

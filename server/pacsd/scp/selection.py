@@ -11,7 +11,9 @@ from pacsd.scp.find import query_level
 __all__ = ["failed_list", "read_selection"]
 
 
-def read_selection(data: bytes, transfer_syntax: str, model: QueryModel) -> InstanceSelection:
+def read_selection(
+    data: bytes, transfer_syntax: str, model: QueryModel, *, relational: bool = False
+) -> InstanceSelection:
     """Return the selection of an identifier; whether its keys make sense together is the index's to judge.
 
     Raises IdentifierInvalid.
@@ -20,6 +22,7 @@ def read_selection(data: bytes, transfer_syntax: str, model: QueryModel) -> Inst
     return InstanceSelection(
         model=model,
         level=query_level(identifier),
+        relational=relational,
         patient_id=identifier.value("PatientID") or None,
         study_instance_uids=_uids(identifier, "StudyInstanceUID"),
         series_instance_uids=_uids(identifier, "SeriesInstanceUID"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pacsd.model import FindQuery, QueryLevel, QueryModel
+from pacsd.model import FindQuery, QueryLevel, QueryModel, QueryOptions
 
 
 def study_query(**keys: str) -> FindQuery:
@@ -11,8 +11,14 @@ def study_query(**keys: str) -> FindQuery:
     )
 
 
-def query(level: str, *, model: QueryModel = QueryModel.STUDY_ROOT, **keys: str) -> FindQuery:
-    return FindQuery(model=model, level=QueryLevel(level), keys=keys)
+def query(
+    level: str,
+    *,
+    model: QueryModel = QueryModel.STUDY_ROOT,
+    options: QueryOptions = QueryOptions(),  # noqa: B008 - it is frozen
+    **keys: str,
+) -> FindQuery:
+    return FindQuery(model=model, level=QueryLevel(level), keys=keys, options=options)
 
 
 def patient_query(level: str, **keys: str) -> FindQuery:

@@ -9,7 +9,7 @@ from questions import patient_query, query, study_query
 from records import CT_IMAGE_STORAGE, MR_IMAGE_STORAGE, record
 
 from pacsd.errors import IdentifierInvalid, IndexUnavailable
-from pacsd.model import DuplicatePolicy, QueryModel
+from pacsd.model import DuplicatePolicy, QueryModel, QueryOptions
 from support.matches import matches_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,23 @@ def test_the_hierarchy_is_kept(
     """PS3.4 C.4.1.2.1: unique keys of all levels above, single-valued, and none below."""
     with pytest.raises(IdentifierInvalid) as refused:
         index.find(query(level, model=model, **keys))
+    assert refused.value.keywords == (keyword,)
+
+
+@pytest.mark.parametrize(
+    ("model", "level", "keys", "keyword"),
+    [
+        (QueryModel.STUDY_ROOT, "PATIENT", {"PatientID": "P1"}, "QueryRetrieveLevel"),
+        (QueryModel.STUDY_ROOT, "STUDY", {"SeriesInstanceUID": "1.2"}, "SeriesInstanceUID"),
+        (QueryModel.PATIENT_ROOT, "SERIES", {"SOPInstanceUID": "1\\2"}, "SOPInstanceUID"),
+    ],
+)
+def test_a_relational_query_keeps_to_its_model_and_level(
+    index: Index, model: QueryModel, level: str, keys: dict[str, str], keyword: str
+) -> None:
+    asked = query(level, model=model, options=QueryOptions(relational=True), **keys)
+    with pytest.raises(IdentifierInvalid) as refused:
+        index.find(asked)
     assert refused.value.keywords == (keyword,)
 
 

@@ -68,6 +68,55 @@ def test_a_patient_id_means_nothing_in_study_root(archive: Index) -> None:
     assert found == P1_INSTANCES
 
 
+@pytest.mark.parametrize(
+    ("model", "level", "keys", "found"),
+    [
+        (STUDY_ROOT, "SERIES", {"series_instance_uids": ("1.1",)}, P1_INSTANCES[:3]),
+        (STUDY_ROOT, "SERIES", {"series_instance_uids": ("2.1", "1.2")}, ["1.2.10", "2.1.1"]),
+        (STUDY_ROOT, "IMAGE", {"sop_instance_uids": ("1.2.10", "2.1.1")}, ["1.2.10", "2.1.1"]),
+        (
+            STUDY_ROOT,
+            "IMAGE",
+            {"study_instance_uids": ("1", "3"), "sop_instance_uids": ("1.3.1", "2.1.1", "1.1.8")},
+            ["1.1.8", "1.3.1"],
+        ),
+        (PATIENT_ROOT, "STUDY", {"study_instance_uids": ("1",)}, P1_INSTANCES),
+        (PATIENT_ROOT, "SERIES", {"patient_id": "P2", "series_instance_uids": ("1.1", "2.1")}, ["2.1.1"]),
+        (PATIENT_ROOT, "IMAGE", {"patient_id": "P2", "sop_instance_uids": ("1.1.8",)}, []),
+        (PATIENT_ROOT, "PATIENT", {"patient_id": "P2"}, ["2.1.1"]),
+    ],
+)
+def test_a_relational_retrieve_needs_no_keys_above(
+    archive: Index, model: QueryModel, level: str, keys: dict[str, object], found: list[str]
+) -> None:
+    """PS3.4 C.4.2.3.2.1"""
+    assert located(archive, model, level, relational=True, **keys) == found
+
+
+@pytest.mark.parametrize(
+    ("model", "level", "keys", "keyword"),
+    [
+        (STUDY_ROOT, "PATIENT", {"patient_id": "P1"}, "QueryRetrieveLevel"),
+        (PATIENT_ROOT, "PATIENT", {}, "PatientID"),
+        (STUDY_ROOT, "STUDY", {}, "StudyInstanceUID"),
+        (STUDY_ROOT, "SERIES", {"study_instance_uids": ("1",)}, "SeriesInstanceUID"),
+        (STUDY_ROOT, "IMAGE", {"series_instance_uids": ("1.1",)}, "SOPInstanceUID"),
+        (
+            STUDY_ROOT,
+            "STUDY",
+            {"study_instance_uids": ("1",), "sop_instance_uids": ("1.1.8",)},
+            "SOPInstanceUID",
+        ),
+    ],
+)
+def test_a_relational_retrieve_names_what_it_retrieves(
+    index: Index, model: QueryModel, level: str, keys: dict[str, object], keyword: str
+) -> None:
+    with pytest.raises(IdentifierInvalid) as refused:
+        located(index, model, level, relational=True, **keys)
+    assert refused.value.keywords == (keyword,)
+
+
 def test_more_uids_than_a_statement_takes(archive: Index) -> None:
     uids = (*(f"7.{n}" for n in range(40_000)), "1.1.9", "1.1.8")
     keys = {"study_instance_uids": ("1",), "series_instance_uids": ("1.1",), "sop_instance_uids": uids}

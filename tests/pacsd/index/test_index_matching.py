@@ -11,7 +11,7 @@ from records import record
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.extra_keys import extra_key
 from pacsd.index.repository import Index
-from pacsd.model import DuplicatePolicy, FindQuery, QueryLevel, QueryModel
+from pacsd.model import DuplicatePolicy, FindQuery, QueryLevel, QueryModel, QueryOptions
 from support.matches import matches_of
 from support.matching_cases import CASES, Case, cases_with_roots
 from support.matching_cases.refusals import REFUSED, TOO_MUCH
@@ -58,7 +58,12 @@ def _record(instance: dict[str, str]) -> InstanceRecord:
 @pytest.mark.parametrize(("case", "root"), cases_with_roots(), ids=map(str, CASES))
 def test_matching(archive: Index, case: Case, root: str) -> None:
     """PS3.4 C.2.2.2"""
-    asked = FindQuery(model=QueryModel[case.model], level=QueryLevel(case.level), keys=case.question(root))
+    asked = FindQuery(
+        model=QueryModel[case.model],
+        level=QueryLevel(case.level),
+        keys=case.question(root),
+        options=QueryOptions(**dict.fromkeys(case.options, True)),
+    )
     answers = [
         answer
         for answer in matches_of(archive, asked)

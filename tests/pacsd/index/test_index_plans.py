@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url
 from watched import watched
 
-from pacsd.model import FindQuery, InstanceSelection, QueryLevel, QueryModel
+from pacsd.model import FindQuery, InstanceSelection, QueryLevel, QueryModel, QueryOptions
 from scale.archive import Archive, accession_number, day, family, series_uid, study_uid
 from scale.filling import fill
 
@@ -71,6 +71,20 @@ QUESTIONS = [
 ]
 """Level and keys, how many answers, and how many rows of any table may be looked at for them."""
 
+RELATIONAL = [
+    ("SERIES", {"PatientID": PATIENT_ID}, 2, 20),
+    ("SERIES", {"PatientName": FAMILY}, 8, 60),
+    ("SERIES", {"SeriesInstanceUID": series_uid(4, 2)}, 1, 10),
+    ("SERIES", {"StudyInstanceUID": STUDIES}, 20, 100),
+    ("SERIES", {"AccessionNumber": accession_number(ONE)}, 1, 10),
+    ("IMAGE", {"PatientID": PATIENT_ID}, 4, 30),
+    ("IMAGE", {"SOPInstanceUID": next(ARCHIVE.instances(ONE)).sop_instance_uid}, 1, 10),
+    ("IMAGE", {"SeriesInstanceUID": series_uid(7, 1), "InstanceNumber": "9"}, 1, 400),
+    ("IMAGE", {"StudyInstanceUID": study_uid(ONE)}, 2, 20),
+    ("IMAGE", {"AccessionNumber": accession_number(ONE)}, 2, 20),
+]
+"""The same, without the unique keys of the levels above."""
+
 SELECTIONS = [
     (QueryModel.PATIENT_ROOT, QueryLevel.PATIENT, {"patient_id": PATIENT_ID}),
     (QueryModel.STUDY_ROOT, QueryLevel.STUDY, {"study_instance_uids": tuple(STUDIES.split("\\"))}),
@@ -122,6 +136,14 @@ def test_a_question_looks_at_few_rows(
     assert_little_read(seen, most)
 
 
+@pytest.mark.parametrize(("level", "keys", "answers", "most"), RELATIONAL)
+def test_a_relational_question_looks_at_few_rows(
+    seen: Watched, level: str, keys: dict[str, str], answers: int, most: int
+) -> None:
+    assert ask(seen, level, keys, QueryOptions(relational=True)) == answers
+    assert_little_read(seen, most)
+
+
 def test_a_question_asked_often_looks_at_no_more(seen: Watched) -> None:
     """A prepared statement may come to be planned for any values: here for days, of which most are few."""
     for offset in range(20):
@@ -130,6 +152,24 @@ def test_a_question_asked_often_looks_at_no_more(seen: Watched) -> None:
     assert ask(seen, "STUDY", {"StudyDate": f"-{day(99)}", "PatientID": PATIENT_ID}) == 2
     assert ask(seen, "STUDY", {"StudyDate": f"{day(19)}-{day(19)}", "PatientID": PATIENT_ID}) == 1
     assert_little_read(seen, 250)
+
+
+@pytest.mark.parametrize(
+    ("level", "keys"),
+    [
+        (QueryLevel.SERIES, {"series_instance_uids": (series_uid(4, 1), series_uid(7, 1))}),
+        (
+            QueryLevel.IMAGE,
+            {"sop_instance_uids": tuple(each.sop_instance_uid for each in ARCHIVE.instances(4))},
+        ),
+    ],
+)
+def test_a_relational_retrieve_looks_at_few_rows(
+    seen: Watched, level: QueryLevel, keys: dict[str, tuple[str, ...]]
+) -> None:
+    chosen = InstanceSelection(model=QueryModel.STUDY_ROOT, level=level, relational=True, **keys)  # type: ignore[arg-type]
+    assert seen.index.locate(chosen)
+    assert_little_read(seen, 500)
 
 
 @pytest.mark.parametrize(("model", "level", "keys"), SELECTIONS)
@@ -163,9 +203,10 @@ def test_a_key_without_a_literal_prefix_reads_much(seen: Watched) -> None:
     assert seen.looked_at > ARCHIVE.studies // 2
 
 
-def ask(seen: Watched, level: str, keys: dict[str, str]) -> int:
+def ask(seen: Watched, level: str, keys: dict[str, str], options: QueryOptions | None = None) -> int:
     model = QueryModel.PATIENT_ROOT if level == "PATIENT" else QueryModel.STUDY_ROOT
-    return sum(map(len, seen.index.find(FindQuery(model=model, level=QueryLevel(level), keys=keys))))
+    asked = FindQuery(model=model, level=QueryLevel(level), keys=keys, options=options or QueryOptions())
+    return sum(map(len, seen.index.find(asked)))
 
 
 def new_instance(known: InstanceRecord, number: str, **fields: str) -> InstanceRecord:

@@ -17,8 +17,13 @@ from dicomnet import (
     SupportedAbstractSyntax,
     UserIdentity,
 )
+from pacsd.model import QueryOptions
 from pacsd.scp.access import AccessRules, Admission, KnownPeer
-from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
+from pacsd.scp.extended_negotiation import (
+    STORAGE_SERVICE_CLASS,
+    application_information,
+    negotiated_options,
+)
 from pacsd.scp.sop_classes import Service
 from support.archive_server import (
     EXPLICIT,
@@ -43,10 +48,20 @@ FULL = b"\2\0\3\0\0\0"
 @pytest.mark.parametrize("service", [Service.FIND, Service.MOVE, Service.GET])
 @pytest.mark.parametrize("value", [0, 1, 255])
 @pytest.mark.parametrize("count", range(1, 12))
-def test_options_that_we_lack_are_turned_down(service: Service, value: int, count: int) -> None:
+def test_options_are_answered_as_they_are(service: Service, value: int, count: int) -> None:
     """One byte for each that was offered, and no more than the service has (PS3.4 §C.5)."""
-    most = 7 if service is Service.FIND else 2
-    assert application_information(service, bytes([value]) * count) == bytes(min(count, most))
+    has = b"\1\0\0\0\0\0\0" if service is Service.FIND else b"\1\0"
+    answer = has if value == 1 else bytes(len(has))
+    assert application_information(service, bytes([value]) * count) == answer[:count]
+
+
+@pytest.mark.parametrize("service", [Service.FIND, Service.MOVE, Service.GET])
+@pytest.mark.parametrize("offered", [b"\0", b"\0\1\1\1\1\1\1\1", b"\1", b"\1" * 8, b"\2"])
+def test_what_is_answered_is_what_is_done(service: Service, offered: bytes) -> None:
+    answered = application_information(service, offered)
+    assert answered is not None
+    assert negotiated_options(service, answered).relational is (offered[0] == 1)
+    assert negotiated_options(service, b"") == QueryOptions()
 
 
 @pytest.mark.parametrize("service", [Service.FIND, Service.MOVE, Service.GET, Service.ECHO])
@@ -138,9 +153,9 @@ def test_a_peer_is_told_what_we_have(server: ArchiveServer) -> None:
     with associated(server, asking((*offered,), extended={**offered, MPPS: b"\1"})) as net:
         assert net.association is not None
         assert net.association.extended_negotiations == {
-            FIND: b"\0\0\0",
-            MOVE: b"\0",
-            GET: b"\0\0",
+            FIND: b"\1\0\0",
+            MOVE: b"\1",
+            GET: b"\1\0",
             CT_STORAGE: FULL,
         }
 
@@ -156,7 +171,7 @@ def test_who_may_only_get_is_told_nothing_of_storage() -> None:
     ):
         assert net.association is not None
         assert len(net.association.presentation_contexts) == 2
-        assert net.association.extended_negotiations == {GET: b"\0"}
+        assert net.association.extended_negotiations == {GET: b"\1"}
 
 
 def test_an_unknown_class_is_stored_for_its_service_class(server: ArchiveServer) -> None:

@@ -37,6 +37,8 @@ class Case:
     """Unique keys of the level, with `~`, of all entities of the case that match, in any order."""
     level: str = "STUDY"
     model: str = "STUDY_ROOT"
+    options: tuple[str, ...] = ()
+    """What is negotiated, as fields of `QueryOptions`."""
     answers: Attributes = field(default_factory=dict)
     """What each match must carry besides."""
 
@@ -51,21 +53,26 @@ class Case:
 
     def question(self, root: str) -> dict[str, str]:
         """The keys, with those that the model wants of the levels above (PS3.4 C.4.1.2.1): those of "1.1.1"."""
+        asked = {**self._above(), self.unique_key: "", **dict.fromkeys(self.answers, ""), **self.keys}
+        return {keyword: value.replace("~", root) for keyword, value in asked.items()}
+
+    def _above(self) -> dict[str, str]:
+        if "relational" in self.options:
+            return {}
         above = {"PatientID": "~.1"} if self.model == "PATIENT_ROOT" and self.level != "PATIENT" else {}
         if self.level in ("SERIES", "IMAGE"):
             above["StudyInstanceUID"] = "~.1"
         if self.level == "IMAGE":
             above["SeriesInstanceUID"] = "~.1.1"
-        asked = {**above, self.unique_key: "", **dict.fromkeys(self.answers, ""), **self.keys}
-        return {keyword: value.replace("~", root) for keyword, value in asked.items()}
+        return above
 
     def own_question(self, root: str) -> dict[str, str]:
-        """The question, kept to this case's studies or patients where it would be asked of all that there are."""
+        """The question, kept to what is this case's where it would be asked of all that there is."""
         asked = self.question(root)
-        if not asked[self.unique_key] and self.level == "STUDY":
-            asked[self.unique_key] = "\\".join(
-                sorted({uid["StudyInstanceUID"] for uid in self.instances(root)})
-            )
+        is_open = self.level == "STUDY" or "relational" in self.options
+        if not asked[self.unique_key] and is_open and self.level != "PATIENT":
+            own = {each[self.unique_key] for each in self.instances(root)}
+            asked[self.unique_key] = "\\".join(sorted(own))
         if not asked[self.unique_key] and self.level == "PATIENT":
             asked[self.unique_key] = f"{root}.*"
         return asked
