@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MISSPELT = "unknown key dicom.ae_titel; did you mean dicom.ae_title?"
-NOT_WRITABLE = "let the server's user (id 10001) write to its folder"
 NO_DATABASE = "is PostgreSQL running and reachable, and index.url right?"
 
 
@@ -60,22 +59,28 @@ def test_a_port_that_is_taken_is_named(install: Callable[..., Project]) -> None:
     project.up()
 
 
-def test_a_volume_of_somebody_else_says_who_must_be_able_to_write(install: Callable[..., Project]) -> None:
+@pytest.mark.parametrize(
+    ("folder", "told"),
+    [("/var/lib/pacsd", "write to its folder"), ("/var/lib/pacsd/store", "write to the storage root")],
+)
+def test_a_folder_of_somebody_else_says_who_must_be_able_to_write(
+    folder: str, told: str, install: Callable[..., Project]
+) -> None:
     project = install()
     project.up()
     project.compose("stop", "pacsd")
-    _give_volume_to(project, "root")
+    _give_away(project, folder, to="root")
     project.compose("start", "pacsd")
-    _wait_for_log(project, NOT_WRITABLE)
-    _give_volume_to(project, "10001")
+    _wait_for_log(project, f"let the server's user (id 10001) {told}")
+    _give_away(project, folder, to="10001")
     wait_until(lambda: project.readiness()["ok"], within=90, what="pacsd is ready, started again by Docker")
 
 
-def _give_volume_to(project: Project, user: str) -> None:
+def _give_away(project: Project, folder: str, *, to: str) -> None:
     mount = f"{project.name}_pacsd-data:/var/lib/pacsd"
-    command = ("chown", "--recursive", user, "/var/lib/pacsd")
     image = project.environment["PACSD_IMAGE"]
-    docker("run", "--rm", "--user=0", "--volume", mount, f"--entrypoint={command[0]}", image, *command[1:])
+    options = ("--rm", "--user=0", "--volume", mount, "--entrypoint=chown")
+    docker("run", *options, image, "--recursive", to, folder)
 
 
 def test_a_database_that_goes_down_is_named_and_taken_up_again(install: Callable[..., Project]) -> None:

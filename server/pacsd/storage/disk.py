@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["spread_subdirectories", "start_writing_back", "storage_error", "storage_errors", "sync_directory"]
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NOT_PERMITTED: Final = f"let the server's user (id {os.geteuid()}) write to the storage root"
 ADVICE: Final = {
-    errno.EACCES: "give the server's user write permission on the storage root",
-    errno.EPERM: "give the server's user write permission on the storage root",
+    errno.EACCES: NOT_PERMITTED,
+    errno.EPERM: NOT_PERMITTED,
     errno.EROFS: "mount the file system read-write",
     errno.EIO: "check the disk: it reports input/output errors",
     errno.ENOENT: "a file or directory has gone from the storage root",
