@@ -34,17 +34,27 @@ save() {
     fi
 }
 
+volume_is_empty() {
+    with_volume sh -s << 'INSIDE'
+set -eu
+[ -d /var/lib/pacsd/store ] || exit 0
+# Not within the test: that would take a search that failed for one that found nothing.
+image=$(find /var/lib/pacsd/store -name '*.dcm' -print -quit)
+[ -z "$image" ]
+INSIDE
+}
+
 restore() {
     [ -d "$backup/store" ] || die "$backup/store is not there: name the folder that 'save' was given"
     [ -z "$database" ] || [ -s "$backup/index.dump" ] || die "$backup/index.dump is not there: this is a backup of SQLite"
     [ -n "$database" ] || [ -s "$backup/index.db" ] || die "$backup/index.db is not there: this is a backup of PostgreSQL"
+    refusal="the volume holds images; restore into a new one (COMPOSE_PROJECT_NAME in .env)"
+    volume_is_empty || die "$refusal"
     compose stop pacsd
+    # Something may have come since.
+    volume_is_empty || { compose start pacsd; die "$refusal"; }
     with_volume sh -s << 'INSIDE'
 set -eu
-[ ! -d /var/lib/pacsd/store ] || [ -z "$(find /var/lib/pacsd/store -name '*.dcm' -print -quit)" ] || {
-    echo "backup.sh: the volume holds images; restore into a new one (COMPOSE_PROJECT_NAME in .env)" >&2
-    exit 1
-}
 rm -rf /var/lib/pacsd/store /var/lib/pacsd/index.db*
 cp -a /backup/store /var/lib/pacsd/store
 find /var/lib/pacsd/store -name '*.part' -delete

@@ -48,7 +48,9 @@ def test_a_volume_with_images_is_not_overwritten(install: Callable[..., Project]
     with burden.running():
         burden.wait_for(10, within=60)
     _script(project, "save", tmp_path)
+    before = project.state()["StartedAt"]
     with pytest.raises(AssertionError, match="the volume holds images"):
         _script(project, "restore", tmp_path)
-    project.up()
+    # Whoever calls it by mistake does not even stop the server.
+    assert project.state()["StartedAt"] == before
     kept.assert_kept(project, burden)
