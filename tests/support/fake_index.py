@@ -37,6 +37,20 @@ _OUTCOMES = {
 }
 
 
+class FakeMatches:
+    """Pages that come from wherever; which one is the last is only known when no other follows."""
+
+    def __init__(self, pages: Generator[Sequence[Mapping[str, str]], None, None]) -> None:
+        self.is_exhausted = False
+        self._pages = pages
+
+    def __iter__(self) -> Iterator[Sequence[Mapping[str, str]]]:
+        return self._pages
+
+    def close(self) -> None:
+        self._pages.close()
+
+
 @dataclass(slots=True)
 class FakeIndex:
     """Records by SOP Instance UID, in order of receipt.
@@ -89,7 +103,7 @@ class FakeIndex:
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         return tuple(keyword for keyword in query.keys if _vr(keyword) in ("SQ", "OB", "OW", "UN"))
 
-    def find(self, query: FindQuery) -> Generator[Sequence[Mapping[str, str]], None, None]:
+    def find(self, query: FindQuery) -> FakeMatches:
         self.note("find")
         if query.model is QueryModel.STUDY_ROOT and query.level is QueryLevel.PATIENT:
             raise IdentifierInvalid("no PATIENT level", keywords=("QueryRetrieveLevel",))
@@ -103,7 +117,7 @@ class FakeIndex:
                 if keyword not in unsupported
             )
         }
-        return self._answers(query, list(reversed(entities.values())), unsupported)
+        return FakeMatches(self._answers(query, list(reversed(entities.values())), unsupported))
 
     def _answers(
         self, query: FindQuery, found: Sequence[InstanceRecord], unsupported: tuple[str, ...]

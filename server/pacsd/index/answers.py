@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from pacsd.index.aggregates import LISTS
 from pacsd.index.attributes import Attribute, Source
+from pacsd.index.failures import unavailable
 from pacsd.index.matching import matches
 from pacsd.index.statements import header_column, inexact_column
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from pacsd.index.criteria import Criterion, NameCriterion, SequenceCriterion
     from pacsd.index.rows import Header
+    from pacsd.index.streams import Page
 
-__all__ = ["Answers", "Comparison"]
+__all__ = ["Answers", "Comparison", "Matches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +104,30 @@ class Answers:
 
 def _sorted(values: str | None) -> str:
     return "\\".join(sorted(values.split("\\"))) if values else ""
+
+
+class Matches:
+    """A query's matches by pages, of which some may be empty, as they stream from an open cursor.
+
+    Iterate to the end or close it: it holds a connection. A mapping for each match, as `Index.find` says.
+    """
+
+    def __init__(self, pages: Generator[Page, None, None], answers: Answers) -> None:
+        self.is_exhausted = False
+        """Whether the last page has been given: nothing has to be waited for any more."""
+        self._pages = pages
+        self._answers = answers
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Sequence[Mapping[str, str]]:
+        try:
+            rows, self.is_exhausted = next(self._pages)
+        except SQLAlchemyError as error:
+            raise unavailable("read", error) from error
+        return self._answers.read(rows)
+
+    def close(self) -> None:
+        """Give the connection back; what is left is not read. May be called again."""
+        self._pages.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from pacsd.index import additions, extra_keys, queries, rebuilding, rereading, selection
+from pacsd.index.answers import Matches
 from pacsd.index.commits import commit, in_transaction
 from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
@@ -19,7 +20,7 @@ from pacsd.index.turns import Turns
 from pacsd.model import DemographicsPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import URL, Connection
@@ -105,17 +106,16 @@ class Index:
         """
         return commit(records, self._writing, self._turns, self._rules, self._observe_difference)
 
-    def find(self, query: FindQuery) -> Generator[Sequence[Mapping[str, str]], None, None]:
+    def find(self, query: FindQuery) -> Matches:
         """Answer a C-FIND: a mapping for each match, with an entry for every key asked for (PS3.4 C.4.1).
 
         A value is "" where the entity has none and for keys of `unsupported_keys`. Ordered by time of first
-        receipt. Matches come by pages, of which some may be empty, as they stream from an open cursor: exhaust the
-        iterator or close it. IdentifierInvalid, naming the keywords, is raised here and not while iterating.
+        receipt. IdentifierInvalid, naming the keywords, is raised here and not while iterating.
         """
         plan = queries.plan(
             query, type(self._reading.dialect), self._built_extra_keys(query), accents=self._accents
         )
-        return self._answers(plan)
+        return Matches(stream(self._reading, plan.text, plan.parameters), plan.answers)
 
     def _built_extra_keys(self, query: FindQuery) -> Collection[str]:
         asked = {each.keyword for each in self._rules.extra_keys if query.keys.get(each.keyword)}
@@ -124,14 +124,6 @@ class Index:
         # Asked each time: `pacsd reindex` completes them while we run.
         with self._connected() as connection:
             return extra_keys.built(connection, asked)
-
-    def _answers(self, plan: queries.Plan) -> Generator[Sequence[Mapping[str, str]], None, None]:
-        try:
-            with closing(stream(self._reading, plan.text, plan.parameters)) as pages:
-                for page in pages:
-                    yield plan.answers.read(page)
-        except SQLAlchemyError as error:
-            raise unavailable("read", error) from error
 
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         """Keywords that are neither matched nor returned: unknown ones, bulk data, those below the level."""

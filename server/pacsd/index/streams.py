@@ -7,25 +7,30 @@ from __future__ import annotations
 
 from contextlib import closing, contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from sqlalchemy import Engine
 
-__all__ = ["stream"]
+__all__ = ["Page", "stream"]
 
 _PAGE: Final = 200
 _FIRST_PAGE: Final = 5
 """So that somebody sees something soon."""
 
 
-def stream(
-    engine: Engine, text: str, parameters: Sequence[Any]
-) -> Generator[Sequence[Sequence[Any]], None, None]:
+class Page(NamedTuple):
+    """Rows that come together."""
+
+    rows: Sequence[Sequence[Any]]
+    is_last: bool
+
+
+def stream(engine: Engine, text: str, parameters: Sequence[Any]) -> Generator[Page, None, None]:
     """Execute a statement as text and yield its rows by pages; raises SQLAlchemyError.
 
     Exhaust the generator or close it: it holds a connection.
@@ -55,17 +60,14 @@ def _connection(engine: Engine, text: str) -> Iterator[Any]:
 
 def _sqlite_pages(
     _connection: Any, cursor: Any, text: str, parameters: Sequence[Any]
-) -> Generator[Sequence[Sequence[Any]], None, None]:
+) -> Generator[Page, None, None]:
     cursor.execute(text, parameters)
-    page = cursor.fetchmany(_FIRST_PAGE)
-    while page:
-        yield page
-        page = cursor.fetchmany(_PAGE)
+    yield from _pages(cursor.fetchmany)
 
 
 def _postgresql_pages(
     connection: Any, cursor: Any, text: str, parameters: Sequence[Any]
-) -> Generator[Sequence[Sequence[Any]], None, None]:
+) -> Generator[Page, None, None]:
     """In one round trip, where a cursor in the server takes five.
 
     The server waits when nobody fetches, and is told to stop when this is closed early.
@@ -73,10 +75,17 @@ def _postgresql_pages(
     connection.autocommit = True
     try:
         with closing(cursor.stream(text, parameters, size=_PAGE)) as rows:
-            page = list(islice(rows, _FIRST_PAGE))
-            while page:
-                yield page
-                page = list(islice(rows, _PAGE))
+            yield from _pages(lambda most: list(islice(rows, most)))
     finally:
         if not connection.closed:
             connection.autocommit = False
+
+
+def _pages(fetch: Callable[[int], Sequence[Sequence[Any]]]) -> Generator[Page, None, None]:
+    most = _FIRST_PAGE
+    is_last = False
+    while not is_last:
+        rows = fetch(most)
+        is_last = len(rows) < most
+        yield Page(rows, is_last)
+        most = _PAGE

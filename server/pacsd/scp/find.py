@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from dicomnet import Limits, PresentationContext, ReceivedDataset, Status
 from pacsd.errors import IdentifierInvalid
@@ -16,7 +16,7 @@ from pacsd.scp.access import AnswerRules
 from pacsd.scp.sop_classes import FIND_MODELS
 from pacsd.scp.statuses import Answer, limited_answer
 
-__all__ = ["FindHandler", "FindIndex", "query_level"]
+__all__ = ["FindHandler", "FindIndex", "FoundMatches", "Matches", "query_level"]
 
 _IDENTIFIER_LENGTH: Final = Limits().identifier_length
 _NO_KEYS: Final = frozenset(
@@ -32,14 +32,38 @@ _NO_KEYS: Final = frozenset(
 _RETRIEVE_AE_TITLE: Final = 0x00080054
 
 
+class FoundMatches(Protocol):
+    """A query's matches by pages, each with a value for every key that is known; see `index.answers.Matches`."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the last page has been given."""
+
+    def __iter__(self) -> Iterator[Sequence[Mapping[str, str]]]:
+        """Yield the pages."""
+
+    def close(self) -> None:
+        """Read no more."""
+
+
 class FindIndex(Protocol):
     """What answers queries; see `index.repository.Index`."""
 
-    def find(self, query: FindQuery, /) -> Generator[Sequence[Mapping[str, str]], None, None]:
-        """Yield the matches by pages, each with a value for every key that is known."""
+    def find(self, query: FindQuery, /) -> FoundMatches:
+        """Look for the matches."""
 
     def unsupported_keys(self, query: FindQuery, /) -> tuple[str, ...]:
         """Return the keys that cannot be matched or answered."""
+
+
+class Matches(NamedTuple):
+    """Some matches on their way to the peer."""
+
+    status: Status
+    """Pending; which of the two is the same for all matches of a query."""
+    identifiers: Sequence[bytes]
+    are_last: bool
+    """The final response follows at once."""
 
 
 class FindHandler:
@@ -54,12 +78,12 @@ class FindHandler:
         context: PresentationContext,
         dataset: ReceivedDataset,
         *,
-        send_matches: Callable[[int, Sequence[bytes]], None],
+        send_matches: Callable[[Matches], None],
         is_cancelled: Callable[[], bool],
         options: QueryOptions,
         rules: AnswerRules,
     ) -> Answer:
-        """Send the matches with their pending status by `send_matches`, a page at once; return the final response."""
+        """Send the matches by `send_matches`, a page at once; return the final response."""
         identifier = read_identifier(dataset.read(_IDENTIFIER_LENGTH), context.transfer_syntax)
         query = FindQuery(
             model=FIND_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
@@ -75,8 +99,9 @@ class FindHandler:
             for page in pages:
                 if is_cancelled():
                     return Answer(Status.CANCEL)
-                send_matches(pending, [answers.encode(match) for match in page[:left]])
+                encoded = [answers.encode(match) for match in page[:left]]
                 left -= len(page)
+                send_matches(Matches(pending, encoded, are_last=left < 0 or pages.is_exhausted))
                 if left < 0:
                     return limited_answer(rules.max_matches)
         return Answer(Status.SUCCESS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import structlog
@@ -31,6 +31,7 @@ from dicomnet import (
 from pacsd.model import QueryOptions
 from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Admission, Rejection
 from pacsd.scp.extended_negotiation import negotiated_options
+from pacsd.scp.find import Matches
 from pacsd.scp.operations import log_operation, safely
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
@@ -166,12 +167,19 @@ class PacsNet(DicomNet):
     def on_receive_c_find_request(
         self, context: PresentationContext, request: CFindRequest, dataset: ReceivedDataset
     ) -> None:
-        """Answer a query."""
+        """Answer a query; the last matches leave in one write with the final response."""
+        last: list[Matches] = []
 
-        def send_matches(status: int, identifiers: Sequence[bytes]) -> None:
+        def send(matches: Matches) -> None:
             with self.gathering():
-                for identifier in identifiers:
-                    self.send_c_find_response(context, request, status=status, identifier=identifier)
+                for identifier in matches.identifiers:
+                    self.send_c_find_response(context, request, status=matches.status, identifier=identifier)
+
+        def send_or_hold(matches: Matches) -> None:
+            if matches.are_last:
+                last.append(matches)
+            else:
+                send(matches)
 
         answer = self._serve(
             Service.FIND,
@@ -181,12 +189,15 @@ class PacsNet(DicomNet):
                 context,
                 dataset,
                 options=self._options(Service.FIND, context),
-                send_matches=send_matches,
+                send_matches=send_or_hold,
                 is_cancelled=lambda: self.is_cancelled(request),
                 rules=self._admission.answers,
             ),
         )
-        self.send_c_find_response(context, request, status=answer.status, **answer.explanation)
+        with self.gathering():
+            for matches in last:
+                send(matches)
+            self.send_c_find_response(context, request, status=answer.status, **answer.explanation)
 
     def on_receive_c_move_request(
         self, context: PresentationContext, request: CMoveRequest, dataset: ReceivedDataset
