@@ -143,8 +143,13 @@ class PacsNet(DicomNet):
 
     def on_receive_c_echo_request(self, context: PresentationContext, request: CEchoRequest) -> None:
         """Answer a C-ECHO."""
-        answer = self._serve(Service.ECHO, context, request, lambda: Answer(Status.SUCCESS))
-        self.send_c_echo_response(context, request, status=answer.status)
+        self._serve(
+            Service.ECHO,
+            context,
+            request,
+            perform=lambda: Answer(Status.SUCCESS),
+            respond=lambda answer: self.send_c_echo_response(context, request, status=answer.status),
+        )
 
     def on_receive_c_store_request(
         self, context: PresentationContext, request: CStoreRequest, dataset: ReceivedDataset
@@ -159,7 +164,7 @@ class PacsNet(DicomNet):
 
         def respond() -> None:
             answer = received if isinstance(received, Answer) else safely(Service.STORE, received)
-            self._report(Service.STORE, request, answer, started)
+            self._report(Service.STORE, request, answer, time.monotonic() - started)
             self.send_c_store_response(context, request, status=answer.status, **answer.explanation)
 
         self.answer_later(request, respond)
@@ -181,11 +186,17 @@ class PacsNet(DicomNet):
             else:
                 send(matches)
 
-        answer = self._serve(
+        def respond(answer: Answer) -> None:
+            with self.gathering():
+                for matches in last:
+                    send(matches)
+                self.send_c_find_response(context, request, status=answer.status, **answer.explanation)
+
+        self._serve(
             Service.FIND,
             context,
             request,
-            lambda: self._routes.find.handle(
+            perform=lambda: self._routes.find.handle(
                 context,
                 dataset,
                 options=self._options(Service.FIND, context),
@@ -193,11 +204,8 @@ class PacsNet(DicomNet):
                 is_cancelled=lambda: self.is_cancelled(request),
                 rules=self._admission.answers,
             ),
+            respond=respond,
         )
-        with self.gathering():
-            for matches in last:
-                send(matches)
-            self.send_c_find_response(context, request, status=answer.status, **answer.explanation)
 
     def on_receive_c_move_request(
         self, context: PresentationContext, request: CMoveRequest, dataset: ReceivedDataset
@@ -207,11 +215,16 @@ class PacsNet(DicomNet):
         def send_pending(counts: SubOperationFields) -> None:
             self.send_c_move_response(context, request, status=Status.PENDING, **counts)
 
-        answer = self._serve(
+        def respond(answer: Answer) -> None:
+            self.send_c_move_response(
+                context, request, status=answer.status, identifier=answer.identifier, **answer.fields
+            )
+
+        self._serve(
             Service.MOVE,
             context,
             request,
-            lambda: self._routes.move.handle(
+            perform=lambda: self._routes.move.handle(
                 context,
                 request,
                 dataset,
@@ -220,9 +233,7 @@ class PacsNet(DicomNet):
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_cancelled(request),
             ),
-        )
-        self.send_c_move_response(
-            context, request, status=answer.status, identifier=answer.identifier, **answer.fields
+            respond=respond,
         )
 
     def on_receive_c_get_request(
@@ -233,11 +244,16 @@ class PacsNet(DicomNet):
         def send_pending(counts: SubOperationFields) -> None:
             self.send_c_get_response(context, request, status=Status.PENDING, **counts)
 
-        answer = self._serve(
+        def respond(answer: Answer) -> None:
+            self.send_c_get_response(
+                context, request, status=answer.status, identifier=answer.identifier, **answer.fields
+            )
+
+        self._serve(
             Service.GET,
             context,
             request,
-            lambda: self._routes.get.handle(
+            perform=lambda: self._routes.get.handle(
                 self,
                 context,
                 request,
@@ -246,9 +262,7 @@ class PacsNet(DicomNet):
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_cancelled(request),
             ),
-        )
-        self.send_c_get_response(
-            context, request, status=answer.status, identifier=answer.identifier, **answer.fields
+            respond=respond,
         )
 
     def _options(self, service: Service, context: PresentationContext) -> QueryOptions:
@@ -257,17 +271,28 @@ class PacsNet(DicomNet):
         return negotiated_options(service, answered.get(context.abstract_syntax, b""))
 
     def _serve(
-        self, service: Service, context: PresentationContext, request: Request, perform: Callable[[], Answer]
-    ) -> Answer:
-        """Perform an operation in a context that is meant for it; turn what goes wrong into an answer."""
+        self,
+        service: Service,
+        context: PresentationContext,
+        request: Request,
+        *,
+        perform: Callable[[], Answer],
+        respond: Callable[[Answer], None],
+    ) -> None:
+        """Perform an operation in a context that is meant for it, turn what goes wrong into an answer, and respond.
+
+        It is counted and logged when the peer has its answer: that takes a tenth of the time that a query takes.
+        """
         started = time.monotonic()
         answer = self._attempt(service, context, perform)
-        self._report(service, request, answer, started)
-        return answer
-
-    def _report(self, service: Service, request: Request, answer: Answer, started: float) -> None:
-        """Count and log an operation that ends here."""
         seconds = time.monotonic() - started
+        try:
+            respond(answer)
+        finally:
+            self._report(service, request, answer, seconds)
+
+    def _report(self, service: Service, request: Request, answer: Answer, seconds: float) -> None:
+        """Count and log an operation that ends here."""
         self._routes.metrics.operation(service.value, answer.status, seconds, self._calling_ae_title)
         log_operation(service, request, answer, seconds)
 
