@@ -119,6 +119,8 @@ class QueryOptions:
 
     relational: bool = False
     """The unique keys of the levels above may be missing, or say more than one entity."""
+    empty_values: bool = False
+    """A key of two quotation marks asks for entities without a value (PS3.4 C.2.2.2.7)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

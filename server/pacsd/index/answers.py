@@ -20,7 +20,7 @@ from pacsd.index.statements import header_column, inexact_column
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from pacsd.index.criteria import Criterion, NameCriterion, SequenceCriterion
+    from pacsd.index.criteria import AnyCriterion
     from pacsd.index.rows import Header
     from pacsd.index.streams import Page
 
@@ -32,7 +32,7 @@ class Comparison:
     """A key that is left to compare with the row's value."""
 
     attribute: Attribute
-    criterion: Criterion | NameCriterion | SequenceCriterion
+    criterion: AnyCriterion
     always: bool
     """Or only in rows marked `inexact`."""
 

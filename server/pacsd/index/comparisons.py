@@ -9,17 +9,35 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
 
 from sqlalchemy import and_, or_
 
-from pacsd.index.criteria import Alternative, Criterion, Exact, NameCriterion, Wildcard
+from pacsd.index.criteria import (
+    Alternative,
+    Criterion,
+    EmptyCriterion,
+    Exact,
+    NameCriterion,
+    Wildcard,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement
 
-__all__ = ["Comparisons", "NameComparisons", "Operators", "compared", "condition", "name_conditions"]
+__all__ = [
+    "EMPTY",
+    "Comparisons",
+    "NameComparisons",
+    "Operators",
+    "compared",
+    "condition",
+    "name_conditions",
+]
 
 Operators = tuple[tuple[str, ...], ...]
 """Of one value each: all of a group must hold, and one of the groups."""
+
+EMPTY: Final[Operators] = ()
+"""Of an `EmptyCriterion`: no value is compared, the column must have none."""
 
 Value = str | float
 
@@ -45,11 +63,17 @@ class NameComparisons(NamedTuple):
 @overload
 def compared(criterion: Criterion, *, glob: bool) -> Comparisons: ...
 @overload
-def compared(criterion: Criterion | NameCriterion, *, glob: bool) -> Comparisons | NameComparisons: ...
-def compared(criterion: Criterion | NameCriterion, *, glob: bool) -> Comparisons | NameComparisons:
+def compared(
+    criterion: Criterion | NameCriterion | EmptyCriterion, *, glob: bool
+) -> Comparisons | NameComparisons: ...
+def compared(
+    criterion: Criterion | NameCriterion | EmptyCriterion, *, glob: bool
+) -> Comparisons | NameComparisons:
     """Take a criterion apart. `glob` is for SQLite, whose LIKE ignores case and whose GLOB does not."""
     if isinstance(criterion, Criterion):
         return _compared(criterion, glob=glob)
+    if isinstance(criterion, EmptyCriterion):
+        return Comparisons(EMPTY, ())
     values: list[Value] = []
     names = []
     for name in criterion.names:

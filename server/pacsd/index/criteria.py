@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternative",
+    "AnyCriterion",
     "Criterion",
+    "EmptyCriterion",
     "Exact",
     "Interval",
     "NameCriterion",
@@ -36,6 +38,8 @@ LONGEST_KEY: Final = 1024
 
 MOST_PATTERNS: Final = 50
 """Values of one key that need a condition each; SQLite nests no deeper than 1,000 operators."""
+
+_EMPTY: Final = '""'
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +96,44 @@ class NameCriterion:
 class SequenceCriterion:
     """Some item of the attribute must match all of these."""
 
-    keys: tuple[tuple[Attribute, Criterion | NameCriterion | SequenceCriterion], ...]
+    keys: tuple[tuple[Attribute, AnyCriterion], ...]
 
     def __len__(self) -> int:
         return sum(len(asked) for _, asked in self.keys)
 
 
+@dataclass(frozen=True, slots=True)
+class EmptyCriterion:
+    """The entity must have no value of the attribute: none at all, or an empty one (PS3.4 C.2.2.2.7).
+
+    What the index does not keep, as values of more than 1 KiB, is not told from none.
+    """
+
+    def __len__(self) -> int:
+        return 1
+
+
+AnyCriterion = Criterion | NameCriterion | SequenceCriterion | EmptyCriterion
+
+
 def criterion(
-    known: Attribute, key: str, *, accents: bool = False
-) -> Criterion | NameCriterion | SequenceCriterion | None:
+    known: Attribute, key: str, *, accents: bool = False, empty_values: bool = False
+) -> AnyCriterion | None:
     """What a key asks for; None is universal matching. Raises IdentifierInvalid for what its type can't mean.
 
-    `accents` says whether they matter in names (PS3.4 C.2.2.2.1 leaves it to the application).
+    `accents` says whether they matter in names (PS3.4 C.2.2.2.1 leaves it to the application), `empty_values`
+    whether two quotation marks ask for none.
     """
     if known.matching is Matching.SEQUENCE:
-        return _sequence_criterion(known, items_of(key), accents=accents)
+        return _sequence_criterion(known, items_of(key), accents=accents, empty_values=empty_values)
+    if empty_values and normalization.text(key) == _EMPTY:
+        return EmptyCriterion()
     return _value_criterion(known, key, accents=accents)
 
 
-def _sequence_criterion(sequence: Attribute, items: Items, *, accents: bool) -> SequenceCriterion | None:
+def _sequence_criterion(
+    sequence: Attribute, items: Items, *, accents: bool, empty_values: bool
+) -> SequenceCriterion | None:
     """The keys of the one item that a sequence has (PS3.4 C.2.2.2.6); None if all of them are universal."""
     if len(items) > 1:
         raise IdentifierInvalid(f"{sequence.keyword} has more than one item", keywords=(sequence.keyword,))
@@ -119,7 +142,7 @@ def _sequence_criterion(sequence: Attribute, items: Items, *, accents: bool) -> 
         known = attribute(keyword)
         if known is not None:
             text = value if isinstance(value, str) else text_of(value)
-            asked = criterion(known, text, accents=accents)
+            asked = criterion(known, text, accents=accents, empty_values=empty_values)
             if asked is not None:
                 keys.append((known, asked))
     return SequenceCriterion(tuple(keys)) if keys else None

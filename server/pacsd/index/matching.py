@@ -8,7 +8,9 @@ from pacsd.index import instants, normalization
 from pacsd.index.attributes import Matching
 from pacsd.index.criteria import (
     Alternative,
+    AnyCriterion,
     Criterion,
+    EmptyCriterion,
     Exact,
     Interval,
     NameCriterion,
@@ -25,8 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["forms", "matches"]
 
 
-def matches(criterion: Criterion | NameCriterion | SequenceCriterion, matching: Matching, value: str) -> bool:
-    """Whether a value as received matches; an empty one never does (PS3.4 C.2.2.2.3 leaves it to universal keys)."""
+def matches(criterion: AnyCriterion, matching: Matching, value: str) -> bool:
+    """Whether a value as received matches.
+
+    An empty one only does where just that is asked for (PS3.4 C.2.2.2.3 leaves it to universal keys otherwise).
+    """
+    if isinstance(criterion, EmptyCriterion):
+        return _is_empty(matching, value)
     if isinstance(criterion, SequenceCriterion):
         return any(_item_matches(criterion, item) for item in items_of(value))
     if isinstance(criterion, NameCriterion):
@@ -35,6 +42,11 @@ def matches(criterion: Criterion | NameCriterion | SequenceCriterion, matching: 
         return any(_name_matches(wanted, name) for wanted in criterion.names for name in names)
     found = forms(matching, value)
     return any(_holds(alternative, form) for alternative in criterion.alternatives for form in found)
+
+
+def _is_empty(matching: Matching, value: str) -> bool:
+    whole = matching is Matching.LONG_TEXT
+    return not (normalization.text(value) if whole else normalization.values_of(value))
 
 
 def _item_matches(criterion: SequenceCriterion, item: Item) -> bool:

@@ -10,7 +10,13 @@ from pacsd.index.aggregates import LISTS
 from pacsd.index.answers import Answers, Comparison
 from pacsd.index.attributes import Attribute, Matching, Source, attribute
 from pacsd.index.comparisons import compared
-from pacsd.index.criteria import Criterion, NameCriterion, SequenceCriterion, criterion
+from pacsd.index.criteria import (
+    AnyCriterion,
+    Criterion,
+    EmptyCriterion,
+    SequenceCriterion,
+    criterion,
+)
 from pacsd.index.extra_values import criterion_of_values
 from pacsd.index.hierarchy import check_hierarchy, supported_keys, unsupported_keys
 from pacsd.index.statements import Shape, statement
@@ -53,7 +59,7 @@ def plan(
     narrowed = [
         (each.keyword, compared(criterion_of_values(wanted), glob=glob))
         for each, wanted in of_values
-        if each.keyword in extra_keys
+        if each.keyword in extra_keys and not isinstance(wanted, EmptyCriterion)
     ]
     shape = Shape(
         query.level,
@@ -64,7 +70,7 @@ def plan(
     values = [value for _, comparisons in compared_by_sql + narrowed for value in comparisons.values]
     made = statement(shape, len(values), dialect)
     left = [
-        Comparison(each, wanted, always=not _is_for_sql(each, wanted))
+        Comparison(each, wanted, always=not _is_decided_by_sql(each, wanted))
         for each, wanted in asked
         if each.source is Source.HEADER or not _is_for_sql(each, wanted)
     ]
@@ -76,7 +82,7 @@ def plan(
 
 def _asked(
     query: FindQuery, known: Sequence[Attribute], *, accents: bool
-) -> list[tuple[Attribute, Criterion | NameCriterion | SequenceCriterion]]:
+) -> list[tuple[Attribute, AnyCriterion]]:
     """The keys that don't match everything; where accents matter, names as far as they can be found without."""
     asked = []
     values = 0
@@ -85,7 +91,12 @@ def _asked(
         if accents and each.matching is Matching.NAME:
             # An accent may be a character by itself, which is gone from what columns keep.
             key = key.replace("?", "*")
-        wanted = criterion(each, key, accents=accents and each.matching is Matching.SEQUENCE)
+        wanted = criterion(
+            each,
+            key,
+            accents=accents and each.matching is Matching.SEQUENCE,
+            empty_values=query.options.empty_values,
+        )
         if wanted is None:
             continue
         values += len(wanted)
@@ -98,9 +109,18 @@ def _asked(
 def _accented(query: FindQuery, known: Sequence[Attribute]) -> list[Comparison]:
     """What is left to compare of names where accents matter: columns are without them."""
     names = [each for each in known if each.matching is Matching.NAME]
-    wanted = [(each, criterion(each, query.keys[each.keyword], accents=True)) for each in names]
+    empty_values = query.options.empty_values
+    wanted = [
+        (each, criterion(each, query.keys[each.keyword], accents=True, empty_values=empty_values))
+        for each in names
+    ]
     return [Comparison(each, asked, always=True) for each, asked in wanted if asked is not None]
 
 
-def _is_for_sql(known: Attribute, asked: Criterion | NameCriterion | SequenceCriterion) -> bool:
+def _is_for_sql(known: Attribute, asked: AnyCriterion) -> bool:
     return bool(known.columns) or (isinstance(asked, Criterion) and known.keyword in LISTS)
+
+
+def _is_decided_by_sql(known: Attribute, asked: AnyCriterion) -> bool:
+    # A column is also empty where a value has no form in which it could be compared.
+    return _is_for_sql(known, asked) and not isinstance(asked, EmptyCriterion)

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, bindparam, or_, select, union_all
 
 from pacsd.index.aggregates import AGGREGATES, LISTS
 from pacsd.index.attributes import Attribute, Matching, Source, attribute
-from pacsd.index.comparisons import condition, name_conditions
+from pacsd.index.comparisons import EMPTY, condition, name_conditions
 from pacsd.index.extra_values import leading_to
 from pacsd.index.hierarchy import depth
 from pacsd.index.prebuilt import positional
@@ -123,7 +123,13 @@ def _known(keyword: str) -> Attribute:
 def _condition(
     known: Attribute, operators: Any, parameters: Iterator[ColumnElement[Any]]
 ) -> ColumnElement[bool]:
-    """The condition on the attribute's columns; rows marked `inexact` pass, to be compared when they come."""
+    """The condition on the attribute's columns; rows marked `inexact` pass, to be compared when they come.
+
+    So do all that may be without a value where that is asked for: one that cannot be compared fills no column either,
+    and of a name only the first is looked at, because hardly any has the others.
+    """
+    if operators == EMPTY:
+        return TABLES[known.level].c[known.columns[0]].is_(None)
     if known.keyword in LISTS:
         return LISTS[known.keyword](lambda column: condition(operators, column, parameters))
     if known.matching is Matching.NAME:

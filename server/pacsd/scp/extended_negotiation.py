@@ -24,7 +24,7 @@ _FIND_OPTIONS: Final = (
     None,  # fuzzy matching of names: they are matched literally, but for case and accents
     None,  # timezone query adjustment: dates and times are matched as they were stored
     None,  # enhanced multi-frame image conversion: instances are found as they were stored
-    None,  # empty value matching: two quotation marks are text
+    "empty_values",
     None,  # multiple value matching: of several values one must match
 )
 _RETRIEVE_OPTIONS: Final = (

@@ -144,6 +144,13 @@ def test_a_relational_question_looks_at_few_rows(
     assert_little_read(seen, most)
 
 
+def test_the_few_without_a_value_are_found_by_an_index(seen: Watched) -> None:
+    without_value = QueryOptions(empty_values=True)
+    for keyword in ("AccessionNumber", "StudyDate", "PatientID", "PatientName"):
+        assert ask(seen, "STUDY", {keyword: '""'}, without_value) == 0
+    assert_little_read(seen, 20)
+
+
 def test_a_question_asked_often_looks_at_no_more(seen: Watched) -> None:
     """A prepared statement may come to be planned for any values: here for days, of which most are few."""
     for offset in range(20):

@@ -1,6 +1,15 @@
 """Matching as a table of cases, written from PS3.4 C.2.2.2 and PS3.5 §6.2."""
 
-from support.matching_cases import levels, names, ranges, relational, several_values, single_values, wildcards
+from support.matching_cases import (
+    empty_values,
+    levels,
+    names,
+    ranges,
+    relational,
+    several_values,
+    single_values,
+    wildcards,
+)
 from support.matching_cases.case import Case
 
 __all__ = ["CASES", "Case", "cases_with_roots"]
@@ -13,6 +22,7 @@ CASES = (
     *several_values.CASES,
     *levels.CASES,
     *relational.CASES,
+    *empty_values.CASES,
 )
 _ROOT = "1.2.826.0.1.3680043.10.1583.7"
 

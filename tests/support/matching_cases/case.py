@@ -100,7 +100,11 @@ def _instance(place: str, attributes: Attributes, root: str) -> dict[str, str]:
 
 
 def group(
-    rule: str, *rows: tuple[str, str | None, str, bool], level: str = "STUDY", model: str = "STUDY_ROOT"
+    rule: str,
+    *rows: tuple[str, str | None, str, bool],
+    level: str = "STUDY",
+    model: str = "STUDY_ROOT",
+    options: tuple[str, ...] = (),
 ) -> list[Case]:
     """Cases of one instance and one key: keyword, value kept (None: absent), key, whether it is found."""
     found = {"PATIENT": "~.1", "STUDY": "~.1", "SERIES": "~.1.1", "IMAGE": "~.1.1.1"}[level]
@@ -112,6 +116,7 @@ def group(
             found=(found,) if matches else (),
             level=level,
             model=model,
+            options=options,
         )
         for keyword, value, key, matches in rows
     ]
