@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["verify_character_set"]
 
-_SINGLE_BYTE: Final = (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166)
+_SINGLE_BYTE: Final = (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 203)
 _MULTI_BYTE: Final = (58, 87, 149, 159)
 _ALONE: Final = frozenset(
     ("ISO_IR 192", "GB18030", "GBK", *(f"ISO_IR {number}" for number in _SINGLE_BYTE if number != 6))

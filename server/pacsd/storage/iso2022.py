@@ -19,6 +19,8 @@ JAPANESE: Final = {"iso2022_jp": b"\x1b$B", "iso2022_jp_2": b"\x1b$(D"}
 """Codecs that write and want escape sequences themselves, and the one that each may write (PS3.3 C.12-4)."""
 TO_ASCII: Final = b"\x1b(B"
 """What ends text in these, as ISO 2022 has but one set in the lower half at a time."""
+LATIN_9: Final = "iso8859_15"
+LATIN_9_ESCAPE: Final = b"\x1b-b"
 STAND_ALONE: Final = frozenset({"UTF8", "GB18030", "GBK"})
 """Codecs of the sets that allow no code extensions (PS3.3 Table C.12-5)."""
 
@@ -34,7 +36,12 @@ CODECS: Final = {_normalized(term): codec for term, codec in python_encoding.ite
     "UTF 8": "UTF8",
     "UTF8": "UTF8",
     "ISO 8859 1": "latin_1",
+    # Latin alphabet No. 9, which pydicom doesn't know.
+    "ISO IR 203": LATIN_9,
+    "ISO 2022 IR 203": LATIN_9,
 }
+CODECS_BY_ESCAPE: Final = {**CODES_TO_ENCODINGS, LATIN_9_ESCAPE: LATIN_9}
+ESCAPES_BY_CODEC: Final = {**ENCODINGS_TO_CODES, LATIN_9: LATIN_9_ESCAPE}
 UNKNOWN: Final = "ascii"
 """Stands in for a term that is none: what is not ASCII then shows as replacement characters."""
 CODED_OTHERWISE: Final = frozenset({"iso8859", UNKNOWN, "shift_jis", *JAPANESE})
@@ -69,7 +76,7 @@ def _decode_fragment(fragment: bytes, initial: str, delimiters: bytes) -> str:
     if not fragment.startswith(b"\x1b"):
         return fragment.decode(initial, "replace")
     length = 4 if fragment.startswith((b"\x1b$(", b"\x1b$)")) else 3
-    codec = CODES_TO_ENCODINGS.get(fragment[:length])
+    codec = CODECS_BY_ESCAPE.get(fragment[:length])
     if codec in JAPANESE:
         return fragment.decode(codec, "replace")
     content = fragment[length:]
@@ -121,7 +128,7 @@ def encode(text: str, codecs: tuple[str, ...], delimiters: str) -> bytes:
         if character in delimiters:
             active = initial
         if codec not in (UNKNOWN, active) and codec not in JAPANESE:
-            result += ENCODINGS_TO_CODES.get(codec, b"")
+            result += ESCAPES_BY_CODEC.get(codec, b"")
             active = codec
         result += content
     return bytes(result + TO_ASCII if active_lower_half != TO_ASCII else result)

@@ -17,6 +17,7 @@ DEFINED = [
     "ISO_IR 13",
     "ISO_IR 144",
     "ISO_IR 166",
+    "ISO_IR 203",
     "ISO 2022 IR 6",
     "ISO_IR 192",
     "GB18030",
@@ -26,6 +27,7 @@ DEFINED = [
     "\\ISO 2022 IR 149",
     "\\ISO 2022 IR 58",
     "ISO 2022 IR 100\\ISO 2022 IR 144\\ISO 2022 IR 126",
+    "ISO 2022 IR 101\\ISO 2022 IR 203",
 ]
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=20)
 
