@@ -121,6 +121,8 @@ class QueryOptions:
     """The unique keys of the levels above may be missing, or say more than one entity."""
     empty_values: bool = False
     """A key of two quotation marks asks for entities without a value (PS3.4 C.2.2.2.7)."""
+    multiple_values: bool = False
+    """All values of a key must be there, and not any one, in attributes that may have several (PS3.4 C.2.2.2.8)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

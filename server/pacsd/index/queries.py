@@ -19,6 +19,7 @@ from pacsd.index.criteria import (
 )
 from pacsd.index.extra_values import criterion_of_values
 from pacsd.index.hierarchy import check_hierarchy, supported_keys, unsupported_keys
+from pacsd.index.multiple_values import separate_keys
 from pacsd.index.statements import Shape, statement
 from pacsd.index.tables import MOST_PARAMETERS
 
@@ -50,7 +51,8 @@ def plan(
     """
     check_hierarchy(query)
     returned = tuple([known for known in map(attribute, supported_keys(query)) if known is not None])
-    asked = _asked(query, returned, accents=accents)
+    keys = separate_keys(query, returned)
+    asked = _asked(query, keys, accents=accents)
     of_values = [(each, wanted) for each, wanted in asked if not isinstance(wanted, SequenceCriterion)]
     glob = dialect.name == "sqlite"
     compared_by_sql = [
@@ -75,25 +77,23 @@ def plan(
         if each.source is Source.HEADER or not _is_for_sql(each, wanted)
     ]
     if accents:
-        left += _accented(query, returned)
+        left += _accented(query, keys)
     answers = Answers(made.columns, returned, empty=unsupported_keys(query), comparisons=left)
     return Plan(made.text, made.parameters(values), answers)
 
 
 def _asked(
-    query: FindQuery, known: Sequence[Attribute], *, accents: bool
+    query: FindQuery, keys: Sequence[tuple[Attribute, str]], *, accents: bool
 ) -> list[tuple[Attribute, AnyCriterion]]:
     """The keys that don't match everything; where accents matter, names as far as they can be found without."""
     asked = []
     values = 0
-    for each in known:
-        key = query.keys[each.keyword]
-        if accents and each.matching is Matching.NAME:
-            # An accent may be a character by itself, which is gone from what columns keep.
-            key = key.replace("?", "*")
+    for each, key in keys:
+        is_accented = accents and each.matching is Matching.NAME
         wanted = criterion(
             each,
-            key,
+            # An accent may be a character by itself, which is gone from what columns keep.
+            key.replace("?", "*") if is_accented else key,
             accents=accents and each.matching is Matching.SEQUENCE,
             empty_values=query.options.empty_values,
         )
@@ -106,13 +106,13 @@ def _asked(
     return asked
 
 
-def _accented(query: FindQuery, known: Sequence[Attribute]) -> list[Comparison]:
+def _accented(query: FindQuery, keys: Sequence[tuple[Attribute, str]]) -> list[Comparison]:
     """What is left to compare of names where accents matter: columns are without them."""
-    names = [each for each in known if each.matching is Matching.NAME]
     empty_values = query.options.empty_values
     wanted = [
-        (each, criterion(each, query.keys[each.keyword], accents=True, empty_values=empty_values))
-        for each in names
+        (each, criterion(each, key, accents=True, empty_values=empty_values))
+        for each, key in keys
+        if each.matching is Matching.NAME
     ]
     return [Comparison(each, asked, always=True) for each, asked in wanted if asked is not None]
 

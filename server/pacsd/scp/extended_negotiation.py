@@ -25,7 +25,7 @@ _FIND_OPTIONS: Final = (
     None,  # timezone query adjustment: dates and times are matched as they were stored
     None,  # enhanced multi-frame image conversion: instances are found as they were stored
     "empty_values",
-    None,  # multiple value matching: of several values one must match
+    "multiple_values",
 )
 _RETRIEVE_OPTIONS: Final = (
     "relational",

@@ -15,6 +15,7 @@ from pacsd.index import migrations
 from pacsd.index.accents import without_accents
 from pacsd.index.engines import database_url, writing_engine
 from pacsd.index.normalization import name_groups
+from pacsd.model import QueryOptions
 from pacsd.sequences import text_of
 
 if TYPE_CHECKING:
@@ -110,6 +111,20 @@ def test_either_setting_holds_within_sequences(open_index: OpenIndex) -> None:
         )
         pages = open_index(accents=accents).find(question)
         assert sum(len(page) for page in pages) == found
+
+
+def test_either_setting_holds_for_names_that_must_all_be_there(open_index: OpenIndex) -> None:
+    open_index().commit([record("1.1", OtherPatientNames="Müller^A\\Doe^B")])
+    for names, accents, found in [
+        ("muller^*\\doe^*", False, 1),
+        ("muller^*\\doe^*", True, 0),
+        ("müller^*\\doe^*", True, 1),
+        ("müller^*\\roe^*", True, 0),
+    ]:
+        question = query(
+            "STUDY", options=QueryOptions(multiple_values=True), StudyInstanceUID="", OtherPatientNames=names
+        )
+        assert sum(map(len, open_index(accents=accents).find(question))) == found
 
 
 def test_the_names_of_an_older_version_lose_their_accents(

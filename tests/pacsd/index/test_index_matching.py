@@ -95,5 +95,18 @@ def test_the_longest_accepted_lists_can_be_asked(index: Index) -> None:
     names = "\\".join(["doe*=?*=?*", *(f"a{n}*=b*=c*" for n in range(49))])
     assert len(list(matches_of(index, study_query(StudyInstanceUID=uids)))) == 1
     assert list(matches_of(index, study_query(PatientName=names))) == []
+    together = QueryOptions(multiple_values=True)
+    modalities = "\\".join(["CT", *(f"M{n}" for n in range(50))])
+    assert list(matches_of(index, query("STUDY", options=together, ModalitiesInStudy=modalities))) == []
     surrounded = study_query(PatientName="\\".join(["a*^*"] * 49 + ["doe*"]))
     assert len(list(matches_of(index, surrounded))) == 1
+
+
+def test_too_many_values_to_be_met_together_are_refused_by_name(index: Index) -> None:
+    diagnoses, modalities = ("\\".join(f"A{n}" for n in range(30)) for _ in range(2))
+    keys = {"AdmittingDiagnosesDescription": diagnoses, "ModalitiesInStudy": modalities}
+    with pytest.raises(IdentifierInvalid) as refused:
+        index.find(query("STUDY", options=QueryOptions(multiple_values=True), **keys))
+    assert refused.value.keywords == ("ModalitiesInStudy",)
+    assert "A1" not in str(refused.value)
+    assert list(matches_of(index, query("STUDY", **keys))) == []

@@ -50,7 +50,7 @@ FULL = b"\2\0\3\0\0\0"
 @pytest.mark.parametrize("count", range(1, 12))
 def test_options_are_answered_as_they_are(service: Service, value: int, count: int) -> None:
     """One byte for each that was offered, and no more than the service has (PS3.4 §C.5)."""
-    has = b"\1\0\0\0\0\1\0" if service is Service.FIND else b"\1\0"
+    has = b"\1\0\0\0\0\1\1" if service is Service.FIND else b"\1\0"
     answer = has if value == 1 else bytes(len(has))
     assert application_information(service, bytes([value]) * count) == answer[:count]
 
@@ -69,6 +69,7 @@ def test_what_is_answered_is_what_is_done(service: Service, offered: bytes) -> N
     [
         (b"\1", QueryOptions(relational=True)),
         (b"\0\0\0\0\0\1", QueryOptions(empty_values=True)),
+        (b"\0\0\0\0\0\0\1", QueryOptions(multiple_values=True)),
         (b"\0\0\1\1\1", QueryOptions()),
     ],
 )

@@ -3,6 +3,7 @@
 from support.matching_cases import (
     empty_values,
     levels,
+    multiple_values,
     names,
     ranges,
     relational,
@@ -23,6 +24,7 @@ CASES = (
     *levels.CASES,
     *relational.CASES,
     *empty_values.CASES,
+    *multiple_values.CASES,
 )
 _ROOT = "1.2.826.0.1.3680043.10.1583.7"
 
