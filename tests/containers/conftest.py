@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from containers.project import ROOT, Project, compose_command, docker
+from containers.project import ROOT, Project, docker, require_docker
 from support.peers import missing
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _daemon() -> None:
     """Without a daemon nothing here can be tested."""
-    if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
-        missing("no Docker daemon answers")
-    compose_command()
+    require_docker()
 
 
 @pytest.fixture(scope="session")

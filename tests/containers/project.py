@@ -31,18 +31,23 @@ port = {WORKSTATION_PORT}
 COMMAND_DEADLINE = 300
 
 
-def docker(*arguments: str | Path, standard_input: bytes | None = None) -> str:
-    """Run the client and return what it printed; without Docker the test ends here."""
-    program = shutil.which("docker")
-    if program is None:
+def require_docker() -> None:
+    """End the test here where no daemon answers, or Compose is missing."""
+    if shutil.which("docker") is None:
         missing("docker is not installed (Debian packages docker.io and docker-compose)")
-    return run([program, *map(str, arguments)], standard_input=standard_input)
+    if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
+        missing("no Docker daemon answers")
+    compose_command()
+
+
+def docker(*arguments: str | Path, standard_input: bytes | None = None) -> str:
+    """Run the client and return what it printed."""
+    return run(["docker", *map(str, arguments)], standard_input=standard_input)
 
 
 @cache
 def compose_command() -> tuple[str, ...]:
     """`docker compose`, or the `docker-compose` of older Debian."""
-    docker("version")
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
         return ("docker", "compose")
     if shutil.which("docker-compose") is None:
