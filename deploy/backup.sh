@@ -74,7 +74,7 @@ container=$(compose ps -q pacsd)
 [ -n "$container" ] || die "there is no container of pacsd: docker compose up --detach"
 image=$(docker inspect --format '{{.Image}}' "$container")
 volume=$(docker inspect --format \
-    '{{range .Mounts}}{{if eq .Destination "/var/lib/pacsd"}}{{.Name}}{{end}}{{end}}' "$container")
+    '{{range .Mounts}}{{if eq .Destination "/var/lib/pacsd"}}{{or .Name .Source}}{{end}}{{end}}' "$container")
 database=$(compose ps -q db 2> /dev/null || true)
 case $1 in
 save) save ;;

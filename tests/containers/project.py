@@ -126,6 +126,12 @@ class Project:
         """Stop it and remove its containers."""
         self.compose("down", *(["--volumes"] if with_volumes else []))
 
+    def give_archive(self, source: str, *, to: str, folder: str = ".") -> None:
+        """Change who owns `folder` and all below it, in the archive's volume or folder `source`."""
+        mount = f"--volume={source}:/archive"
+        options = ("--rm", "--user=0", mount, "--workdir=/archive", "--entrypoint=chown")
+        docker("run", *options, self.environment["PACSD_IMAGE"], "--recursive", to, folder)
+
     def container(self, service: str = "pacsd") -> str:
         """The id of a service's container, running or not."""
         return docker(

@@ -54,3 +54,22 @@ def test_a_volume_with_images_is_not_overwritten(install: Callable[..., Project]
     # Whoever calls it by mistake does not even stop the server.
     assert project.state()["StartedAt"] == before
     kept.assert_kept(project, burden)
+
+
+def test_an_archive_in_a_folder_is_there_and_is_saved(
+    install: Callable[..., Project], tmp_path: Path
+) -> None:
+    archive, backup = tmp_path / "archive", tmp_path / "backup"
+    for folder in (archive, backup):
+        folder.mkdir()
+    project = install()
+    project.give_archive(str(archive), to="10001")
+    project.environment["ARCHIVE"] = str(archive)
+    project.up()
+    burden = load.Load(project, first_series=100_000)
+    with burden.running():
+        burden.wait_for(10, within=60)
+    _script(project, "save", backup)
+    kept_files = {path.relative_to(archive) for path in archive.rglob("*.dcm")}
+    assert len(kept_files) >= burden.total
+    assert {path.relative_to(backup) for path in backup.rglob("*.dcm")} == kept_files
