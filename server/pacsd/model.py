@@ -38,6 +38,8 @@ class QueryModel(Enum):
 
     PATIENT_ROOT = "Patient Root"
     STUDY_ROOT = "Study Root"
+    PATIENT_STUDY_ONLY = "Patient/Study Only"
+    """Retired, and still asked for: Patient Root without what is below the studies."""
 
 
 class DuplicatePolicy(Enum):

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
     from support.instance import Instance
 
-MODELS = {"STUDY_ROOT": scu.STUDY_ROOT["find"], "PATIENT_ROOT": scu.PATIENT_ROOT["find"]}
+MODELS = {
+    "STUDY_ROOT": scu.STUDY_ROOT["find"],
+    "PATIENT_ROOT": scu.PATIENT_ROOT["find"],
+    "PATIENT_STUDY_ONLY": scu.PATIENT_STUDY_ONLY["find"],
+}
+FINDSCU_MODELS = {"STUDY_ROOT": "-S", "PATIENT_ROOT": "-P", "PATIENT_STUDY_ONLY": "-O"}
 ASKED = cases_with_roots()
 every_case = pytest.mark.parametrize(("case", "root"), ASKED, ids=[str(case) for case, _ in ASKED])
 SOME = [(case, root) for case, root in ASKED if not case.options][::11]
@@ -99,8 +104,7 @@ def test_findscu_finds(server: PacsdServer, tmp_path: Path, case: Case, root: st
     asked = tmp_path / "question.dcm"
     header = part10_header(MODELS[case.model], root, EXPLICIT_LITTLE_ENDIAN)
     asked.write_bytes(header + encoded(question(case, root)))
-    model = "-P" if case.model == "PATIENT_ROOT" else "-S"
-    dcmtk.run("findscu", server, model, "-X", "-od", tmp_path, asked)
+    dcmtk.run("findscu", server, FINDSCU_MODELS[case.model], "-X", "-od", tmp_path, asked)
     assert_found(case, root, [dcmread(path, force=True) for path in sorted(tmp_path.glob("rsp*.dcm"))])
 
 

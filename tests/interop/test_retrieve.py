@@ -55,6 +55,25 @@ def test_c_get_in_patient_root_at_every_level(archive: Archive, level: str) -> N
     assert inbox.received[instance.sop_instance_uid].dataset == instance.dataset
 
 
+@pytest.mark.parametrize("level", ["PATIENT", "STUDY"])
+@pytest.mark.parametrize("service", ["get", "move"])
+def test_patient_study_only_retrieves_at_its_two_levels(
+    archive: Archive, sink: scp.Destination, service: str, level: str
+) -> None:
+    """The retired model, where it is proposed."""
+    instance = archive.named(CT)
+    identifier = scu.keys(level, PatientID=str(instance.read().PatientID))
+    if level == "STUDY":
+        identifier.StudyInstanceUID = instance.study_instance_uid
+    model = scu.PATIENT_STUDY_ONLY[service]
+    if service == "get":
+        outcome, inbox = scu.get(archive.server, identifier, scu.own_contexts([instance]), model=model)
+    else:
+        outcome, inbox = scu.move(archive.server, identifier, sink.ae_title, model=model), sink.inbox
+    assert outcome.status == 0x0000, outcome.error_comment
+    assert inbox.received[instance.sop_instance_uid].dataset == instance.dataset
+
+
 def test_c_get_takes_a_list_of_study_uids(archive: Archive) -> None:
     ct, mr = two_studies(archive)
     outcome, inbox = scu.get(archive.server, study_keys(ct, mr), scu.own_contexts(ct + mr))

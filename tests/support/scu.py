@@ -32,6 +32,11 @@ STUDY_ROOT = {
     "move": "1.2.840.10008.5.1.4.1.2.2.2",
     "get": "1.2.840.10008.5.1.4.1.2.2.3",
 }
+PATIENT_STUDY_ONLY = {
+    "find": "1.2.840.10008.5.1.4.1.2.3.1",
+    "move": "1.2.840.10008.5.1.4.1.2.3.2",
+    "get": "1.2.840.10008.5.1.4.1.2.3.3",
+}
 VERIFICATION = "1.2.840.10008.1.1"
 QUERY_OPTIONS = (
     "relational",
@@ -294,4 +299,4 @@ def _plain() -> list[str]:
 
 
 def _services() -> set[str]:
-    return {VERIFICATION, *PATIENT_ROOT.values(), *STUDY_ROOT.values()}
+    return {VERIFICATION, *PATIENT_ROOT.values(), *STUDY_ROOT.values(), *PATIENT_STUDY_ONLY.values()}

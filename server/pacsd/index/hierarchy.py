@@ -12,13 +12,19 @@ from pacsd.model import QueryLevel, QueryModel
 if TYPE_CHECKING:
     from pacsd.model import FindQuery
 
-__all__ = ["UNIQUE_KEYS", "check_hierarchy", "depth", "supported_keys", "unsupported_keys"]
+__all__ = ["UNIQUE_KEYS", "check_hierarchy", "check_level", "depth", "supported_keys", "unsupported_keys"]
 
 UNIQUE_KEYS: Final = {
     QueryLevel.PATIENT: "PatientID",
     QueryLevel.STUDY: "StudyInstanceUID",
     QueryLevel.SERIES: "SeriesInstanceUID",
     QueryLevel.IMAGE: "SOPInstanceUID",
+}
+
+_LEVELS: Final = {
+    QueryModel.PATIENT_ROOT: tuple(QueryLevel),
+    QueryModel.STUDY_ROOT: (QueryLevel.STUDY, QueryLevel.SERIES, QueryLevel.IMAGE),
+    QueryModel.PATIENT_STUDY_ONLY: (QueryLevel.PATIENT, QueryLevel.STUDY),
 }
 
 _NO_ATTRIBUTES_OF_THE_ARCHIVE: Final = frozenset(
@@ -40,20 +46,26 @@ def depth(level: QueryLevel) -> int:
     return _ORDER.index(level)
 
 
+def check_level(model: QueryModel, level: QueryLevel) -> None:
+    """Raise IdentifierInvalid for a level that the model doesn't have."""
+    if level not in _LEVELS[model]:
+        raise IdentifierInvalid(
+            f"the {model.value} model has no {level.value} level", keywords=("QueryRetrieveLevel",)
+        )
+
+
 def check_hierarchy(query: FindQuery) -> None:
     """Raise IdentifierInvalid, naming the keyword, unless level and unique keys are as the model wants them.
 
     Every level above needs its unique key, with a single value, unless the query is relational; a unique key below
     the level must be empty.
     """
-    study_root = query.model is QueryModel.STUDY_ROOT
-    if study_root and query.level is QueryLevel.PATIENT:
-        raise IdentifierInvalid("the Study Root model has no PATIENT level", keywords=("QueryRetrieveLevel",))
+    check_level(query.model, query.level)
     for level, keyword in UNIQUE_KEYS.items():
         values = values_of(query.keys.get(keyword, ""))
         if depth(level) > depth(query.level) and values and values != ["*"]:
             raise IdentifierInvalid(f"{keyword} is a key below the level", keywords=(keyword,))
-        is_above = depth(level) < depth(query.level) and not (study_root and level is QueryLevel.PATIENT)
+        is_above = depth(level) < depth(query.level) and level in _LEVELS[query.model]
         if is_above and not query.options.relational:
             _check_single(keyword, values)
 

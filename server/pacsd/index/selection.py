@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.index.hierarchy import UNIQUE_KEYS, depth
+from pacsd.index.hierarchy import UNIQUE_KEYS, check_level, depth
 from pacsd.index.normalization import text
 from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, studies
-from pacsd.model import QueryLevel, QueryModel, StoredInstance
+from pacsd.model import QueryModel, StoredInstance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,12 +55,9 @@ def checked_keys(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
     and have several values there (PS3.4 C.4.2.3.2.1), but no list of Patient IDs. A Patient ID has no meaning in
     the Study Root model and is ignored.
     """
+    check_level(selection.model, selection.level)
     keys = _given(selection)
     if selection.model is QueryModel.STUDY_ROOT:
-        if selection.level is QueryLevel.PATIENT:
-            raise IdentifierInvalid(
-                "the Study Root model has no PATIENT level", keywords=("QueryRetrieveLevel",)
-            )
         del keys["PatientID"]
     for level, keyword in UNIQUE_KEYS.items():
         if keyword not in keys:

@@ -42,18 +42,21 @@ FIND_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType(
     {
         "1.2.840.10008.5.1.4.1.2.1.1": QueryModel.PATIENT_ROOT,
         "1.2.840.10008.5.1.4.1.2.2.1": QueryModel.STUDY_ROOT,
+        "1.2.840.10008.5.1.4.1.2.3.1": QueryModel.PATIENT_STUDY_ONLY,
     }
 )
 MOVE_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType(
     {
         "1.2.840.10008.5.1.4.1.2.1.2": QueryModel.PATIENT_ROOT,
         "1.2.840.10008.5.1.4.1.2.2.2": QueryModel.STUDY_ROOT,
+        "1.2.840.10008.5.1.4.1.2.3.2": QueryModel.PATIENT_STUDY_ONLY,
     }
 )
 GET_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType(
     {
         "1.2.840.10008.5.1.4.1.2.1.3": QueryModel.PATIENT_ROOT,
         "1.2.840.10008.5.1.4.1.2.2.3": QueryModel.STUDY_ROOT,
+        "1.2.840.10008.5.1.4.1.2.3.3": QueryModel.PATIENT_STUDY_ONLY,
     }
 )
 

@@ -35,6 +35,15 @@ if TYPE_CHECKING:
         (QueryModel.PATIENT_ROOT, "IMAGE", {"StudyInstanceUID": "1", "SeriesInstanceUID": "1"}, "PatientID"),
         (QueryModel.STUDY_ROOT, "STUDY", {"SeriesInstanceUID": "1.2"}, "SeriesInstanceUID"),
         (QueryModel.PATIENT_ROOT, "PATIENT", {"StudyInstanceUID": "1.2"}, "StudyInstanceUID"),
+        (QueryModel.PATIENT_STUDY_ONLY, "STUDY", {}, "PatientID"),
+        (
+            QueryModel.PATIENT_STUDY_ONLY,
+            "STUDY",
+            {"PatientID": "P1", "SOPInstanceUID": "1"},
+            "SOPInstanceUID",
+        ),
+        (QueryModel.PATIENT_STUDY_ONLY, "SERIES", {"PatientID": "P1"}, "QueryRetrieveLevel"),
+        (QueryModel.PATIENT_STUDY_ONLY, "IMAGE", {"PatientID": "P1"}, "QueryRetrieveLevel"),
     ],
 )
 def test_the_hierarchy_is_kept(

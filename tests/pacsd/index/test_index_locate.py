@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pacsd.index.repository import Index
 
 PATIENT_ROOT, STUDY_ROOT = QueryModel.PATIENT_ROOT, QueryModel.STUDY_ROOT
+PATIENT_STUDY_ONLY = QueryModel.PATIENT_STUDY_ONLY
 
 
 def located(index: Index, model: QueryModel, level: str, **keys: object) -> list[str]:
@@ -54,6 +55,15 @@ def test_levels(archive: Index) -> None:
         "1.1.8",
         "1.1.9",
     ]
+
+
+def test_patient_study_only_ends_at_the_studies(archive: Index) -> None:
+    assert located(archive, PATIENT_STUDY_ONLY, "PATIENT", patient_id="P2") == ["2.1.1"]
+    study = {"patient_id": "P1", "study_instance_uids": ("1",)}
+    assert located(archive, PATIENT_STUDY_ONLY, "STUDY", **study) == P1_INSTANCES
+    with pytest.raises(IdentifierInvalid) as refused:
+        located(archive, PATIENT_STUDY_ONLY, "SERIES", **study, series_instance_uids=("1.1",))
+    assert refused.value.keywords == ("QueryRetrieveLevel",)
 
 
 def test_keys_of_another_branch_find_nothing(archive: Index) -> None:

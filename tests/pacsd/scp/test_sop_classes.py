@@ -67,6 +67,9 @@ def test_the_registry_holds_no_other_storage_class() -> None:
         (sop_class.StudyRootQueryRetrieveInformationModelMove, Service.MOVE),
         (sop_class.PatientRootQueryRetrieveInformationModelGet, Service.GET),
         (sop_class.StudyRootQueryRetrieveInformationModelGet, Service.GET),
+        (sop_class.PatientStudyOnlyQueryRetrieveInformationModelFind, Service.FIND),
+        (sop_class.PatientStudyOnlyQueryRetrieveInformationModelMove, Service.MOVE),
+        (sop_class.PatientStudyOnlyQueryRetrieveInformationModelGet, Service.GET),
     ],
 )
 def test_query_retrieve_and_verification(uid: str, service: Service) -> None:
@@ -79,6 +82,9 @@ def test_models_have_their_roots() -> None:
         assert models == {
             getattr(sop_class, f"PatientRootQueryRetrieveInformationModel{verb}"): QueryModel.PATIENT_ROOT,
             getattr(sop_class, f"StudyRootQueryRetrieveInformationModel{verb}"): QueryModel.STUDY_ROOT,
+            getattr(
+                sop_class, f"PatientStudyOnlyQueryRetrieveInformationModel{verb}"
+            ): QueryModel.PATIENT_STUDY_ONLY,
         }
 
 

@@ -59,7 +59,7 @@ class Case:
     def _above(self) -> dict[str, str]:
         if "relational" in self.options:
             return {}
-        above = {"PatientID": "~.1"} if self.model == "PATIENT_ROOT" and self.level != "PATIENT" else {}
+        above = {"PatientID": "~.1"} if self.model != "STUDY_ROOT" and self.level != "PATIENT" else {}
         if self.level in ("SERIES", "IMAGE"):
             above["StudyInstanceUID"] = "~.1"
         if self.level == "IMAGE":

@@ -1,4 +1,4 @@
-"""Several keys, several levels and both models: all keys must match, those of the levels above too (PS3.4 C.4.1)."""
+"""Several keys, several levels and all models: all keys must match, those of the levels above too (PS3.4 C.4.1)."""
 
 from __future__ import annotations
 
@@ -80,4 +80,15 @@ PATIENT_ROOT = [
     )
 ]
 
-CASES = [*SEVERAL_KEYS, *PATIENTS, *BELOW, *PATIENT_ROOT]
+PATIENT_STUDY_ONLY = [
+    Case(rule=_HIERARCHY, kept=_SERIES, model="PATIENT_STUDY_ONLY", level=level, keys=keys, found=found)
+    for level, keys, found in (
+        ("PATIENT", {"PatientID": "~.2"}, ("~.2",)),
+        ("PATIENT", {"PatientID": "~.*", "PatientName": "doe*"}, ("~.1",)),
+        ("STUDY", {}, ("~.1",)),
+        ("STUDY", {"PatientID": "~.2", "ModalitiesInStudy": "CT"}, ("~.2",)),
+        ("STUDY", {"PatientID": "~.2", "ModalitiesInStudy": "SR"}, ()),
+    )
+]
+
+CASES = [*SEVERAL_KEYS, *PATIENTS, *BELOW, *PATIENT_ROOT, *PATIENT_STUDY_ONLY]
