@@ -121,6 +121,8 @@ class QueryOptions:
 
     relational: bool = False
     """The unique keys of the levels above may be missing, or say more than one entity."""
+    combined_date_time: bool = False
+    """Ranges of a date and of its time are one, of instants (PS3.4 C.2.2.2.5)."""
     empty_values: bool = False
     """A key of two quotation marks asks for entities without a value (PS3.4 C.2.2.2.7)."""
     multiple_values: bool = False

@@ -54,7 +54,7 @@ def test_options_are_answered_as_they_are(archive: Archive) -> None:
     contexts = [(uid, [EXPLICIT_LITTLE_ENDIAN]) for uid in (find, move, get, CT_IMAGE)]
     with scu.association(archive.server, contexts, negotiated=offered) as peer:
         assert peer.acceptor.sop_class_extended == {
-            find: b"\1\0\0\0\0\1\1",
+            find: b"\1\1\0\0\0\1\1",
             move: b"\1",
             get: b"\1\0",
             CT_IMAGE: b"\2\0\3\0\0\0",

@@ -20,6 +20,7 @@ from pacsd.index.statements import header_column, inexact_column
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
+    from pacsd.index.combined_ranges import CombinedRange
     from pacsd.index.criteria import AnyCriterion
     from pacsd.index.rows import Header
     from pacsd.index.streams import Page
@@ -47,11 +48,13 @@ class Answers:
         *,
         empty: Sequence[str],
         comparisons: Sequence[Comparison],
+        ranges: Sequence[CombinedRange] = (),
     ) -> None:
         """`columns` are those of the `Statement`; keys of `empty` are answered without a value."""
         self._columns = columns
         self._without_values = dict.fromkeys([*(each.keyword for each in returned), *empty], "")
         self._comparisons = comparisons
+        self._ranges = ranges
         self._parsed: dict[int, tuple[str, Header]] = {}
         self._of_columns = [
             (each.keyword, columns[each.keyword], each.keyword in LISTS)
@@ -66,7 +69,7 @@ class Answers:
 
     def read(self, rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
         """The values asked for, of each row that matches after all."""
-        if self._comparisons:
+        if self._comparisons or self._ranges:
             rows = [row for row in rows if self._matches(row)]
         return [self._answer(row) for row in rows]
 
@@ -84,8 +87,15 @@ class Answers:
         return all(
             matches(each.criterion, each.attribute.matching, self._value(each.attribute, row))
             for each in self._comparisons
-            if each.always or row[self._columns[inexact_column(each.attribute.level)]]
+            if each.always or self._is_inexact(each.attribute, row)
+        ) and all(
+            each.matches(self._value(each.date, row), self._value(each.time, row))
+            for each in self._ranges
+            if not each.is_for_sql or self._is_inexact(each.date, row)
         )
+
+    def _is_inexact(self, known: Attribute, row: Sequence[Any]) -> bool:
+        return bool(row[self._columns[inexact_column(known.level)]])
 
     def _value(self, known: Attribute, row: Sequence[Any]) -> str:
         if known.source is Source.HEADER:

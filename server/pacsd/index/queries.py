@@ -9,6 +9,7 @@ from pacsd.errors import IdentifierInvalid
 from pacsd.index.aggregates import LISTS
 from pacsd.index.answers import Answers, Comparison
 from pacsd.index.attributes import Attribute, Matching, Source, attribute
+from pacsd.index.combined_ranges import CombinedRange, combine
 from pacsd.index.comparisons import compared
 from pacsd.index.criteria import (
     AnyCriterion,
@@ -53,6 +54,9 @@ def plan(
     returned = tuple([known for known in map(attribute, supported_keys(query)) if known is not None])
     keys = separate_keys(query, returned)
     asked = _asked(query, keys, accents=accents)
+    ranges: list[CombinedRange] = []
+    if query.options.combined_date_time:
+        asked, ranges = combine(query.keys, asked)
     of_values = [(each, wanted) for each, wanted in asked if not isinstance(wanted, SequenceCriterion)]
     glob = dialect.name == "sqlite"
     compared_by_sql = [
@@ -68,8 +72,10 @@ def plan(
         tuple([each.keyword for each in returned]),
         tuple([(keyword, comparisons.operators) for keyword, comparisons in compared_by_sql]),
         tuple([(keyword, comparisons.operators) for keyword, comparisons in narrowed]),
+        tuple([(each.date.keyword, each.ends) for each in ranges if each.is_for_sql]),
     )
     values = [value for _, comparisons in compared_by_sql + narrowed for value in comparisons.values]
+    values += [value for each in ranges if each.is_for_sql for value in each.values]
     made = statement(shape, len(values), dialect)
     left = [
         Comparison(each, wanted, always=not _is_decided_by_sql(each, wanted))
@@ -78,7 +84,7 @@ def plan(
     ]
     if accents:
         left += _accented(query, keys)
-    answers = Answers(made.columns, returned, empty=unsupported_keys(query), comparisons=left)
+    answers = Answers(made.columns, returned, empty=unsupported_keys(query), comparisons=left, ranges=ranges)
     return Plan(made.text, made.parameters(values), answers)
 
 

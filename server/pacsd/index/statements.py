@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, or_, select, union_all
 
+from pacsd.index import combined_ranges
 from pacsd.index.aggregates import AGGREGATES, LISTS
 from pacsd.index.attributes import Attribute, Matching, Source, attribute
 from pacsd.index.comparisons import EMPTY, condition, name_conditions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Dialect, Select
 
+    from pacsd.index.combined_ranges import Ends
     from pacsd.index.comparisons import Operators, Value
 
 __all__ = ["Shape", "Statement", "header_column", "inexact_column", "statement"]
@@ -52,6 +54,8 @@ class Shape(NamedTuple):
     """Keywords of attributes that SQL matches, each with the `operators` of its `Comparisons` or `NameComparisons`."""
     narrowed: tuple[tuple[str, Operators], ...]
     """Keywords of extra keys that narrow the answer down, likewise; their values are behind those."""
+    combined: tuple[tuple[str, Ends], ...] = ()
+    """Keywords of dates whose ranges are one with those of their times, and which ends those have; behind those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,9 @@ def _built(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
     conditions = [_condition(_known(keyword), operators, parameters) for keyword, operators in shape.compared]
     conditions += [
         leading_to(_known(keyword), operators, parameters) for keyword, operators in shape.narrowed
+    ]
+    conditions += [
+        combined_ranges.condition(_known(keyword), ends, parameters) for keyword, ends in shape.combined
     ]
     chosen = (
         _select(shape.level, [_known(keyword) for keyword in shape.returned])

@@ -20,9 +20,13 @@ back so to whoever takes the transfer syntax in which they came (PS3.4 §B.4.1).
 
 _FIND_OPTIONS: Final = (
     "relational",
-    None,  # combined date-time matching: dates and times are matched each for itself
-    None,  # fuzzy matching of names: they are matched literally, but for case and accents
-    None,  # timezone query adjustment: dates and times are matched as they were stored
+    "combined_date_time",
+    # Fuzzy matching of names: literally, but for case and accents. What sounds alike is another matter in each
+    # language, and would find other people.
+    None,
+    # Timezone query adjustment: dates and times are matched as they were stored. Most instances don't say their zone,
+    # and a guessed one would move studies to another day.
+    None,
     None,  # enhanced multi-frame image conversion: instances are found as they were stored
     "empty_values",
     "multiple_values",

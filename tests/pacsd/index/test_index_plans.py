@@ -144,6 +144,13 @@ def test_a_relational_question_looks_at_few_rows(
     assert_little_read(seen, most)
 
 
+@pytest.mark.parametrize(("times", "answers"), [("1200-1159", 120), ("23-00", 10)])
+def test_a_combined_range_looks_at_its_days_alone(seen: Watched, times: str, answers: int) -> None:
+    keys = {"StudyDate": TWO_DAYS, "StudyTime": times}
+    assert ask(seen, "STUDY", keys, QueryOptions(combined_date_time=True)) == answers
+    assert_little_read(seen, 1200)
+
+
 def test_the_few_without_a_value_are_found_by_an_index(seen: Watched) -> None:
     without_value = QueryOptions(empty_values=True)
     for keyword in ("AccessionNumber", "StudyDate", "PatientID", "PatientName"):

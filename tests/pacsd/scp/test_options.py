@@ -50,7 +50,7 @@ FULL = b"\2\0\3\0\0\0"
 @pytest.mark.parametrize("count", range(1, 12))
 def test_options_are_answered_as_they_are(service: Service, value: int, count: int) -> None:
     """One byte for each that was offered, and no more than the service has (PS3.4 §C.5)."""
-    has = b"\1\0\0\0\0\1\1" if service is Service.FIND else b"\1\0"
+    has = b"\1\1\0\0\0\1\1" if service is Service.FIND else b"\1\0"
     answer = has if value == 1 else bytes(len(has))
     assert application_information(service, bytes([value]) * count) == answer[:count]
 
@@ -68,6 +68,7 @@ def test_what_is_answered_is_what_is_done(service: Service, offered: bytes) -> N
     ("offered", "options"),
     [
         (b"\1", QueryOptions(relational=True)),
+        (b"\0\1", QueryOptions(combined_date_time=True)),
         (b"\0\0\0\0\0\1", QueryOptions(empty_values=True)),
         (b"\0\0\0\0\0\0\1", QueryOptions(multiple_values=True)),
         (b"\0\0\1\1\1", QueryOptions()),
@@ -168,7 +169,7 @@ def test_a_peer_is_told_what_we_have(server: ArchiveServer) -> None:
     with associated(server, asking((*offered,), extended={**offered, MPPS: b"\1"})) as net:
         assert net.association is not None
         assert net.association.extended_negotiations == {
-            FIND: b"\1\0\0",
+            FIND: b"\1\1\0",
             MOVE: b"\1",
             GET: b"\1\0",
             CT_STORAGE: FULL,

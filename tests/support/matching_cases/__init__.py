@@ -1,6 +1,7 @@
 """Matching as a table of cases, written from PS3.4 C.2.2.2 and PS3.5 §6.2."""
 
 from support.matching_cases import (
+    combined_ranges,
     empty_values,
     levels,
     multiple_values,
@@ -25,6 +26,7 @@ CASES = (
     *relational.CASES,
     *empty_values.CASES,
     *multiple_values.CASES,
+    *combined_ranges.CASES,
 )
 _ROOT = "1.2.826.0.1.3680043.10.1583.7"
 
