@@ -1,4 +1,4 @@
-"""Who may do what, and how a refusal looks: rejected associations, contexts and identifiers."""
+"""Who may do what, and how a refusal looks: rejected associations and contexts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import dcmtk, scp, scu
+from support import dcmtk, scu
 from support.instance import EXPLICIT_LITTLE_ENDIAN
 from support.wire import WireAssociation
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-    from interop.conftest import Archive
     from support.server import PacsdServer
 
 USER_REJECTION = 1
@@ -77,59 +74,3 @@ def test_an_unsupported_abstract_syntax_is_refused_by_name(pacsd_server: PacsdSe
     """Result 3, abstract syntax not supported: here the Modality Performed Procedure Step."""
     results = context_results(pacsd_server, ["1.2.840.10008.3.1.2.3.3"], calling=scu.CALLING_AE_TITLE)
     assert set(results.values()) == {3}
-
-
-def without_level() -> Dataset:
-    keys = scu.keys("STUDY", StudyInstanceUID="1.2.3")
-    del keys.QueryRetrieveLevel
-    return keys
-
-
-IDENTIFIERS_AT_FAULT = {
-    "no level": without_level(),
-    "unknown level": scu.keys("FLOOR", StudyInstanceUID="1.2.3"),
-    "a level that the model lacks": scu.keys("PATIENT", PatientID="X"),
-}
-WITHOUT_UNIQUE_KEYS = {
-    "no study": scu.keys("STUDY"),
-    "no series": scu.keys("SERIES", StudyInstanceUID="1.2.3"),
-    "no instance": scu.keys("IMAGE", StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.4"),
-    "series, but no study": scu.keys("SERIES", SeriesInstanceUID="1.2.3"),
-}
-
-
-@pytest.mark.parametrize("identifier", IDENTIFIERS_AT_FAULT.values(), ids=list(IDENTIFIERS_AT_FAULT))
-@pytest.mark.parametrize("service", SERVICES)
-def test_an_identifier_without_a_usable_level_is_refused(
-    archive: Archive, service: str, identifier: Dataset
-) -> None:
-    """A900, and the comment says why (PS3.4 §C.4.1.1.4, §C.4.2.1.5, §C.4.3.1.4)."""
-    outcome = ask(archive.server, service, identifier)
-    assert outcome.status == 0xA900
-    assert outcome.error_comment
-
-
-@pytest.mark.parametrize("identifier", WITHOUT_UNIQUE_KEYS.values(), ids=list(WITHOUT_UNIQUE_KEYS))
-@pytest.mark.parametrize("service", ["move", "get"])
-def test_a_retrieve_without_its_unique_keys_is_refused(
-    archive: Archive, service: str, identifier: Dataset
-) -> None:
-    outcome = ask(archive.server, service, identifier)
-    assert outcome.status == 0xA900
-    assert "UID" in outcome.error_comment
-
-
-def test_a_query_without_the_unique_key_above_is_refused(archive: Archive) -> None:
-    """Baseline, hierarchical: the keys of all levels above have one value each (PS3.4 §C.4.1.2.1)."""
-    outcome = ask(archive.server, "find", scu.keys("SERIES", SeriesInstanceUID=None))
-    assert outcome.status == 0xA900
-    assert "StudyInstanceUID" in outcome.error_comment
-
-
-def ask(server: PacsdServer, service: str, identifier: Dataset) -> scu.Outcome:
-    if service == "find":
-        return scu.find(server, identifier)
-    if service == "move":
-        return scu.move(server, identifier, "SINK")
-    outcome, _ = scu.get(server, identifier, [(CT_IMAGE, scp.NARROW)])
-    return outcome

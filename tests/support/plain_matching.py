@@ -35,9 +35,11 @@ def plainly_matches(vr: str, key: str, value: str, *, accents: bool = False) -> 
 
 
 def means_something(vr: str, key: str) -> bool:
-    """Whether a key is one of its VR: a number, or a date, a time or a range of them; every text is."""
+    """Whether a key is one of its VR: a number, a UID, or a date, a time or a range of them; every text is."""
     if _is_universal(vr, key):
         return True
+    if vr == "UI":
+        return not set(key) & set("*?")
     if vr in ("DS", "IS"):
         return all(
             re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", asked) for asked in _values(vr, key)

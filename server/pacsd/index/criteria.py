@@ -187,6 +187,13 @@ def _text(value: str) -> Alternative:
     return Wildcard(value) if _has_wildcard(value) else Exact(value)
 
 
+def _uid(value: str) -> Alternative:
+    if _has_wildcard(value):
+        # It would match nothing, and who asks so wants something else.
+        raise ValueError("a UID has no wildcards")
+    return Exact(value)
+
+
 def _date(value: str) -> Alternative:
     if _has_wildcard(value):
         return Wildcard(_only_digits(value, ".-/ "))
@@ -223,7 +230,7 @@ def _number(value: str) -> Alternative:
 _READERS: Final[dict[Matching, Callable[[str], Alternative]]] = {
     Matching.TEXT: _text,
     Matching.LONG_TEXT: _text,
-    Matching.UID: _exact,
+    Matching.UID: _uid,
     Matching.EXACT: _exact,
     Matching.DATE: _date,
     Matching.TIME: _time,

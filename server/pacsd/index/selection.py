@@ -51,9 +51,9 @@ def checked_keys(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
     """The unique keys that select, by keyword.
 
     Raises IdentifierInvalid for a level that the model doesn't have, a unique key missing, one above the
-    level with several values, and one below the level. A relational selection may leave out those above the level
-    and have several values there (PS3.4 C.4.2.3.2.1), but no list of Patient IDs. A Patient ID has no meaning in
-    the Study Root model and is ignored.
+    level with several values, one below the level, and wildcards in a UID. A relational selection may leave
+    out those above the level and have several values there (PS3.4 C.4.2.3.2.1), but no list of Patient IDs. A
+    Patient ID has no meaning in the Study Root model and is ignored.
     """
     check_level(selection.model, selection.level)
     keys = _given(selection)
@@ -73,12 +73,14 @@ def checked_keys(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
             raise IdentifierInvalid(f"{keyword} is missing", keywords=(keyword,))
         elif len(keys[keyword]) > 1 and (below < 0 or keyword == "PatientID"):
             raise IdentifierInvalid(f"{keyword} must have a single value", keywords=(keyword,))
+        if keyword != "PatientID" and any(set(value) & {"*", "?"} for value in keys.get(keyword, ())):
+            raise IdentifierInvalid(f"{keyword} must not have wildcards", keywords=(keyword,))
     return keys
 
 
 def _given(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
     given = {
-        "PatientID": (selection.patient_id or "",),
+        "PatientID": (selection.patient_id or "").split("\\"),
         "StudyInstanceUID": selection.study_instance_uids,
         "SeriesInstanceUID": selection.series_instance_uids,
         "SOPInstanceUID": selection.sop_instance_uids,

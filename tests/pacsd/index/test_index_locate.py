@@ -139,9 +139,23 @@ def test_more_uids_than_a_statement_takes(archive: Index) -> None:
         (STUDY_ROOT, "PATIENT", {"patient_id": "P1"}, "QueryRetrieveLevel"),
         (PATIENT_ROOT, "PATIENT", {}, "PatientID"),
         (PATIENT_ROOT, "PATIENT", {"patient_id": "  "}, "PatientID"),
+        (PATIENT_ROOT, "PATIENT", {"patient_id": "P1\\P2"}, "PatientID"),
         (PATIENT_ROOT, "STUDY", {"study_instance_uids": ("1",)}, "PatientID"),
+        (
+            PATIENT_ROOT,
+            "STUDY",
+            {"patient_id": "P1\\P2", "study_instance_uids": ("1",)},
+            "PatientID",
+        ),
         (STUDY_ROOT, "STUDY", {}, "StudyInstanceUID"),
         (STUDY_ROOT, "STUDY", {"study_instance_uids": ("",)}, "StudyInstanceUID"),
+        (STUDY_ROOT, "STUDY", {"study_instance_uids": ("1", "*")}, "StudyInstanceUID"),
+        (
+            STUDY_ROOT,
+            "SERIES",
+            {"study_instance_uids": ("1",), "series_instance_uids": ("1.?",)},
+            "SeriesInstanceUID",
+        ),
         (STUDY_ROOT, "SERIES", {"study_instance_uids": ("1",)}, "SeriesInstanceUID"),
         (STUDY_ROOT, "SERIES", {"series_instance_uids": ("1.1",)}, "StudyInstanceUID"),
         (

@@ -22,7 +22,6 @@ LISTS_OF_UIDS = [
     Case(rule=_UIDS, kept=_THREE, keys={"StudyInstanceUID": "~.8\\~.9"}),
     Case(rule=_UIDS, kept=_THREE, keys={"StudyInstanceUID": "~"}),
     Case(rule=_UIDS, kept=_THREE, keys={"StudyInstanceUID": "~.1\0"}, found=("~.1",)),
-    Case(rule=_UIDS, kept=_THREE, keys={"StudyInstanceUID": "~.?"}),
     Case(rule=_UIDS, kept=_TWO_SERIES, level="SERIES", keys={"SeriesInstanceUID": "~.1.2\\~.1.3"},
          found=("~.1.2",)),
     Case(rule=_UIDS, kept={"1.1.1": {}, "1.1.2": {}, "1.1.3": {}}, level="IMAGE",
@@ -108,7 +107,6 @@ COMPUTED = [
     Case(rule="C.3.4", kept={"1.1.1": {"SOPClassUID": _CT}, "1.1.2": {"SOPClassUID": _MR}},
          keys={"SOPClassesInStudy": f"1.2.3\\{_CT}"}, found=("~.1",),
          answers={"SOPClassesInStudy": f"{_CT}\\{_MR}"}),
-    Case(rule="C.3.4", kept={"1.1.1": {}}, keys={"SOPClassesInStudy": "1.2.840.10008.5.1.4.1.1.?"}),
 ]  # fmt: skip
 
 _COUNTED = {"1.1.1": {}, "1.1.2": {}, "1.2.1": {}, "2.1.1": {"PatientID": "~.1"}}

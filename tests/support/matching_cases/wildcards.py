@@ -104,12 +104,6 @@ REPRESENTATIONS = [
         ("PatientAge", "042Y", "04?Y", False),
         ("PatientAge", "042Y", "0*", False),
     ),
-    *group(
-        f"{_WILD} none in UI",
-        ("FrameOfReferenceUID", "1.2.3", "1.2.?", False),
-        ("FrameOfReferenceUID", "1.2.3", "1.2.*", False),
-        level="SERIES",
-    ),
 ]  # fmt: skip
 
 SCRIPTS = group(
