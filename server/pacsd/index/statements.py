@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, or_, select, union_all
+from sqlalchemy.sql.expression import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 
 from pacsd.index import combined_ranges
 from pacsd.index.aggregates import AGGREGATES, LISTS
@@ -36,6 +38,9 @@ _REMEMBERED: Final = 512
 """Shapes of questions; some 10 KB each."""
 _MOST_REMEMBERED_VALUES: Final = 64
 """Of one shape. Longer lists are long to run as well, and each length would be a shape of its own."""
+
+_UNSELECTIVE: Final = ("Modality",)
+"""Keywords whose index serves where nothing else is asked for; SQLite, without statistics, thinks it the best."""
 
 _PARENTS: Final = {
     QueryLevel.STUDY: (patients, studies.c.patient_row_id == patients.c.id),
@@ -94,7 +99,12 @@ def statement(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
 def _built(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
     names = {f"value_{number}": number for number in range(values)}
     parameters: Iterator[ColumnElement[Any]] = (bindparam(name, required=False) for name in names)
-    conditions = [_condition(_known(keyword), operators, parameters) for keyword, operators in shape.compared]
+    is_alone = len(shape.compared) + len(shape.narrowed) == 1
+    unselective = _UNSELECTIVE if dialect.name == "sqlite" and not is_alone else ()
+    conditions = [
+        _condition(_known(keyword), operators, parameters, by_index=keyword not in unselective)
+        for keyword, operators in shape.compared
+    ]
     conditions += [
         leading_to(_known(keyword), operators, parameters) for keyword, operators in shape.narrowed
     ]
@@ -128,7 +138,7 @@ def _known(keyword: str) -> Attribute:
 
 
 def _condition(
-    known: Attribute, operators: Any, parameters: Iterator[ColumnElement[Any]]
+    known: Attribute, operators: Any, parameters: Iterator[ColumnElement[Any]], *, by_index: bool
 ) -> ColumnElement[bool]:
     """The condition on the attribute's columns; rows marked `inexact` pass, to be compared when they come.
 
@@ -142,8 +152,14 @@ def _condition(
     if known.matching is Matching.NAME:
         return _name_condition(known, operators, parameters)
     table = TABLES[known.level]
-    decided = condition(operators, table.c[known.columns[0]], parameters)
+    column = table.c[known.columns[0]]
+    decided = condition(operators, column if by_index else _without_index(column), parameters)
     return decided if known.source is Source.COLUMN else or_(decided, table.c.inexact)
+
+
+def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A column as an expression of the same value, for which SQLite has no index."""
+    return UnaryExpression(column, operator=custom_op("+"))
 
 
 def _name_condition(

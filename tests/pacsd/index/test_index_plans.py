@@ -74,6 +74,8 @@ QUESTIONS = [
 RELATIONAL = [
     ("SERIES", {"PatientID": PATIENT_ID}, 2, 20),
     ("SERIES", {"PatientName": FAMILY}, 8, 60),
+    ("SERIES", {"PatientName": FAMILY, "Modality": "MR"}, 2, 60),
+    ("SERIES", {"StudyDate": day(19), "Modality": "XA"}, 6, 800),
     ("SERIES", {"SeriesInstanceUID": series_uid(4, 2)}, 1, 10),
     ("SERIES", {"StudyInstanceUID": STUDIES}, 20, 100),
     ("SERIES", {"AccessionNumber": accession_number(ONE)}, 1, 10),
