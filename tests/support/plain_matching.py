@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, TypeVar
 
-__all__ = ["means_something", "plainly_matches"]
+__all__ = ["means_something", "plainly_between", "plainly_matches"]
 
 Span = tuple[Any, Any]
 """First and last moment, both included."""
@@ -48,6 +48,34 @@ def means_something(vr: str, key: str) -> bool:
     return read is None or all(
         set(asked) & set("*?") or _ends(asked.replace(" ", ""), read) for asked in _values(vr, key)
     )
+
+
+def plainly_between(days: str, times: str, day: str, time: str) -> bool:
+    """Whether one moment is found by two keys of one value each, with combined date-time matching (C.2.2.2.5).
+
+    Without a time it is, where the whole day lies between the ends.
+    """
+    both = _combined_ends(days.replace(" ", ""), times.replace(" ", ""))
+    if both is None:
+        return plainly_matches("DA", days, day) and plainly_matches("TM", times, time)
+    found, span = _day(day), _time_span(time)
+    if found is None:
+        return False
+    earliest, latest = (span[0], span[0]) if span else ((0, 0, 0, 0), (23, 59, 60, 999999))
+    (first, from_time), (last, to_time) = both
+    return (first is None or (first, from_time or (0, 0, 0, 0)) <= (found, earliest)) and (
+        last is None or (found, latest) <= (last, to_time or (23, 59, 60, 999999))
+    )
+
+
+def _combined_ends(days: str, times: str) -> tuple[Span, Span] | None:
+    """First and last day, each with its time; None unless both keys are ranges, and no time is without its day."""
+    if _is_universal("DA", days) or _is_universal("TM", times) or _day(days) or _time_span(times):
+        return None
+    ((first, last),), ((low, high),) = _ends(days, _day), _ends(times, _time_span)
+    if (low and first is None) or (high and last is None):
+        return None
+    return (first, low and low[0]), (last, high and high[1])
 
 
 def _is_universal(vr: str, key: str) -> bool:

@@ -127,7 +127,7 @@ def _time_of(keyword: str) -> Attribute | None:
 def condition(date: Attribute, ends: Ends, parameters: Iterator[ColumnElement[str]]) -> ColumnElement[bool]:
     """What a range asks for beyond its days, as SQL; rows marked `inexact` pass, to be compared when they come.
 
-    A time that is missing lies in the range wherever the whole day does.
+    An entity without a time is found on the days between, where no time matters.
     """
     table = TABLES[date.level]
     time = _time_of(date.keyword)

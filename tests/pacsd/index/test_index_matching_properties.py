@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from questions import query, study_query
 from records import record
 from sqlalchemy import create_engine
-from values_and_keys import REPRESENTATIONS, keys_like
+from values_and_keys import MOMENTS, RANGES, REPRESENTATIONS, keys_like
 
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.attributes import Attribute, attribute
@@ -19,9 +19,9 @@ from pacsd.index.matching import matches
 from pacsd.index.normalization import date, name_groups, number, time_of_day, values_of
 from pacsd.index.repository import Index
 from pacsd.index.tables import extra_keys, metadata
-from pacsd.model import DuplicatePolicy
+from pacsd.model import DuplicatePolicy, QueryOptions
 from support.matches import matches_of
-from support.plain_matching import means_something, plainly_matches
+from support.plain_matching import means_something, plainly_between, plainly_matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -119,6 +119,40 @@ def _entity(level: str, number: int, values: Mapping[str, str]) -> InstanceRecor
     return record(uid, study=study, series=series, **{**nothing_else, "PatientID": study, **values})
 
 
+# Where SQL compares, and where the header is looked at.
+PAIRS = {
+    "STUDY": ("StudyDate", "StudyTime"),
+    "IMAGE": ("AcquisitionDate", "AcquisitionTime"),
+}
+
+
+@pytest.mark.parametrize("level", PAIRS)
+@settings(WHATEVER, max_examples=50)
+@given(
+    kept=st.lists(MOMENTS, min_size=5, max_size=10),
+    asked=st.lists(RANGES, min_size=5, max_size=10),
+)
+def test_a_combined_range_is_one_of_instants(
+    emptied: Callable[..., Index], level: str, kept: list[tuple[str, str]], asked: list[tuple[str, str]]
+) -> None:
+    date, time = PAIRS[level]
+    index = emptied()
+    index.commit(
+        [_entity(level, number, {date: day, time: moment}) for number, (day, moment) in enumerate(kept)]
+    )
+    combined = QueryOptions(combined_date_time=True)
+    for days, times in asked:
+        keys = {UNIQUE_KEYS[level]: "", **ABOVE[level], date: days, time: times}
+        expected = [
+            f"9.{number}"
+            for number, (day, moment) in enumerate(kept)
+            if plainly_between(days, times, day, moment)
+        ]
+        event("some found" if expected else "nothing found")
+        found = matches_of(index, query(level, options=combined, **keys))
+        assert [match[UNIQUE_KEYS[level]] for match in found] == expected
+
+
 MODALITIES = st.lists(st.sampled_from(["CT", "MR", "ct", "C", ""]), min_size=1, max_size=3)
 
 
@@ -127,7 +161,7 @@ MODALITIES = st.lists(st.sampled_from(["CT", "MR", "ct", "C", ""]), min_size=1, 
     studies=st.lists(MODALITIES, min_size=1, max_size=4),
     key=keys_like("LO", ["CT", "MR", "CT\\MR"]),
 )
-def test_a_study_is_found_by_any_of_its_modalities(
+def test_a_study_is_found_by_any_of_its_modalities_or_all(
     emptied: Callable[..., Index], studies: list[list[str]], key: str
 ) -> None:
     index = emptied()
@@ -145,6 +179,15 @@ def test_a_study_is_found_by_any_of_its_modalities(
     ]
     found = [answer["StudyInstanceUID"] for answer in matches_of(index, study_query(ModalitiesInStudy=key))]
     assert sorted(found) == expected
+    together = query(
+        "STUDY", options=QueryOptions(multiple_values=True), StudyInstanceUID="", ModalitiesInStudy=key
+    )
+    expected = [
+        f"9.{study}"
+        for study, modalities in enumerate(studies)
+        if all(plainly_matches("CS", value, "\\".join(modalities)) for value in key.split("\\"))
+    ]
+    assert sorted(answer["StudyInstanceUID"] for answer in matches_of(index, together)) == expected
 
 
 @given(st.text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-__all__ = ["REPRESENTATIONS", "keys_like"]
+__all__ = ["MOMENTS", "RANGES", "REPRESENTATIONS", "keys_like"]
 
 # Few characters, so that keys match; among them all that are special to LIKE, GLOB or regular expressions.
 _TEXT = st.text(st.sampled_from("aAbB%_/[]^-.'é山 !"), max_size=4)
@@ -52,6 +52,19 @@ def _patterns(draw: st.DrawFn, values: st.SearchStrategy[str]) -> str:
 def _several(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(values, values, values, st.lists(values, min_size=2, max_size=3).map("\\".join))
 
+
+# Few of them, so that moments lie on the ends of ranges.
+_SOME_DAYS = st.sampled_from(["20240101", "2024.01.02", "20240102", "20240103"])
+_SOME_TIMES = st.sampled_from(["10", "103000", "1030", "10:30:00.5", "11"])
+
+MOMENTS = st.tuples(
+    _SOME_DAYS | _SOME_DAYS | st.sampled_from(["", "unknown"]),
+    _SOME_TIMES | _SOME_TIMES | st.sampled_from(["", "noon"]),
+)
+"""A date and a time of day."""
+
+RANGES = st.tuples(_ranges(_SOME_DAYS), _ranges(_SOME_TIMES) | st.just(""))
+"""Keys for the two, of one value each."""
 
 # By Value Representation: what may be kept, and what may be asked for.
 REPRESENTATIONS = {
