@@ -91,7 +91,10 @@ class FindHandler:
             keys={keyword: value for keyword, value in identifier.keys.items() if keyword not in _NO_KEYS},
             options=options,
         )
-        unsupported = self._index.unsupported_keys(query)
+        # Private and unknown attributes have no keyword, and so they are not among the query's keys.
+        unsupported = self._index.unsupported_keys(query) or not all(
+            element.keyword for element in identifier.elements
+        )
         pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if unsupported else Status.PENDING
         answers = _AnswerEncoder(identifier, context.transfer_syntax, ae_title=self._ae_title, rules=rules)
         left = rules.max_matches or sys.maxsize

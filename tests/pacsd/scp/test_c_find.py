@@ -81,13 +81,14 @@ def test_unsupported_keys_are_said_so_and_answered_empty(server: ArchiveServer) 
     assert answers[0][1].value("PatientName") == "Name^1"
 
 
-def test_private_keys_come_back_empty(server: ArchiveServer) -> None:
+def test_private_keys_are_said_so_and_come_back_empty(server: ArchiveServer) -> None:
+    """PS3.4 Table C.4-1: FF01."""
     keep_studies(server, 1)
     private = struct.pack("<HH2sH", 0x0009, 0x0010, b"LO", 4) + b"ACME"
     identifier = write_identifier(elements_of({"QueryRetrieveLevel": "STUDY"}), EXPLICIT) + private
     with client(server, FIND) as net:
         (response, answer), _ = net.c_find(net.context_for(FIND), identifier)
-    assert response.status == 0xFF00
+    assert response.status == 0xFF01
     assert answer is not None
     tags = {element.tag: element.value for element in read_identifier(answer, EXPLICIT).elements}
     assert tags[0x00090010] == ""
