@@ -1,7 +1,8 @@
 """What a matching key asks for, read from its text (PS3.4 C.2.2.2): the one meaning that SQL and comparison share.
 
 Kinder than the Standard where a peer's meaning is plain: dates and times with separators or spaces, wildcards
-in them, `*` alone in any key, and several values in any key, of which one must match.
+in them, `*` alone in any key, and several values in any key, of which one must match (`multiple_values`, where
+it is negotiated that all must, asks for each by itself).
 """
 
 from __future__ import annotations

@@ -63,15 +63,15 @@ def checked_keys(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
         if keyword not in keys:
             continue
         below = depth(level) - depth(selection.level)
+        is_free = below < 0 and selection.relational
         if below > 0:
             if keys.pop(keyword):
                 raise IdentifierInvalid(f"{keyword} is a key below the level", keywords=(keyword,))
-        elif below < 0 and selection.relational:
-            if not keys[keyword]:
-                del keys[keyword]
         elif not keys[keyword]:
-            raise IdentifierInvalid(f"{keyword} is missing", keywords=(keyword,))
-        elif len(keys[keyword]) > 1 and (below < 0 or keyword == "PatientID"):
+            if not is_free:
+                raise IdentifierInvalid(f"{keyword} is missing", keywords=(keyword,))
+            del keys[keyword]
+        elif len(keys[keyword]) > 1 and (keyword == "PatientID" or (below < 0 and not is_free)):
             raise IdentifierInvalid(f"{keyword} must have a single value", keywords=(keyword,))
         if keyword != "PatientID" and any(set(value) & {"*", "?"} for value in keys.get(keyword, ())):
             raise IdentifierInvalid(f"{keyword} must not have wildcards", keywords=(keyword,))

@@ -111,6 +111,13 @@ def test_a_relational_retrieve_needs_no_keys_above(
         (STUDY_ROOT, "STUDY", {}, "StudyInstanceUID"),
         (STUDY_ROOT, "SERIES", {"study_instance_uids": ("1",)}, "SeriesInstanceUID"),
         (STUDY_ROOT, "IMAGE", {"series_instance_uids": ("1.1",)}, "SOPInstanceUID"),
+        (PATIENT_ROOT, "STUDY", {"patient_id": "P1\\P2", "study_instance_uids": ("1",)}, "PatientID"),
+        (
+            STUDY_ROOT,
+            "IMAGE",
+            {"series_instance_uids": ("1.*",), "sop_instance_uids": ("1.1.8",)},
+            "SeriesInstanceUID",
+        ),
         (
             STUDY_ROOT,
             "STUDY",

@@ -21,6 +21,7 @@ STUDY_ROOT = [
         ("STUDY", {}, ("~.1", "~.2")),
         ("SERIES", {}, ("~.1.1", "~.1.2", "~.2.1")),
         ("SERIES", {"StudyInstanceUID": ""}, ("~.1.1", "~.1.2", "~.2.1")),
+        ("SERIES", {"StudyInstanceUID": "*"}, ("~.1.1", "~.1.2", "~.2.1")),
         ("SERIES", {"StudyInstanceUID": "~.1"}, ("~.1.1", "~.1.2")),
         ("SERIES", {"StudyInstanceUID": "~.1\\~.2", "Modality": "CT"}, ("~.1.1", "~.2.1")),
         ("SERIES", {"SeriesInstanceUID": "~.2.1"}, ("~.2.1",)),
