@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMPTY",
+    "EQUAL",
     "Comparisons",
     "NameComparisons",
     "Operators",
@@ -42,7 +43,8 @@ EMPTY: Final[Operators] = ()
 Value = str | float
 
 _LAST_CHARACTER: Final = "\U0010ffff"
-_EQUAL: Final = ("=",)
+EQUAL: Final = ("=",)
+"""The operators of a value that is compared as a whole."""
 
 
 class Comparisons(NamedTuple):
@@ -153,7 +155,7 @@ def condition(
     conditions: list[ColumnElement[bool]] = []
     equal: list[ColumnElement[Any]] = []
     for group in operators:
-        if group == _EQUAL:
+        if group == EQUAL:
             equal.append(next(parameters))
         else:
             conditions.append(and_(*(_SQL[operator](column, next(parameters)) for operator in group)))

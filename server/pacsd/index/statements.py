@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, or_, select, union_all
-from sqlalchemy.sql.expression import UnaryExpression
-from sqlalchemy.sql.operators import custom_op
+from sqlalchemy import ColumnElement, bindparam, select
 
 from pacsd.index import combined_ranges
-from pacsd.index.aggregates import AGGREGATES, LISTS
-from pacsd.index.attributes import Attribute, Matching, Source, attribute
-from pacsd.index.comparisons import EMPTY, condition, name_conditions
+from pacsd.index.aggregates import AGGREGATES
+from pacsd.index.attributes import Attribute, Source, attribute
+from pacsd.index.conditions import attribute_condition, leading_keywords
 from pacsd.index.extra_values import leading_to
 from pacsd.index.hierarchy import depth
 from pacsd.index.prebuilt import positional
@@ -38,9 +36,6 @@ _REMEMBERED: Final = 512
 """Shapes of questions; some 10 KB each."""
 _MOST_REMEMBERED_VALUES: Final = 64
 """Of one shape. Longer lists are long to run as well, and each length would be a shape of its own."""
-
-_UNSELECTIVE: Final = ("Modality",)
-"""Keywords whose index serves where nothing else is asked for; SQLite, without statistics, thinks it the best."""
 
 _PARENTS: Final = {
     QueryLevel.STUDY: (patients, studies.c.patient_row_id == patients.c.id),
@@ -99,10 +94,9 @@ def statement(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
 def _built(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
     names = {f"value_{number}": number for number in range(values)}
     parameters: Iterator[ColumnElement[Any]] = (bindparam(name, required=False) for name in names)
-    is_alone = len(shape.compared) + len(shape.narrowed) == 1
-    unselective = _UNSELECTIVE if dialect.name == "sqlite" and not is_alone else ()
+    leading = leading_keywords(shape.compared, is_narrowed=bool(shape.narrowed))
     conditions = [
-        _condition(_known(keyword), operators, parameters, by_index=keyword not in unselective)
+        attribute_condition(_known(keyword), operators, parameters, by_index=keyword in leading)
         for keyword, operators in shape.compared
     ]
     conditions += [
@@ -135,43 +129,6 @@ def _known(keyword: str) -> Attribute:
     if known is None:
         raise KeyError(keyword)
     return known
-
-
-def _condition(
-    known: Attribute, operators: Any, parameters: Iterator[ColumnElement[Any]], *, by_index: bool
-) -> ColumnElement[bool]:
-    """The condition on the attribute's columns; rows marked `inexact` pass, to be compared when they come.
-
-    So do all that may be without a value where that is asked for: one that cannot be compared fills no column either,
-    and of a name only the first is looked at, because hardly any has the others.
-    """
-    if operators == EMPTY:
-        return TABLES[known.level].c[known.columns[0]].is_(None)
-    if known.keyword in LISTS:
-        return LISTS[known.keyword](lambda column: condition(operators, column, parameters))
-    if known.matching is Matching.NAME:
-        return _name_condition(known, operators, parameters)
-    table = TABLES[known.level]
-    column = table.c[known.columns[0]]
-    decided = condition(operators, column if by_index else _without_index(column), parameters)
-    return decided if known.source is Source.COLUMN else or_(decided, table.c.inexact)
-
-
-def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A column as an expression of the same value, for which SQLite has no index."""
-    return UnaryExpression(column, operator=custom_op("+"))
-
-
-def _name_condition(
-    known: Attribute,
-    names: Sequence[Sequence[tuple[int | None, Operators]]],
-    parameters: Iterator[ColumnElement[Any]],
-) -> ColumnElement[bool]:
-    # One SELECT an index: SQLite reads the whole table rather than several ranges joined by OR.
-    table = TABLES[known.level]
-    own = table.alias()
-    each = name_conditions(names, [own.c[column] for column in known.columns], parameters)
-    return table.c.id.in_(union_all(*(select(own.c.id).where(part) for part in (*each, own.c.inexact))))
 
 
 def _select(level: QueryLevel, returned: Sequence[Attribute]) -> Select[Any]:

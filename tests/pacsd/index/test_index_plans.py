@@ -33,6 +33,7 @@ PATIENT_ID, NAME = ARCHIVE.patient_id(ONE), ARCHIVE.patient_name(ONE)
 COUNTS = {"ModalitiesInStudy": "", "NumberOfStudyRelatedSeries": "", "NumberOfStudyRelatedInstances": ""}
 TWO_DAYS, ALWAYS = f"{day(19)}-{day(20)}", f"{day(0)}-{day(99)}"
 FAMILY = f"{family(782)}*"
+MANY_NAMES, EVERY_DESCRIPTION = f"{NAME[0]}*", "EXAMINATION*"
 STUDIES = "\\".join(map(study_uid, range(0, 1000, 100)))
 
 QUESTIONS = [
@@ -58,6 +59,14 @@ QUESTIONS = [
     ("STUDY", {"StudyDate": TWO_DAYS, "PatientID": PATIENT_ID}, 1, 15),
     ("STUDY", {"StudyDate": ALWAYS, "PatientID": PATIENT_ID, "ModalitiesInStudy": "CR"}, 2, 20),
     ("STUDY", {"StudyDate": f"-{day(99)}", "PatientID": f"{PATIENT_ID[:-1]}*"}, 20, 120),
+    ("STUDY", {"StudyDescription": EVERY_DESCRIPTION, "PatientID": PATIENT_ID}, 2, 20),
+    ("STUDY", {"StudyDescription": f"EXAMINATION {ONE % 200}", "PatientID": PATIENT_ID}, 2, 20),
+    ("STUDY", {"StudyDescription": EVERY_DESCRIPTION, "AccessionNumber": accession_number(ONE)}, 1, 15),
+    ("STUDY", {"PatientName": MANY_NAMES, "PatientID": PATIENT_ID}, 2, 30),
+    ("STUDY", {"PatientName": MANY_NAMES, "AccessionNumber": accession_number(ONE)}, 1, 20),
+    ("STUDY", {"PatientName": MANY_NAMES, "StudyInstanceUID": study_uid(ONE)}, 1, 20),
+    ("STUDY", {"ReferringPhysicianName": MANY_NAMES, "PatientID": PATIENT_ID}, 0, 30),
+    ("PATIENT", {"PatientName": MANY_NAMES, "PatientID": PATIENT_ID}, 1, 20),
     ("SERIES", {"StudyInstanceUID": study_uid(ONE)}, 1, 10),
     ("SERIES", {"StudyInstanceUID": study_uid(ONE), "Modality": "CR", "SeriesDescription": "*"}, 1, 10),
     ("SERIES", {"StudyInstanceUID": study_uid(ONE), "NumberOfSeriesRelatedInstances": ""}, 1, 15),
