@@ -81,7 +81,7 @@ def test_a_database_that_goes_down_is_named_and_taken_up_again(install: Callable
     project.up()
     project.compose("stop", "db")
     assert "Refused: OutOfResources" in _answer_to_store(project)
-    assert NO_DATABASE in project.log()
+    _wait_for_log(project, NO_DATABASE)
     assert NO_DATABASE in project.readiness()["checks"]["database"]["reason"]
     project.compose("start", "db")
     wait_until(lambda: project.readiness()["ok"], within=60, what="pacsd is ready again")
