@@ -80,6 +80,13 @@ def find(
             "--model", help="Without it study, but for level PATIENT patient.", case_sensitive=False
         ),
     ] = None,
+    relational: Annotated[
+        bool,
+        typer.Option(
+            "--relational",
+            help="Negotiate that the unique keys of the levels above may be missing, or be lists.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line: DICOM keyword to value, as text.")
     ] = False,
@@ -106,7 +113,12 @@ def find(
     from dicomnet import DicomNet  # noqa: PLC0415
     from pacsd.model import QueryLevel, QueryModel  # noqa: PLC0415
     from pacsd.scu.association import association  # noqa: PLC0415
-    from pacsd.scu.querying import FIND_SOP_CLASSES, query_proposals  # noqa: PLC0415
+    from pacsd.scu.querying import (  # noqa: PLC0415
+        FIND_SOP_CLASSES,
+        RELATIONAL,
+        query_proposals,
+        require_relational,
+    )
     from pacsd.scu.querying import find as matches_of  # noqa: PLC0415
 
     if model is None:
@@ -125,13 +137,17 @@ def find(
     )
     keys = _with_usual(read_keys(key), level)
     query_model = QueryModel.PATIENT_ROOT if model is Model.PATIENT else QueryModel.STUDY_ROOT
+    sop_class_uid = FIND_SOP_CLASSES[query_model]
     show = _print_json if as_json else _print_table if sys.stdout.isatty() else _print_lines
     with association(
         DicomNet(call.configuration),
         call.peer,
-        query_proposals(FIND_SOP_CLASSES[query_model]),
+        query_proposals(sop_class_uid),
         calling_ae_title=call.calling_ae_title,
+        offered={sop_class_uid: RELATIONAL} if relational else {},
     ) as net:
+        if relational:
+            require_relational(net, sop_class_uid)
         matches = matches_of(net, query_model, QueryLevel(level.value), keys, limit=limit)
         count = show(matches, [element.keyword for element in keys])
     note(f"{count} matches" if count != 1 else "1 match")

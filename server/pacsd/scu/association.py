@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TypeVar
 
 from dicomnet import DicomNet, DicomNetError
@@ -24,6 +25,7 @@ def association(
     *,
     calling_ae_title: str,
     as_scp_of: Iterable[str] = (),
+    offered: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Iterator[SomeNet]:
     """Associate `net` with a peer for the length of the block; released at its end, aborted by an exception.
 
@@ -31,7 +33,9 @@ def association(
     doesn't come about, ends before the block does, or has no context for what the block asks.
     """
     try:
-        associate(net, peer, proposals, calling_ae_title=calling_ae_title, as_scp_of=as_scp_of)
+        associate(
+            net, peer, proposals, calling_ae_title=calling_ae_title, as_scp_of=as_scp_of, offered=offered
+        )
         with net:
             yield net
     except DicomNetError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from dicomnet import (
@@ -10,6 +11,7 @@ from dicomnet import (
     AssociationEnded,
     AssociationRejected,
     DicomNet,
+    ExtendedNegotiation,
     ProposedPresentationContext,
     RoleSelection,
     own_user_information,
@@ -35,10 +37,12 @@ def associate(
     *,
     calling_ae_title: str,
     as_scp_of: Iterable[str] = (),
+    offered: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Connect `net` to a peer and propose one context for each pair of abstract and transfer syntaxes.
 
-    `as_scp_of` are the SOP classes whose requests the peer shall be able to send us on this association (C-GET).
+    `as_scp_of` are the SOP classes whose requests the peer shall be able to send us on this association (C-GET);
+    `offered` is the extended negotiation (56H) of others, whose answers `net.association` then has.
     Raises DestinationUnreachable, saying where and why.
     """
     request = AssociateRequest(
@@ -55,6 +59,10 @@ def associate(
             roles=tuple(
                 RoleSelection(sop_class_uid=uid, scu_role=False, scp_role=True)
                 for uid in dict.fromkeys(as_scp_of)
+            ),
+            extended_negotiations=tuple(
+                ExtendedNegotiation(sop_class_uid=uid, information=information)
+                for uid, information in offered.items()
             ),
         ),
     )

@@ -14,7 +14,7 @@ from pacsd.scu.keys import level_element
 from pacsd.scu.outgoing import AbstractAndTransferSyntaxes
 from pacsd.scu.verdicts import RequestFailed, verdict
 
-__all__ = ["FIND_SOP_CLASSES", "find", "query_proposals"]
+__all__ = ["FIND_SOP_CLASSES", "RELATIONAL", "find", "query_proposals", "require_relational"]
 
 FIND_SOP_CLASSES: Final[Mapping[QueryModel, str]] = MappingProxyType(
     {
@@ -24,9 +24,22 @@ FIND_SOP_CLASSES: Final[Mapping[QueryModel, str]] = MappingProxyType(
 )
 
 
+RELATIONAL: Final = b"\1"
+"""To offer for a query's SOP class: the unique keys of the levels above may be missing (PS3.4 §C.5.1.1)."""
+
+
 def query_proposals(sop_class_uid: str) -> list[AbstractAndTransferSyntaxes]:
     """Return what to propose for a query or retrieve: its SOP class in the syntaxes that identifiers can have."""
     return [(sop_class_uid, NATIVE_TRANSFER_SYNTAXES)]
+
+
+def require_relational(net: DicomNet, sop_class_uid: str) -> None:
+    """Raise RequestFailed where the peer has not taken what `RELATIONAL` offers: its answer would be a refusal."""
+    answered = net.association.extended_negotiations if net.association else {}
+    if answered.get(sop_class_uid, b"")[:1] != RELATIONAL:
+        raise RequestFailed(
+            "C-FIND: the peer has no relational queries: it needs the keys of the levels above"
+        )
 
 
 def find(

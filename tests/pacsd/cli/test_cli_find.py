@@ -50,6 +50,32 @@ def test_lines_for_a_pipe(pacsd: Pacsd, stored: Server, instances: tuple[Instanc
     assert [mr.study_instance_uid, mr.series_instance_uid, mr.sop_instance_uid, mr.sop_class_uid] in lines
 
 
+def test_a_relational_query_needs_no_keys_above(
+    pacsd: Pacsd, stored: Server, instances: tuple[Instance, ...]
+) -> None:
+    mr = next(i for i in instances if i.name == "MR_small.dcm")
+    asked = ("find", *stored.address, "--aet", "CLI", "--level", "image")
+    keys = ("-k", f"SOPInstanceUID={mr.sop_instance_uid}", "-k", "StudyInstanceUID")
+    done = pacsd(*asked, "--relational", *keys)
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[1:] == [f"{mr.sop_instance_uid}\t{mr.study_instance_uid}"]
+    refused = pacsd(*asked, "-k", f"SOPInstanceUID={mr.sop_instance_uid}")
+    assert refused.status == 1
+    assert "SeriesInstanceUID" in refused.err or "StudyInstanceUID" in refused.err
+
+
+def test_a_peer_without_relational_queries_is_not_asked(
+    pacsd: Pacsd, peer: tuple[str, int], script: Script
+) -> None:
+    done = pacsd("find", *peer, "--level", "image", "--relational", "-k", "SOPInstanceUID=1.2")
+    assert done.status == 1
+    assert "no relational queries" in done.err
+    assert script.asked == []
+    (request,) = script.requests
+    (offer,) = request.user_information.extended_negotiations
+    assert offer.information == b"\1"
+
+
 def test_patient_level_is_asked_in_patient_root(pacsd: Pacsd, stored: Server) -> None:
     done = pacsd("find", *stored.address, "--aet", "CLI", "--level", "PATIENT", "-k", "PatientID=*CT*")
     assert done.status == 0, done.err
