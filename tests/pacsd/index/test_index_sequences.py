@@ -8,7 +8,7 @@ import pytest
 from records import record
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.model import FindQuery, QueryLevel, QueryModel
+from pacsd.model import FindQuery, QueryLevel, QueryModel, QueryOptions
 from pacsd.sequences import text_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ REQUEST = {
     "RequestedProcedureCodeSequence": [HEAD],
 }
 PERSON = {"PersonName": "Müller^Jörg"}
+NOTHING_NEGOTIATED = QueryOptions()
 
 
 @pytest.fixture
@@ -52,11 +53,16 @@ def archive(index: Index) -> Index:
 
 
 def found(
-    index: Index, keyword: str, items: list[Item], level: QueryLevel = QueryLevel.STUDY, **keys: str
+    index: Index,
+    keyword: str,
+    items: list[Item],
+    level: QueryLevel = QueryLevel.STUDY,
+    options: QueryOptions = NOTHING_NEGOTIATED,
+    **keys: str,
 ) -> dict[str, str]:
     """The sequence of each match, by Study Instance UID."""
     asked = {"StudyInstanceUID": "", keyword: text_of(items), **keys}
-    query = FindQuery(model=QueryModel.STUDY_ROOT, level=level, keys=asked)
+    query = FindQuery(model=QueryModel.STUDY_ROOT, level=level, keys=asked, options=options)
     assert index.unsupported_keys(query) == ()
     return {match["StudyInstanceUID"]: match[keyword] for page in index.find(query) for match in page}
 
@@ -83,6 +89,21 @@ def test_a_sequence_that_asks_for_nothing_matches_all(archive: Index, items: lis
 )
 def test_all_keys_must_match_within_one_item(archive: Index, item: Item, studies: set[str]) -> None:
     assert set(found(archive, "ProcedureCodeSequence", [item])) == studies
+
+
+@pytest.mark.parametrize(
+    ("item", "studies"),
+    [
+        ({"CodingSchemeVersion": '""'}, {"1.1", "1.2"}),
+        ({"CodingSchemeVersion": '""', "CodeValue": "RPID22"}, {"1.1"}),
+        ({"CodeMeaning": '""'}, set()),
+    ],
+)
+def test_an_inner_key_may_ask_for_what_is_empty(archive: Index, item: Item, studies: set[str]) -> None:
+    """Of an item that is there; without negotiation two quotation marks are text."""
+    negotiated = QueryOptions(empty_values=True)
+    assert set(found(archive, "ProcedureCodeSequence", [item], options=negotiated)) == studies
+    assert found(archive, "ProcedureCodeSequence", [item]) == {}
 
 
 def test_names_are_matched_as_at_the_top(archive: Index) -> None:
