@@ -145,7 +145,7 @@ def _text(tag: int, vr: str, raw: bytes, character_set: str, *, big_endian: bool
         return decode_value(vr, raw, character_set, big_endian=big_endian)
     values = raw.split(b"\\")  # a list of UIDs may be long
     longest = max(map(len, values))
-    if vr in NUMBERS or longest > _LONGEST_VALUE:
+    if vr in NUMBERS or vr == "AT" or longest > _LONGEST_VALUE:
         raise IdentifierInvalid(
             f"a value of {longest} bytes, {_LONGEST_VALUE} are the most", keywords=(keyword_of(tag),)
         )

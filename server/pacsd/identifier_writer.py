@@ -7,6 +7,7 @@ and encodes one text faster than it makes and joins pieces of bytes.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
@@ -41,9 +42,10 @@ NATIVE_TRANSFER_SYNTAXES: Final = (
 
 NUMBERS: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
 """Binary VRs that identifiers hold values of, and their `struct` formats."""
-NOT_TEXT: Final = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
+NOT_TEXT: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
 """VRs that identifiers hold no text of; items of a sequence they do."""
 
+_is_tag: Final = re.compile("[0-9A-Fa-f]{8}").fullmatch
 _LONG_FORM: Final = frozenset(LONG_VRS.values())
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _TABLED: Final = 66
@@ -90,9 +92,9 @@ class IdentifierWriter:
         )
         order = ">" if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else "<"
         self._binary = [
-            (index, partial(_number, order=order, layout=NUMBERS[vr]) if vr in NUMBERS else _nothing)
+            (index, _conversion(vr, order))
             for index, vr in enumerate(self._vrs)
-            if vr in NUMBERS or vr in NOT_TEXT
+            if vr in NUMBERS or vr in NOT_TEXT or vr == "AT"
         ]
         self._sequences = [index for index, vr in enumerate(self._vrs) if vr == "SQ"]
         self._written_items = partial(
@@ -177,6 +179,22 @@ def _element(tag: int, vr: str, transfer_syntax_uid: str) -> _Element:
         header=header,
         longest=0xFFFFFFFE if is_long else 0xFFFE,
     )
+
+
+def _conversion(vr: str, order: str) -> Callable[[str], str]:
+    """Return what makes a binary VR's value of its text, both of one byte a character."""
+    if vr in NUMBERS:
+        return partial(_number, order=order, layout=NUMBERS[vr])
+    return partial(_tags, order=order) if vr == "AT" else _nothing
+
+
+def _tags(text: str, *, order: str) -> str:
+    """Return tags of eight hexadecimal digits as group and element each; nothing where one is no tag."""
+    tags = text.split("\\") if text else []
+    if not all(map(_is_tag, tags)):
+        return ""
+    numbers = [int(part, 16) for tag in tags for part in (tag[:4], tag[4:])]
+    return struct.pack(f"{order}{len(numbers)}H", *numbers).decode("latin-1")
 
 
 def _number(text: str, *, order: str, layout: str) -> str:

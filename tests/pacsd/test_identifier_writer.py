@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pacsd.identifier import elements_of, read_identifier, write_identifier
 from pacsd.identifier_writer import (
+    EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     NATIVE_TRANSFER_SYNTAXES,
@@ -77,6 +78,21 @@ def test_one_value_for_each_attribute(values: list[str]) -> None:
     attributes = [(0x00100010, "PN"), (0x00100020, "LO")]
     with pytest.raises(ValueError, match="zip"):
         IdentifierWriter(attributes, EXPLICIT_VR_LITTLE_ENDIAN).write(values)
+
+
+@every_encoding
+def test_tags_are_group_and_element_each(transfer_syntax: str) -> None:
+    data = IdentifierWriter([(0x00280009, "AT")], transfer_syntax).write(["00540010\\0018106a"])
+    order = ">" if transfer_syntax == EXPLICIT_VR_BIG_ENDIAN else "<"
+    assert data.endswith(struct.pack(f"{order}4H", 0x0054, 0x0010, 0x0018, 0x106A))
+    assert read_identifier(data, transfer_syntax).keys == {"FrameIncrementPointer": "00540010\\0018106A"}
+
+
+@every_encoding
+@pytest.mark.parametrize("value", ["7", "0054001G", "(0054,0010)", "00540010\\", "005400100"])
+def test_what_is_no_tag_is_left_out(transfer_syntax: str, value: str) -> None:
+    data = IdentifierWriter([(0x00280009, "AT")], transfer_syntax).write([value])
+    assert read_identifier(data, transfer_syntax).keys == {"FrameIncrementPointer": ""}
 
 
 def test_one_data_set_may_come_in_any_order() -> None:

@@ -39,7 +39,7 @@ class Matching(Enum):
     SEQUENCE = "sequence"
     """SQ: the keys of one item, within one item."""
     EXACT = "exact"
-    """AS: single values only."""
+    """AS, AT: single values only."""
 
 
 class Source(Enum):
@@ -76,7 +76,7 @@ _MATCHING_OF_VR: Final = {
     "DA": Matching.DATE,
     "TM": Matching.TIME,
     "DT": Matching.DATE_TIME,
-    "AS": Matching.EXACT,
+    **dict.fromkeys(("AS", "AT"), Matching.EXACT),
     "SQ": Matching.SEQUENCE,
 }
 

@@ -88,7 +88,7 @@ def _parse(text: str) -> Element:
 
 def _check(key: Element) -> None:
     """Tell of a value that cannot be encoded before anybody is called: it would be sent empty, or cut off."""
-    if key.value and (key.vr in ("SQ", "AT", "UN") or key.vr.startswith("O")):
+    if key.value and (key.vr in ("SQ", "UN") or key.vr.startswith("O")):
         raise IdentifierInvalid(f"{key.keyword} has VR {key.vr}; it can only be asked for, without a value")
     if key.vr != "UT" and len(key.value.encode()) > _LONGEST_VALUE:
         raise IdentifierInvalid(

@@ -34,7 +34,7 @@ FIRST_GROUP: Final = 0x0008
 LAST_INDEXED_GROUP: Final = 0x4FFF
 """Behind are curves, what each frame of many has for itself, waveforms, overlays and pixels. Elements come in
 ascending order (PS3.5 §7.1), so that a scan may stop there."""
-NOT_COLLECTED: Final = frozenset({"AT", "NONE", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+NOT_COLLECTED: Final = frozenset({"NONE", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
 
 class IndexedAttribute(NamedTuple):

@@ -43,7 +43,7 @@ NUMBERS: Final = {
     "FD": _decimal("d", "{:.17g}".format),
 }
 """Binary VR → its `struct` format, bytes a value, and how to write one so that it reads back the same."""
-NOT_TEXT: Final = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ"})
+NOT_TEXT: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ"})
 REMEMBERED: Final = 4096
 """Decoded values kept: of one series nearly all are the same, and looking one up costs a tenth."""
 
@@ -53,11 +53,13 @@ def decode_value(vr: str, raw: bytes, specific_character_set: str, big_endian: b
     """Return an attribute's value as Unicode text; never fails.
 
     Multiple values are joined by a backslash, PN component groups keep their `=`, padding is stripped as each VR
-    has it (PS3.5 §6.2), numbers are decimal text. Bytes that make no sense in the Specific Character Set become
-    U+FFFD. Without NUL characters and lone surrogates, which a database would refuse.
+    has it (PS3.5 §6.2), numbers are decimal text, tags eight hexadecimal digits. Bytes that make no sense in the
+    Specific Character Set become U+FFFD. Without NUL characters and lone surrogates, which a database would refuse.
     """
     if vr in NUMBERS:
         return _decode_numbers(vr, raw, big_endian=big_endian)
+    if vr == "AT":
+        return _decode_tags(raw, big_endian=big_endian)
     if raw.isascii() and b"\x1b" not in raw:
         text = raw.decode("ascii")
     elif vr in CHARACTER_SET_VRS:
@@ -81,6 +83,15 @@ def _decode_numbers(vr: str, raw: bytes, *, big_endian: bool) -> str:
     count = len(raw) // length
     values = Struct(f"{'>' if big_endian else '<'}{count}{layout}").unpack_from(raw)
     return "\\".join(map(write, values))
+
+
+def _decode_tags(raw: bytes, *, big_endian: bool) -> str:
+    """Each is two numbers, group and element, in the byte order of the data (PS3.5 §7.1.1)."""
+    count = len(raw) // 4
+    numbers = Struct(f"{'>' if big_endian else '<'}{2 * count}H").unpack_from(raw)
+    return "\\".join(
+        f"{group:04X}{element:04X}" for group, element in zip(numbers[::2], numbers[1::2], strict=True)
+    )
 
 
 def encode_text(value: str, specific_character_set: str | None, vr: str) -> bytes:

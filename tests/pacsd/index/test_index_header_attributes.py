@@ -10,6 +10,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 from records import record
 
 from pacsd.model import FindQuery, QueryLevel, QueryModel
@@ -39,6 +40,7 @@ def comparable(value: Any) -> list[Any]:
         value = value.split("\\")
     elif not isinstance(value, (list, MultiValue)):
         value = [value]
+    value = [f"{each:08X}" if isinstance(each, BaseTag) else each for each in value]
     return [comparable_text(str(each).rstrip("= ")) for each in value if each not in (None, "")]
 
 

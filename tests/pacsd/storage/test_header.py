@@ -411,6 +411,7 @@ def test_the_stop_tag_lies_behind_every_indexed_attribute() -> None:
         *(
             "AE",
             "AS",
+            "AT",
             "CS",
             "DA",
             "DS",

@@ -34,6 +34,9 @@ def _tag(keyword: str) -> int:
 
 
 def _value(vr: str, value: str) -> bytes:
+    if vr == "AT":
+        tags = [int(each, 16) for each in value.split("\\") if each]
+        return b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)
     if vr not in _BINARY:
         return value.encode()
     numbers = [float(each) if vr in ("FL", "FD") else int(each) for each in value.split("\\") if each]

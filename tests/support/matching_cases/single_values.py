@@ -224,4 +224,15 @@ UIDS = [
     ),
 ]
 
-CASES = [*UNIVERSAL, *TEXT, *PADDING, *NUMBERS, *UIDS]
+TAGS = [
+    *group(
+        f"{_SINGLE} AT",
+        ("FrameIncrementPointer", "00540010\\0018106A", "0018106A", True),
+        ("FrameIncrementPointer", "00540010", "00540010", True),
+        ("FrameIncrementPointer", "00540010", "00540020", False),
+        ("FrameIncrementPointer", None, "00540010", False),
+        level="IMAGE",
+    ),
+]
+
+CASES = [*UNIVERSAL, *TEXT, *PADDING, *NUMBERS, *UIDS, *TAGS]
