@@ -13,6 +13,7 @@ from pydantic_settings import SettingsError
 from pacsd.configuration_errors import explain, misnamed_variables
 from pacsd.errors import ConfigurationError
 from pacsd.index_password import with_password
+from pacsd.permissions import reason
 from pacsd.settings import ENVIRONMENT_DELIMITER, ENVIRONMENT_PREFIX, Settings
 
 __all__ = ["configuration_path", "load_settings"]
@@ -63,6 +64,8 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError(f"cannot read the configuration file {file}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"cannot read the configuration file {file}: {reason(error, 'read it')}"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file} is not UTF-8: {error}") from error

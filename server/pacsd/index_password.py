@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pacsd.errors import ConfigurationError
+from pacsd.permissions import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,9 @@ def _first_line(file: Path) -> str:
     try:
         password = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
     except OSError as error:
-        raise ConfigurationError(f"index.password_file: cannot read {file}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"index.password_file: cannot read {file}: {reason(error, 'read it')}"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"index.password_file: {file} is not UTF-8") from error
     if not password:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from dicomnet import TlsConfiguration, TlsConfigurationError
 from pacsd.errors import ConfigurationError
+from pacsd.permissions import let_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,8 @@ def load_tls(settings: Settings) -> TlsConfiguration | None:
             _ = configuration.client_context
     except TlsConfigurationError as error:
         setting = setting_of(error.part, password_file=settings.dicom.tls.private_key_password_file)
-        raise ConfigurationError(f"{setting}: {error}") from error
+        advice = f"; {let_user('read it')}" if isinstance(error.__cause__, PermissionError) else ""
+        raise ConfigurationError(f"{setting}: {error}{advice}") from error
     return configuration
 
 

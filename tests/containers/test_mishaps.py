@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MISSPELT = "unknown key dicom.ae_titel; did you mean dicom.ae_title?"
-NO_DATABASE = "is PostgreSQL running and reachable, and index.url right?"
+NO_DATABASE = "is PostgreSQL running and reachable, and are index.url and its password right?"
 
 
 def _misspell(project: Project) -> None:
@@ -49,6 +49,15 @@ def test_a_misspelt_key_does_not_stop_what_runs(install: Callable[..., Project])
     _wait_for_log(project, MISSPELT)
     assert "configuration-refused" in project.log()
     assert "(Success)" in _answer_to_store(project)
+
+
+def test_a_file_that_only_root_may_read_says_who_must(install: Callable[..., Project]) -> None:
+    project = install()
+    project.configuration.chmod(0o600)
+    project.compose("up", "--detach", "--no-build")
+    _wait_for_log(
+        project, "/etc/pacsd/pacsd.toml: Permission denied; let the server's user (id 10001) read it"
+    )
 
 
 def test_a_port_that_is_taken_is_named(install: Callable[..., Project]) -> None:

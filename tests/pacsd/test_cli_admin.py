@@ -100,7 +100,7 @@ class TestDb:
         assert done.returncode == 1
         assert "secret" not in done.stderr
         assert "Traceback" not in done.stderr
-        assert "is PostgreSQL running and reachable, and index.url right?" in done.stderr
+        assert "is PostgreSQL running and reachable, and are index.url and its password right?" in done.stderr
 
 
 class TestServe:

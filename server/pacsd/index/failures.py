@@ -39,6 +39,7 @@ def _cause(error: Exception) -> str:
         )
     if isinstance(error, OperationalError) and getattr(original, "sqlstate", "") is None:
         # PostgreSQL itself has said nothing: the connection is not there, or was lost.
-        return f"{str(original).strip()}; is PostgreSQL running and reachable, and index.url right?"
+        advice = "is PostgreSQL running and reachable, and are index.url and its password right?"
+        return f"{str(original).strip()}; {advice}"
     # An operational error tells of locks, disks and connections; what others say may quote a value.
     return str(original).strip() if isinstance(error, OperationalError) else type(error).__name__

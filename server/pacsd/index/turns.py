@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import IndexUnavailable
+from pacsd.permissions import let_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,8 +143,8 @@ class Turns:
                 raise self._timed_out()
         except OSError as error:
             raise IndexUnavailable(
-                f"the index's lock file {self._path} cannot be used: {error.strerror}; let the server's user "
-                f"(id {os.geteuid()}) write to its folder"
+                f"the index's lock file {self._path} cannot be used: {error.strerror}; "
+                f"{let_user('write to its folder')}"
             ) from error
         return self._descriptor
 

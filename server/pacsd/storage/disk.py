@@ -11,6 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
+from pacsd.permissions import let_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["spread_subdirectories", "start_writing_back", "storage_error", "storage_errors", "sync_directory"]
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-NOT_PERMITTED: Final = f"let the server's user (id {os.geteuid()}) write to the storage root"
+NOT_PERMITTED: Final = let_user("write to the storage root")
 ADVICE: Final = {
     errno.EACCES: NOT_PERMITTED,
     errno.EPERM: NOT_PERMITTED,
