@@ -11,6 +11,7 @@ import threading
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -156,8 +157,9 @@ def test_uncontrolled_memory_by_associations_that_break_off(archive: Run, instan
     threads = threading.active_count()
     tracemalloc.start()
     try:
-        warm = all_of_them(10)
-        assert all_of_them(30) - warm < 100_000
+        taken = [all_of_them(10) for _ in range(4)]
+        # A leak grows each time; what something else in this process takes once is none.
+        assert min(after - before for before, after in pairwise(taken)) < 30_000, taken
     finally:
         tracemalloc.stop()
     assert threading.active_count() == threads
