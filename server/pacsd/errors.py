@@ -59,11 +59,13 @@ class IndexUnavailable(PacsdError):
     """The database cannot be reached, is locked or refuses to work.
 
     `may_be_written` says that it failed while it committed: nobody sees the rows now, but the next start may.
+    `was_reached` is false where there was no connection to begin with, and so nothing can have been written.
     """
 
-    def __init__(self, message: str, *, may_be_written: bool = False) -> None:
+    def __init__(self, message: str, *, may_be_written: bool = False, was_reached: bool = True) -> None:
         super().__init__(message)
         self.may_be_written = may_be_written
+        self.was_reached = was_reached
 
 
 class MigrationNeeded(PacsdError):

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from pacsd.index.batch import INSERT
 from pacsd.index.engines import BEGIN_TO_WRITE
 from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance
-from pacsd.index.failures import is_passing, unavailable
+from pacsd.index.failures import is_passing, unavailable, unreachable
 from pacsd.index.known import KNOWN, is_up_to_date, known_from, series_key
 from pacsd.index.prebuilt import PrebuiltInsert, positional, select_text
 from pacsd.index.tables import instances, series
@@ -100,7 +100,10 @@ def add(engine: Engine, batch: Sequence[Received], extra_keys: Sequence[Attribut
 
 def _add(engine: Engine, batch: Sequence[Received], extra_keys: Sequence[Attribute]) -> bool:
     driver: Any = engine.dialect.loaded_dbapi
-    connection = engine.raw_connection()
+    try:
+        connection = engine.raw_connection()
+    except driver.Error as error:
+        raise unreachable(error) from error
     under_way: str | None = "the statements before the commit"
     try:
         cursor = connection.cursor()

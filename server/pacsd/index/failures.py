@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pacsd.errors import IndexUnavailable
 
-__all__ = ["is_passing", "unavailable"]
+__all__ = ["is_passing", "unavailable", "unreachable"]
 
 _PASSING: Final = frozenset({"40001", "40P01", "23503"})
 """SQLSTATEs that mean "begin again": serialization failure, deadlock, a row above that was just removed."""
@@ -28,6 +28,12 @@ def unavailable(done: str, error: Exception) -> IndexUnavailable:
     # synced, and then believes it when it is opened again.
     in_commit = isinstance(error, DBAPIError) and error.statement is None
     return IndexUnavailable(f"the index cannot be {done}: {_cause(error)}", may_be_written=in_commit)
+
+
+def unreachable(error: Exception) -> IndexUnavailable:
+    """What to raise, from the driver's `error`, when a transaction that writes finds no connection to begin with."""
+    told = OperationalError("the connection", None, error)
+    return IndexUnavailable(f"the index cannot be written: {_cause(told)}", was_reached=False)
 
 
 def _cause(error: Exception) -> str:

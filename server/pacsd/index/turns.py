@@ -164,5 +164,6 @@ class Turns:
 
     def _timed_out(self) -> IndexUnavailable:
         return IndexUnavailable(
-            f"no turn to write to the index within {self._timeout:g} s: another process holds it"
+            f"no turn to write to the index within {self._timeout:g} s: another process holds it",
+            was_reached=False,
         )

@@ -208,8 +208,11 @@ class Ingest:
             if error.may_be_written:
                 # A row may yet come back at the next start, and must not come back without its file.
                 _log.warning("file-left-for-next-start", path=record.path)
-            else:
+            elif error.was_reached:
                 self._withdraw(record.path)
+            else:
+                # Devices try again and again while the index is away: their files must not fill the disk.
+                self._discard(record.path)
             raise
         except Exception:
             self._withdraw(record.path)

@@ -191,6 +191,14 @@ def test_a_file_stays_while_the_index_cannot_say(archive: Archive, instance: Ins
     assert [(line["event"], line["path"]) for line in logs] == [("file-left-for-next-start", path)]
 
 
+def test_a_file_goes_where_the_index_was_never_reached(archive: Archive, instance: Instance) -> None:
+    archive.failures["committing"] = IndexUnavailable("gone", was_reached=False)
+    archive.failures["has path"] = IndexUnavailable("gone", was_reached=False)
+    with pytest.raises(IndexUnavailable):
+        archive.take(instance)
+    assert not archive.store.files
+
+
 def test_a_file_stays_while_its_row_may_come_back(archive: Archive, instance: Instance) -> None:
     """The commit failed halfway; that nobody sees its row now says nothing about the next start."""
     archive.failures["committing"] = IndexUnavailable("could not be synced", may_be_written=True)
