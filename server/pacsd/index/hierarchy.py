@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import IdentifierInvalid
@@ -79,16 +80,20 @@ def _check_single(keyword: str, values: list[str]) -> None:
 
 def supported_keys(query: FindQuery) -> tuple[str, ...]:
     """The query's keywords that the index matches and returns: attributes of the level and of those above."""
-    return tuple(keyword for keyword in _keys(query) if _is_supported(keyword, query.level))
+    return _divided(tuple(query.keys), query.level)[0]
 
 
 def unsupported_keys(query: FindQuery) -> tuple[str, ...]:
     """The query's other keywords: unknown ones, bulk data, and attributes of levels below."""
-    return tuple(keyword for keyword in _keys(query) if not _is_supported(keyword, query.level))
+    return _divided(tuple(query.keys), query.level)[1]
 
 
-def _keys(query: FindQuery) -> list[str]:
-    return [keyword for keyword in query.keys if keyword not in _NO_ATTRIBUTES_OF_THE_ARCHIVE]
+# Clients ask few sorts of question.
+@lru_cache(maxsize=128)
+def _divided(keywords: tuple[str, ...], level: QueryLevel) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    asked = [keyword for keyword in keywords if keyword not in _NO_ATTRIBUTES_OF_THE_ARCHIVE]
+    supported = tuple(keyword for keyword in asked if _is_supported(keyword, level))
+    return supported, tuple(keyword for keyword in asked if keyword not in supported)
 
 
 def _is_supported(keyword: str, level: QueryLevel) -> bool:

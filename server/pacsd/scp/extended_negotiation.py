@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -55,6 +56,7 @@ def application_information(service: Service, offered: bytes) -> bytes | None:
     return bytes(wanted == 1 and option is not None for wanted, option in zip(offered, options, strict=False))
 
 
+@lru_cache(maxsize=64)
 def negotiated_options(service: Service, answered: bytes) -> QueryOptions:
     """Return what `application_information` turned on; nothing is where nothing was answered."""
     options = zip(_OPTIONS[service], answered, strict=False)

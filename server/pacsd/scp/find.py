@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from dicomnet import Limits, PresentationContext, ReceivedDataset, Status
@@ -30,6 +31,9 @@ _NO_KEYS: Final = frozenset(
 )
 """Attributes of an identifier that say how to answer and are not matched (PS3.4 §C.4.1.1.3)."""
 _RETRIEVE_AE_TITLE: Final = 0x00080054
+_ENCODERS_REMEMBERED: Final = 256
+_MOST_KEYS_REMEMBERED: Final = 100
+"""Of one encoder, which has some hundred bytes for each."""
 
 
 class FoundMatches(Protocol):
@@ -96,7 +100,15 @@ class FindHandler:
             element.keyword for element in identifier.elements
         )
         pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if unsupported else Status.PENDING
-        answers = _AnswerEncoder(identifier, context.transfer_syntax, ae_title=self._ae_title, rules=rules)
+        encoder = _remembered_encoder if len(identifier.elements) <= _MOST_KEYS_REMEMBERED else _AnswerEncoder
+        answers = encoder(
+            tuple([(element.tag, element.vr) for element in identifier.elements]),
+            query.level.value,
+            context.transfer_syntax,
+            ae_title=self._ae_title,
+            requested_character_set=identifier.specific_character_set,
+            forced_character_set=rules.character_set,
+        )
         left = rules.max_matches or sys.maxsize
         with closing(self._index.find(query)) as pages:
             for page in pages:
@@ -111,33 +123,39 @@ class FindHandler:
 
 
 class _AnswerEncoder:
-    """Turns the matches of one query into identifiers (PS3.4 §C.4.1.1.3.2).
+    """Turns matches into identifiers (PS3.4 §C.4.1.1.3.2), for all queries with the same keys.
 
     They answer exactly the keys asked for, and say where the entity can be got.
     """
 
     def __init__(
-        self, identifier: Identifier, transfer_syntax: str, *, ae_title: str, rules: AnswerRules
+        self,
+        asked: Sequence[tuple[int, str]],
+        level: str,
+        transfer_syntax: str,
+        *,
+        ae_title: str,
+        requested_character_set: str | None,
+        forced_character_set: str | None,
     ) -> None:
-        own = {
-            "QueryRetrieveLevel": identifier.value("QueryRetrieveLevel"),
-            "RetrieveAETitle": ae_title,
-            "InstanceAvailability": "ONLINE",
-        }
-        asked = {element.tag: element.vr for element in identifier.elements} | {_RETRIEVE_AE_TITLE: "AE"}
-        attributes = sorted(asked.items())
+        own = {"QueryRetrieveLevel": level, "RetrieveAETitle": ae_title, "InstanceAvailability": "ONLINE"}
+        attributes = sorted((dict(asked) | {_RETRIEVE_AE_TITLE: "AE"}).items())
         keywords = [Element(tag, vr, "").keyword for tag, vr in attributes]
         self._keys = [(keyword, own.get(keyword, "")) for keyword in keywords]
         self._writer = IdentifierWriter(
             attributes,
             transfer_syntax,
-            requested_character_set=identifier.specific_character_set,
-            forced_character_set=rules.character_set,
+            requested_character_set=requested_character_set,
+            forced_character_set=forced_character_set,
         )
 
     def encode(self, match: Mapping[str, str]) -> bytes:
         """Return the identifier for one match; what is ours to say is in no match."""
         return self._writer.write([match.get(keyword, otherwise) for keyword, otherwise in self._keys])
+
+
+# Clients ask few sorts of question, and to prepare for one takes as long as to answer it with two matches.
+_remembered_encoder = lru_cache(maxsize=_ENCODERS_REMEMBERED)(_AnswerEncoder)
 
 
 def query_level(identifier: Identifier) -> QueryLevel:
