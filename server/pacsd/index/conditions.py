@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pacsd.index.comparisons import Operators
 
-__all__ = ["attribute_condition", "leading_keywords"]
+__all__ = ["attribute_condition", "identifying_keywords", "leading_keywords"]
 
 _IDENTIFYING: Final = frozenset(
     ("PatientID", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -39,15 +39,20 @@ def leading_keywords(compared: Sequence[tuple[str, Any]], *, is_narrowed: bool) 
 
     `is_narrowed` says that something else leads to few rows, too.
     """
-    identifying = {keyword for keyword, operators in compared if _identifies(keyword, operators)}
+    identifying = identifying_keywords(compared)
     keywords = {keyword for keyword, _ in compared}
     if identifying or (len(keywords) == 1 and not is_narrowed):
         return identifying or keywords
     return keywords - _UNSELECTIVE
 
 
-def _identifies(keyword: str, operators: Any) -> bool:
-    return keyword in _IDENTIFYING and operators != EMPTY and all(group == EQUAL for group in operators)
+def identifying_keywords(compared: Sequence[tuple[str, Any]]) -> Collection[str]:
+    """Those of the keywords, of keys with their operators, each of which leads to few rows by itself."""
+    return {
+        keyword
+        for keyword, operators in compared
+        if keyword in _IDENTIFYING and operators != EMPTY and all(group == EQUAL for group in operators)
+    }
 
 
 class _Unindexed(ColumnElement[Any]):

@@ -40,6 +40,7 @@ class Plan:
 
     text: str
     parameters: Sequence[Any]
+    finds_few: bool
     answers: Answers
 
 
@@ -85,7 +86,7 @@ def plan(
     if accents:
         left += _accented(query, keys)
     answers = Answers(made.columns, returned, empty=unsupported_keys(query), comparisons=left, ranges=ranges)
-    return Plan(made.text, made.parameters(values), answers)
+    return Plan(made.text, made.parameters(values), made.finds_few, answers)
 
 
 def _asked(

@@ -115,7 +115,8 @@ class Index:
         plan = queries.plan(
             query, type(self._reading.dialect), self._built_extra_keys(query), accents=self._accents
         )
-        return Matches(stream(self._reading, plan.text, plan.parameters), plan.answers)
+        pages = stream(self._reading, plan.text, plan.parameters, finds_few=plan.finds_few)
+        return Matches(pages, plan.answers)
 
     def _built_extra_keys(self, query: FindQuery) -> Collection[str]:
         asked = {each.keyword for each in self._rules.extra_keys if query.keys.get(each.keyword)}

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, bindparam, select
 from pacsd.index import combined_ranges
 from pacsd.index.aggregates import AGGREGATES
 from pacsd.index.attributes import Attribute, Source, attribute
-from pacsd.index.conditions import attribute_condition, leading_keywords
+from pacsd.index.conditions import attribute_condition, identifying_keywords, leading_keywords
 from pacsd.index.extra_values import leading_to
 from pacsd.index.hierarchy import depth
 from pacsd.index.prebuilt import positional
@@ -65,6 +65,8 @@ class Statement:
     text: str
     columns: Mapping[str, int]
     """Where each row has its values: by keyword, `header_column` and `inexact_column`."""
+    finds_few: bool
+    """Whether a key identifies what is looked for."""
     _order: tuple[int, ...]
     _constants: tuple[Any, ...]
 
@@ -116,6 +118,7 @@ def _built(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
     return Statement(
         str(compiled),
         {column.name: at for at, column in enumerate(chosen.selected_columns)},
+        bool(identifying_keywords(shape.compared)),
         tuple(places[name] for name in compiled.positiontup),
         tuple(constants.values()),
     )

@@ -21,6 +21,8 @@ __all__ = ["Page", "stream"]
 _PAGE: Final = 200
 _FIRST_PAGE: Final = 5
 """So that somebody sees something soon."""
+_FEW: Final = 500
+"""Rows that are taken from PostgreSQL all at once, where no more are expected."""
 
 
 class Page(NamedTuple):
@@ -30,14 +32,19 @@ class Page(NamedTuple):
     is_last: bool
 
 
-def stream(engine: Engine, text: str, parameters: Sequence[Any]) -> Generator[Page, None, None]:
+def stream(
+    engine: Engine, text: str, parameters: Sequence[Any], *, finds_few: bool = False
+) -> Generator[Page, None, None]:
     """Execute a statement as text and yield its rows by pages; raises SQLAlchemyError.
 
-    Exhaust the generator or close it: it holds a connection.
+    `finds_few` says what is expected; whatever comes is yielded. Exhaust the generator or close it: it holds a
+    connection.
     """
-    pages = _sqlite_pages if engine.dialect.name == "sqlite" else _postgresql_pages
     with _connection(engine, text) as connection, closing(connection.cursor()) as cursor:
-        yield from pages(connection, cursor, text, parameters)
+        if engine.dialect.name == "sqlite":
+            yield from _sqlite_pages(cursor, text, parameters)
+        else:
+            yield from _postgresql_pages(connection, cursor, text, parameters, finds_few=finds_few)
 
 
 @contextmanager
@@ -58,22 +65,26 @@ def _connection(engine: Engine, text: str) -> Iterator[Any]:
             pooled.close()
 
 
-def _sqlite_pages(
-    _connection: Any, cursor: Any, text: str, parameters: Sequence[Any]
-) -> Generator[Page, None, None]:
+def _sqlite_pages(cursor: Any, text: str, parameters: Sequence[Any]) -> Generator[Page, None, None]:
     cursor.execute(text, parameters)
     yield from _pages(cursor.fetchmany)
 
 
 def _postgresql_pages(
-    connection: Any, cursor: Any, text: str, parameters: Sequence[Any]
+    connection: Any, cursor: Any, text: str, parameters: Sequence[Any], *, finds_few: bool
 ) -> Generator[Page, None, None]:
     """In one round trip, where a cursor in the server takes five.
 
-    The server waits when nobody fetches, and is told to stop when this is closed early.
+    The server waits when nobody fetches, and is told to stop when this is closed early. But it plans what is streamed
+    each time, which takes longer than to find few rows; what is taken at once it plans for all times.
     """
     connection.autocommit = True
     try:
+        if finds_few:
+            rows = cursor.execute(f"{text} LIMIT {_FEW + 1}", parameters).fetchall()
+            if len(rows) <= _FEW:
+                yield Page(rows, is_last=True)
+                return
         with closing(cursor.stream(text, parameters, size=_PAGE)) as rows:
             yield from _pages(lambda most: list(islice(rows, most)))
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import create_engine
 from values_and_keys import REPRESENTATIONS
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.index import statements
+from pacsd.index import statements, streams
 from pacsd.index.repository import Index
 from pacsd.model import DuplicatePolicy
 from support.matches import matches_of
@@ -111,6 +112,22 @@ def test_long_lists_of_uids_are_not_remembered(index: Index) -> None:
     found = answer(index, query("STUDY", StudyInstanceUID=uids))
     assert found == [{"StudyInstanceUID": f"1.{number}"} for number in (5, 6, 7)]
     assert statements._remembered.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize("few", [2, 3, 4])
+def test_more_than_the_expected_few_rows_are_found_all_the_same(
+    index: Index, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_FEW", few)
+    question = study_query(StudyInstanceUID="1.0\\1.1\\1.2")
+    for _ in range(
+        8
+    ):  # PostgreSQL's driver has a statement planned for all times when it meets it again and again
+        with closing(index.find(question)) as pages:
+            found = [each["StudyInstanceUID"] for page in pages for each in page]
+        assert found == ["1.0", "1.1", "1.2"]
+        assert pages.is_exhausted
+        assert index._reading.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
 def test_an_answer_given_up_early_leaves_its_connection_to_the_next(index: Index) -> None:
