@@ -16,25 +16,10 @@ from harness.study_index import Query, StudyIndex
 if TYPE_CHECKING:
     from harness.entries import Entry
 
-_FIND_FIGURES = (
-    "qps",
-    "responses_s",
-    "p50_ms",
-    "p99_ms",
-    "first_ms",
-    "cpu_ms_per_query",
-    "matches_per_query",
-)
 _FIND_COLUMNS = (
     ("server", "server"),
     ("qps", "queries/s"),
-    ("responses_s", "responses/s"),
-    ("p50_ms", "p50 ms"),
-    ("p99_ms", "p99 ms"),
-    ("first_ms", "first ms"),
-    ("cpu_ms_per_query", "CPU ms/query"),
-    ("matches_per_query", "matches"),
-    ("match_count", "match count"),
+    *query.ANSWER_COLUMNS,
     ("acked", "filled"),
     ("instances_s", "fill inst/s"),
     ("rate_ratio", "target/peer rate"),
@@ -103,7 +88,7 @@ def _find_once(
 
 
 def _answer_row(rounds: Sequence[Row]) -> Row:
-    merged = median_of(rounds, _FIND_FIGURES)
+    merged = median_of(rounds, query.FIGURES)
     return merged | {"match_count": [wrong for row in rounds for wrong in row["wrong"]][:3] or "ok"}
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime as dt
 import fcntl
-import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +14,7 @@ from typing import Any
 
 from harness import entries
 from harness.errors import ServerError, WireError
-from harness.report import Row, Section, document
+from harness.report import Row, Section, circumstances, document, publish
 
 
 def log(*words: object) -> None:
@@ -92,14 +89,7 @@ class Comparison:
 
     def report(self, sections: list[Section]) -> None:
         """Print the tables, and write PREFIX.md and PREFIX.json where that was asked for."""
-        meta = {
-            "date": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
-            "cpus": os.cpu_count(),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-            "target": self.target,
-            "rounds": self.options.rounds,
-        }
+        meta = circumstances() | {"target": self.target, "rounds": self.options.rounds}
         servers = {
             entry["name"]: {"about": entry.get("about", ""), "version": entries.version_of(entry, os.environ)}
             for entry in self.servers
@@ -110,10 +100,5 @@ class Comparison:
         )
         head += "".join(f"- {name}: {said['about']} [{said['version']}]\n" for name, said in servers.items())
         text = head + document(sections)
-        print(text)
-        if self.options.out:
-            self.options.out.parent.mkdir(parents=True, exist_ok=True)
-            tables = {each.title: [{"case": c, "rows": r} for c, r in each.cases] for each in sections}
-            content = {"meta": meta | {"servers": servers}, "sections": tables}
-            self.options.out.with_suffix(".md").write_text(text)
-            self.options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+        tables = {each.title: [{"case": c, "rows": r} for c, r in each.cases] for each in sections}
+        publish(text, {"meta": meta | {"servers": servers}, "sections": tables}, self.options.out)

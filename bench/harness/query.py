@@ -17,6 +17,26 @@ from harness.server import Server
 from harness.templates import encode
 
 PDU = 131072
+FIGURES = (
+    "qps",
+    "responses_s",
+    "p50_ms",
+    "p99_ms",
+    "first_ms",
+    "cpu_ms_per_query",
+    "matches_per_query",
+)
+"""Of what is measured of a sort of query, those whose medians are reported."""
+ANSWER_COLUMNS = (
+    ("responses_s", "responses/s"),
+    ("p50_ms", "p50 ms"),
+    ("p99_ms", "p99 ms"),
+    ("first_ms", "first ms"),
+    ("cpu_ms_per_query", "CPU ms/query"),
+    ("matches_per_query", "matches"),
+    ("match_count", "match count"),
+)
+"""Of a table, behind the rate of queries."""
 IMAGE_KEYS = ("SOPInstanceUID", "InstanceNumber")
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import os
+import platform
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
@@ -21,6 +26,25 @@ class Section:
     title: str
     columns: Columns
     cases: list[tuple[str, list[Row]]] = field(default_factory=list)
+
+
+def circumstances() -> dict[str, Any]:
+    """Return what a report says of when and where it was measured."""
+    return {
+        "date": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def publish(text: str, content: dict[str, Any], prefix: Path | None) -> None:
+    """Print a report, and write PREFIX.md and PREFIX.json where there is a prefix."""
+    print(text)
+    if prefix:
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        prefix.with_suffix(".md").write_text(text)
+        prefix.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def percentile(values: Iterable[float], fraction: float) -> float:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,26 +10,19 @@ from pathlib import Path
 from harness import entries, query
 from harness.comparison import log
 from harness.errors import ServerError, WireError
-from harness.report import Row, Section, document, median_of
+from harness.report import Row, Section, circumstances, document, median_of, publish
 from harness.server import running
 from pacsd.errors import PacsdError
 from scale.archive import Archive
 from scale.databases import DATABASES, filled, kept_in
 from scale.questions import questions
 
-_FIGURES = ("qps", "responses_s", "p50_ms", "p99_ms", "first_ms", "cpu_ms_per_query", "matches_per_query")
 _COLUMNS = (
     ("database", "database"),
     ("studies", "studies"),
     ("qps", "queries/s"),
     ("of_smallest", "of the smallest's"),
-    ("responses_s", "responses/s"),
-    ("p50_ms", "p50 ms"),
-    ("p99_ms", "p99 ms"),
-    ("first_ms", "first ms"),
-    ("cpu_ms_per_query", "CPU ms/query"),
-    ("matches_per_query", "matches"),
-    ("match_count", "match count"),
+    *query.ANSWER_COLUMNS,
     ("failures", "failures"),
 )
 
@@ -88,7 +77,7 @@ def _measure(url: str, archive: Archive, options: argparse.Namespace) -> dict[st
     for name in asked:
         rows = [each[name] for each in rounds]
         wrong = [wrong for row in rows for wrong in row["wrong"]][:3]
-        found[name] = median_of(rows, _FIGURES) | {"match_count": wrong or "ok"}
+        found[name] = median_of(rows, query.FIGURES) | {"match_count": wrong or "ok"}
     return found
 
 
@@ -126,23 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _report(section: Section, options: argparse.Namespace) -> None:
-    meta = {
-        "date": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
-        "cpus": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "rounds": options.rounds,
-    }
+    meta = circumstances() | {"rounds": options.rounds}
     head = (
         f"{meta['date']}; {meta['cpus']} CPUs, Linux {meta['kernel']}, Python {meta['python']}, "
         f"{options.rounds} round(s), medians\n"
     )
     text = head + document([section])
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        tables = [{"case": case, "rows": rows} for case, rows in section.cases]
-        options.out.with_suffix(".md").write_text(text)
-        options.out.with_suffix(".json").write_text(
-            json.dumps({"meta": meta, "cases": tables}, indent=1) + "\n"
-        )
+    tables = [{"case": case, "rows": rows} for case, rows in section.cases]
+    publish(text, {"meta": meta, "cases": tables}, options.out)
