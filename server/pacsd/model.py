@@ -166,6 +166,8 @@ class StoredInstance:
     path: str
     size: int
     dataset_offset: int
+    checksum: str = ""
+    """Of the data set, as `algorithm:hex`; "" where nobody has recorded one, as of a file that is only sent."""
 
 
 @dataclass(frozen=True, slots=True)

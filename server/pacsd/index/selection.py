@@ -40,6 +40,7 @@ _STORED: Final = select(
     instances.c.path,
     instances.c.size,
     instances.c.dataset_offset,
+    instances.c.checksum,
     instances.c.instance_number,
     series.c.id.label("series_row_id"),
     series.c.series_number,
