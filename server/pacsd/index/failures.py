@@ -41,7 +41,7 @@ def _cause(error: Exception) -> str:
     if getattr(original, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
         return (
             "its SQLite file is damaged; put a backup in its place, or move it and what has its name with -wal and "
-            "-shm behind away: the next start then makes a new index from all stored files"
+            "-shm behind away, and run `pacsd adopt index`: the next start then makes a new index from all stored files"
         )
     if isinstance(error, OperationalError) and getattr(original, "sqlstate", "") is None:
         # PostgreSQL itself has said nothing: the connection is not there, or was lost.

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacsd.index import additions, extra_keys, queries, rebuilding, rereading, selection
+from pacsd.index import additions, archive, extra_keys, queries, rebuilding, rereading, selection
 from pacsd.index.answers import Matches
 from pacsd.index.commits import commit, in_transaction
 from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
+from pacsd.index.orphans import forget
 from pacsd.index.rules import Rules
 from pacsd.index.streams import stream
 from pacsd.index.tables import instances
@@ -27,14 +28,17 @@ if TYPE_CHECKING:
 
     from pacsd.errors import DatasetInvalid
     from pacsd.model import (
+        ArchiveIdentity,
         CommitResult,
         DemographicsDifference,
         DuplicatePolicy,
         ExtraKeysBuild,
         FindQuery,
+        IndexState,
         InstanceRecord,
         InstanceSelection,
         StoredInstance,
+        WorkProgress,
     )
 
 __all__ = ["Index"]
@@ -61,6 +65,7 @@ class Index:
         accents: bool = False,
         lock_file: Path | None = None,
         turn_timeout: float = 30.0,
+        generation: int | None = None,
         observe_wait: Callable[[float], None] = lambda _: None,
         observe_difference: Callable[[DemographicsDifference], None] = lambda _: None,
     ) -> None:
@@ -71,7 +76,8 @@ class Index:
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
         so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
-        of patients whose instances disagree. Raises ConfigurationError for a URL that isn't one.
+        of patients whose instances disagree. `generation` is the server's that claimed the index: once another one
+        has, nothing is written any more. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -81,6 +87,8 @@ class Index:
         self._observe_difference: Final = observe_difference
         self._reading: Final = reading_engine(parsed)
         self._writing: Final = writing_engine(parsed)
+        if generation is not None:
+            archive.fence(self._writing, generation)
         file = database_file(parsed)
         self._turns: Final = (
             None
@@ -153,6 +161,44 @@ class Index:
         """Whether a row names this file."""
         with self._connected() as connection:
             return bool(connection.scalar(select(exists().where(instances.c.path == path))))
+
+    def unknown_paths(self, paths: Sequence[str]) -> list[str]:
+        """Those of the files that no row names, in their order; a thousand or so at once."""
+        with self._connected() as connection:
+            named = select(instances.c.path).where(instances.c.path.in_(paths))
+            known = set(connection.scalars(named))
+        return [path for path in paths if path not in known]
+
+    def state(self) -> IndexState:
+        """What the index says of itself."""
+        with self._connected() as connection:
+            return archive.state(connection)
+
+    def claim(self, identity: ArchiveIdentity, *, swept_generation: int) -> None:
+        """Belong to a store and to the server of its generation; raises ArchiveInUse where another one writes."""
+        self._write(lambda connection: archive.claim(connection, identity, swept_generation))
+
+    def note_swept(self, generation: int) -> None:
+        """Remember that all files of earlier generations of the store have been looked at."""
+        self._write(lambda connection: archive.note_swept(connection, generation))
+
+    def progress_of(self, work: str) -> WorkProgress | None:
+        """How far a work has come; None where it never began."""
+        with self._connected() as connection:
+            return archive.progress_of(connection, work)
+
+    def note_progress(self, work: str, reached: WorkProgress) -> None:
+        """Remember how far a work has come."""
+        self._write(lambda connection: archive.note_progress(connection, work, reached))
+
+    def count_instances(self) -> int:
+        """How many instances there are; takes its time in a large index."""
+        with self._connected() as connection:
+            return archive.count_instances(connection)
+
+    def forget(self, sop_instance_uid: str, path: str) -> bool:
+        """Remove the row of an instance, if it still names this file, and what it leaves empty; returns whether."""
+        return self._write(lambda connection: forget(connection, sop_instance_uid, path))
 
     def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
         """The instance that is kept under a UID, wherever it belongs."""
