@@ -56,8 +56,13 @@ class Postgres:
         """Stop it at once, whatever its clients are doing."""
         self._control("-m", "immediate", "stop")
 
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs, or another, as the server's user; it must succeed."""
+        own = self.programs / program
+        _run(str(own) if own.exists() else program, *arguments)
+
     def _control(self, *arguments: str) -> None:
-        _run(str(self.programs / "pg_ctl"), "-D", f"{self.folder / 'data'}", "-w", *arguments)
+        self.run("pg_ctl", "-D", f"{self.folder / 'data'}", "-w", *arguments)
 
 
 @contextmanager
