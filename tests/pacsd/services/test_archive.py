@@ -10,18 +10,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from pacsd.errors import ArchiveMismatch
-from pacsd.model import ArchiveIdentity, DuplicatePolicy
+from pacsd.model import ArchiveIdentity
 from pacsd.services.archive import EVERYTHING, adopt_index, adopt_store, begin_generation
 from pacsd.storage.filesystem import FileStore
 from support.service_parts import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
-    from pathlib import Path
 
     from pacsd.index.repository import Index
     from pacsd.model import IndexState, StoredInstance
-    from support.service_parts import OpenIndex
 
 STORE_GENERATION, INDEX_GENERATION, SWEPT = 7, 7, 6
 
@@ -85,18 +83,6 @@ CASES = [
     Case("A", "B", files=True, rows=False, advice=FOREIGN),
     Case("A", "B", files=False, rows=True, advice=FOREIGN),
 ]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    store = FileStore(tmp_path / "store")
-    store.open()
-    return store
-
-
-@pytest.fixture
-def index(open_index: OpenIndex) -> Index:
-    return open_index(DuplicatePolicy.KEEP_FIRST)
 
 
 def arrange(case: Case, store: FileStore, index: Index) -> None:

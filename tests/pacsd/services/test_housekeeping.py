@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +15,19 @@ from pacsd.errors import IndexUnavailable, StorageUnavailable
 from pacsd.model import DuplicatePolicy, IndexState, WorkProgress
 from pacsd.services.archive import begin_generation
 from pacsd.services.housekeeping import Housekeeping
-from pacsd.services.ingest import Ingest
-from pacsd.services.intake import Intake
 from pacsd.services.records import record_of_file
 from pacsd.services.scrub import SCRUB, SCRUBBED, Scrub
 from pacsd.services.sweep import Sweeping
 from pacsd.storage.filesystem import FileStore
-from support.fake_archive import altered, incoming
+from support.fake_archive import altered, take
 from support.fake_index import FakeIndex
+from support.service_parts import NOW
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pacsd.index.repository import Index
     from pacsd.model import InstanceRecord
-    from support.instance import Instance
-    from support.service_parts import OpenIndex
 
-BEGIN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+BEGIN = NOW
 
 
 @dataclass
@@ -109,24 +104,9 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, open_index: OpenIndex) -> House:
-    store = FileStore(tmp_path / "store")
-    store.open()
-    index = open_index(DuplicatePolicy.KEEP_FIRST)
+def house(store: FileStore, index: Index) -> House:
     begin_generation(store, index)
     return House(store, index)
-
-
-def take(store: FileStore, index: Index | FakeIndex, instance: Instance) -> None:
-    ingest = Ingest(
-        store,
-        index,
-        observe_batch=lambda size, seconds: None,
-        observe_outcome=lambda outcome: None,
-        now=lambda: BEGIN,
-        clock=lambda: 0.0,
-    )
-    Intake(ingest).receive(incoming(instance), [instance.dataset])()
 
 
 def take_without_row(store: FileStore, number: int) -> None:

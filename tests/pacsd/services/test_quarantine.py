@@ -8,50 +8,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pacsd.errors import DatasetInvalid, IndexUnavailable, QuarantineRefused, StorageUnavailable
-from pacsd.model import DuplicatePolicy
-from pacsd.services.ingest import Ingest
-from pacsd.services.intake import Intake
 from pacsd.services.quarantine import quarantine_instance, restore_file
 from pacsd.services.records import record_of_file
 from pacsd.storage.filesystem import FileStore
-from support.fake_archive import altered, incoming
-from support.service_parts import NOW
+from support.fake_archive import altered, take
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pacsd.index.repository import Index
     from support.instance import Instance
-    from support.service_parts import OpenIndex
 
 REASON = "by command"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    store = FileStore(tmp_path / "store")
-    store.open()
-    return store
-
-
-@pytest.fixture
-def index(open_index: OpenIndex) -> Index:
-    return open_index(DuplicatePolicy.KEEP_FIRST)
-
-
-def take(store: FileStore, index: Index, instance: Instance) -> str:
-    ingest = Ingest(
-        store,
-        index,
-        observe_batch=lambda size, seconds: None,
-        observe_outcome=lambda outcome: None,
-        now=lambda: NOW,
-        clock=lambda: 0.0,
-    )
-    Intake(ingest).receive(incoming(instance), [instance.dataset])()
+def kept_path(index: Index, instance: Instance) -> str:
     kept = index.find_by_sop_instance_uid(instance.sop_instance_uid)
     assert kept is not None
     return kept.path
+
+
+def stored(store: FileStore, index: Index, instance: Instance) -> str:
+    take(store, index, instance)
+    return kept_path(index, instance)
 
 
 def restore(store: FileStore, index: Index, name: str) -> str:
@@ -66,7 +43,7 @@ def quarantined(store: FileStore, index: Index, instance: Instance) -> str:
 
 def test_it_goes_and_comes_back(store: FileStore, index: Index) -> None:
     instance = altered()
-    path = take(store, index, instance)
+    path = stored(store, index, instance)
     before = index.find_by_sop_instance_uid(instance.sop_instance_uid)
     name = quarantined(store, index, instance)
     assert index.find_by_sop_instance_uid(instance.sop_instance_uid) is None
@@ -86,7 +63,7 @@ def test_what_is_not_there_is_refused(store: FileStore, index: Index) -> None:
 
 def test_a_missing_file_leaves_no_row(store: FileStore, index: Index) -> None:
     instance = altered()
-    store.remove(take(store, index, instance))
+    store.remove(stored(store, index, instance))
     assert quarantine_instance(store, index, instance.sop_instance_uid, REASON) is None
     assert list(index.paths()) == []
 
@@ -95,7 +72,7 @@ def test_sent_again_it_is_stored_anew(store: FileStore, index: Index) -> None:
     instance = altered()
     take(store, index, instance)
     name = quarantined(store, index, instance)
-    path = take(store, index, instance)
+    path = stored(store, index, instance)
     with pytest.raises(QuarantineRefused, match=r"another file with the same content.*purge this one"):
         restore(store, index, name)
     assert list(store.published()) == list(index.paths()) == [path]
@@ -105,7 +82,7 @@ def test_sent_again_it_is_stored_anew(store: FileStore, index: Index) -> None:
 def test_other_content_is_not_put_over_what_is_kept(store: FileStore, index: Index) -> None:
     take(store, index, altered(PatientName="Old^Name"))
     name = quarantined(store, index, altered())
-    path = take(store, index, altered(PatientName="New^Name"))
+    path = stored(store, index, altered(PatientName="New^Name"))
     with pytest.raises(QuarantineRefused, match=r"another file with other content.*pacsd quarantine add"):
         restore(store, index, name)
     assert list(store.published()) == list(index.paths()) == [path]
@@ -115,7 +92,7 @@ def test_other_content_is_not_put_over_what_is_kept(store: FileStore, index: Ind
 
 
 def test_what_is_no_instance_stays_in_quarantine(store: FileStore, index: Index) -> None:
-    path = take(store, index, altered())
+    path = stored(store, index, altered())
     (store.root / path).write_bytes(b"damaged")
     name = quarantined(store, index, altered())
     with pytest.raises((DatasetInvalid, StorageUnavailable)):
@@ -138,7 +115,7 @@ class Unreachable:
 
 def test_a_restore_that_fails_can_be_repeated(store: FileStore, index: Index) -> None:
     """The file is published before the commit; what an attempt left there is not taken for another instance."""
-    path = take(store, index, altered())
+    path = stored(store, index, altered())
     name = quarantined(store, index, altered())
     with pytest.raises(IndexUnavailable):
         restore_file(

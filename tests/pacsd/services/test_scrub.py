@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pacsd.model import DuplicatePolicy, WorkProgress
 from pacsd.services import scrub as scrub_module
-from pacsd.services.ingest import Ingest
-from pacsd.services.intake import Intake
 from pacsd.services.scrub import Fault, Scrub
 from pacsd.storage.filesystem import FileStore
-from support.fake_archive import altered, incoming
+from support.fake_archive import altered, take
+from support.service_parts import NOW
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pacsd.index.repository import Index
     from pacsd.model import StoredInstance
     from support.instance import Instance
     from support.service_parts import OpenIndex
 
-RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+RECEIVED = NOW
 EXTRA = "no row of the index names this file"
 
 
@@ -37,15 +34,7 @@ class Archive:
 
     def take(self, instance: Instance, *, day: int = 0) -> str:
         before = set(self.store.published())
-        ingest = Ingest(
-            self.store,
-            self._replacing,
-            observe_batch=lambda size, seconds: None,
-            observe_outcome=lambda outcome: None,
-            now=lambda: RECEIVED + timedelta(days=day),
-            clock=lambda: 0.0,
-        )
-        Intake(ingest).receive(incoming(instance), [instance.dataset])()
+        take(self.store, self._replacing, instance, received=RECEIVED + timedelta(days=day))
         (path,) = set(self.store.published()) - before
         return path
 
@@ -77,10 +66,8 @@ class Archive:
 
 
 @pytest.fixture
-def archive(tmp_path: Path, open_index: OpenIndex) -> Archive:
-    store = FileStore(tmp_path / "store")
-    store.open()
-    return Archive(store, open_index(DuplicatePolicy.KEEP_FIRST), open_index(DuplicatePolicy.REPLACE))
+def archive(store: FileStore, index: Index, open_index: OpenIndex) -> Archive:
+    return Archive(store, index, open_index(DuplicatePolicy.REPLACE))
 
 
 @pytest.fixture

@@ -15,17 +15,15 @@ from structlog.testing import capture_logs
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import ArchiveIdentity, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
 from pacsd.services.archive import EVERYTHING, begin_generation
-from pacsd.services.ingest import Ingest
-from pacsd.services.intake import Intake
 from pacsd.services.records import record_of_file
 from pacsd.services.sweep import SWEEP, Sweeping, complete_index, remove_half_files, sweep_days
 from pacsd.storage.filesystem import FileStore
 from support.constructed import FAMILY_NAME, PATIENT_ID
-from support.fake_archive import altered, incoming
+from support.fake_archive import altered, take
 from support.fake_index import FakeIndex
 from support.fake_store import FakeStore
 from support.matches import matches_of
-from support.service_parts import record_of
+from support.service_parts import NOW, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,33 +34,7 @@ if TYPE_CHECKING:
     from support.instance import Instance
     from support.service_parts import OpenIndex
 
-RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    store = FileStore(tmp_path / "store")
-    store.open()
-    return store
-
-
-@pytest.fixture
-def index(open_index: OpenIndex) -> Index:
-    return open_index(DuplicatePolicy.KEEP_FIRST)
-
-
-def take(
-    store: FileStore, index: Index | FakeIndex, instance: Instance, *, received: datetime = RECEIVED
-) -> None:
-    ingest = Ingest(
-        store,
-        index,
-        observe_batch=lambda size, seconds: None,
-        observe_outcome=lambda outcome: None,
-        now=lambda: received,
-        clock=lambda: 0.0,
-    )
-    Intake(ingest).receive(incoming(instance), [instance.dataset])()
+RECEIVED = NOW
 
 
 def take_without_row(store: FileStore, instance: Instance, *, received: datetime = RECEIVED) -> str:
