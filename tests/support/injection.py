@@ -11,22 +11,31 @@ from typing import TYPE_CHECKING
 from support.peers import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from support.server import PacsdServer
 
 
 @contextmanager
-def injected(server: PacsdServer, calls: str, fault: str, *, on: Path | None = None) -> Iterator[None]:
+def injected(
+    server: PacsdServer,
+    calls: str,
+    fault: str,
+    *,
+    on: Path | None = None,
+    processes: Sequence[int] | None = None,
+) -> Iterator[None]:
     """In all workers let system calls end in `fault`, such as "error=EIO"; only those on one path, if given.
+
+    `processes` are others of the server, instead of the workers.
 
     Without strace, or where processes cannot be traced, the test ends here (see `missing`).
     """
     strace = shutil.which("strace")
     if strace is None:
         missing("strace is not installed (Debian package strace)")
-    workers = server.storing_workers()
+    workers = server.storing_workers() if processes is None else processes
     command = [strace, "-f", "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}", "-e", "signal=none"]
     command += ["-o", "/dev/null", *(["-P", str(on)] if on else [])]
     for pid in workers:

@@ -115,6 +115,12 @@ class PacsdServer:
         named = {event["child"] for event in events if event["role"] == "worker"}
         return [pid for pid in self.workers() if pid in named]
 
+    def process_of(self, role: str) -> int:
+        """The process in this role, of those that run only once; as the log tells (`log.format` is "json")."""
+        events = [json.loads(line) for line in self.log_text().splitlines() if '"process-started"' in line]
+        (pid,) = {event["child"] for event in events if event["role"] == role} & set(self.workers())
+        return int(pid)
+
     def wait_for_workers(self, number: int) -> None:
         """Wait until so many worker processes run; a dead one that is not reaped yet does not count."""
         wait_until(
@@ -123,8 +129,8 @@ class PacsdServer:
             what=f"{number} workers run",
         )
 
-    def start(self) -> None:
-        """Start in a process group of its own and return when /readyz says so."""
+    def launch(self) -> None:
+        """Start in a process group of its own, and do not wait."""
         assert self._process is None, "the server is running already"
         command = [*self._launcher, sys.executable, "-m", "pacsd", "serve", "--config", str(self.config_path)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PACSD_")}
@@ -137,6 +143,10 @@ class PacsdServer:
                 start_new_session=True,
                 env=environment,
             )
+
+    def start(self) -> None:
+        """Start in a process group of its own and return when /readyz says so."""
+        self.launch()
         try:
             wait_until(self._is_ready, within=START_DEADLINE, what="the server becomes ready")
         except AssertionError:
@@ -174,6 +184,12 @@ class PacsdServer:
         self._process = None
         wait_until(lambda: not _group_exists(group), within=5.0, what="all processes of the server are gone")
         return status
+
+    def forget(self) -> None:
+        """Let another process be started while others of this one's group still finish; it has to be dead itself."""
+        assert self._process is not None
+        self._process.wait(timeout=STOP_DEADLINE)
+        self._process = None
 
     def stop(self) -> None:
         """Stop with SIGTERM; the exit status must be 0 and the log free of tracebacks."""
