@@ -14,7 +14,7 @@ from typing import Final, Literal
 import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
-from pacsd.errors import IndexIncomplete, StorageUnavailable
+from pacsd.errors import ArchiveInUse, IndexIncomplete, StorageUnavailable
 from pacsd.index import migrations
 from pacsd.index.engines import database_file, database_url
 from pacsd.index.repository import Index
@@ -67,6 +67,7 @@ _log = structlog.get_logger()
 
 CONNECTIONS_WITHOUT_ASSOCIATION: Final = 500
 """That a worker serves at once besides all the associations: they are asking, or being told that we are full."""
+_DEAD_CONNECTIONS_SECONDS: Final = 5.0
 _RETIRED_CHECK_INTERVAL: Final = 1.0
 """Seconds between looks whether a retired worker's last association has ended."""
 
@@ -82,7 +83,7 @@ def prepare(settings: Settings) -> None:
     store.open()
     index = _whole_index(settings)
     try:
-        generation = begin_generation(store, index).generation
+        generation = _begun_generation(store, index)
         half_files = remove_half_files(store)
         _log.info("archive-opened", generation=generation, half_files_removed=half_files)
         unbuilt = index.register_extra_keys()
@@ -91,6 +92,19 @@ def prepare(settings: Settings) -> None:
     finally:
         index.dispose()
         store.close()
+
+
+def _begun_generation(store: FileStore, index: Index) -> int:
+    """Begin a generation; wait a little for PostgreSQL to notice that a killed server's connections are gone."""
+    deadline = time.monotonic() + _DEAD_CONNECTIONS_SECONDS
+    while True:
+        try:
+            return begin_generation(store, index).generation
+        except ArchiveInUse as error:
+            if time.monotonic() >= deadline:
+                raise
+            _log.warning("waiting-for-other-writers", reason=str(error))
+            time.sleep(0.5)
 
 
 def run_housekeeping(context: WorkerContext) -> int:
