@@ -145,13 +145,13 @@ def run_housekeeping(context: WorkerContext) -> int:
 
 
 def _note_fault(metrics: Metrics, fault: Fault) -> None:
-    metrics.instance_damaged("scrub")
-    _log.error(
-        "instance-damaged" if fault.sop_instance_uid else "file-without-row",
-        path=fault.path,
-        reason=fault.reason,
-        **({"sop_instance_uid": fault.sop_instance_uid} if fault.sop_instance_uid else {}),
-    )
+    if fault.sop_instance_uid:
+        metrics.instance_damaged("scrub")
+        _log.error(
+            "instance-damaged", sop_instance_uid=fault.sop_instance_uid, path=fault.path, reason=fault.reason
+        )
+    else:
+        _log.warning("file-without-row", path=fault.path, reason=fault.reason)
 
 
 def _generation(store: FileStore) -> int:
