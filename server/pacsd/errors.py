@@ -12,6 +12,7 @@ __all__ = [
     "DuplicateInstance",
     "IdentifierInvalid",
     "IndexUnavailable",
+    "InstanceDamaged",
     "MigrationNeeded",
     "PacsdError",
     "ReindexRefused",
@@ -53,6 +54,10 @@ class StorageFull(PacsdError):
 
 class StorageUnavailable(PacsdError):
     """The file store cannot be written or read (permissions, read-only or failing disk)."""
+
+
+class InstanceDamaged(PacsdError):
+    """The file of a kept instance is not what the index says: missing, of another length or with other content."""
 
 
 class IndexUnavailable(PacsdError):
