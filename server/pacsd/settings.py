@@ -30,6 +30,7 @@ __all__ = [
     "DicomSettings",
     "HttpSettings",
     "IndexSettings",
+    "IntegritySettings",
     "LogSettings",
     "PeerSettings",
     "Permission",
@@ -183,6 +184,13 @@ class StorageSettings(_Section):
         return self.min_free_mb * 1_000_000
 
 
+class IntegritySettings(_Section):
+    """`[integrity]`: what kept files are compared with the index by, and when."""
+
+    on_retrieve: Literal["checksum", "length"] = "checksum"
+    """Before an instance is sent; see `services.verification`."""
+
+
 class IndexSettings(_Section):
     """`[index]`: the database."""
 
@@ -260,6 +268,7 @@ class Settings(BaseSettings):
 
     dicom: DicomSettings = DicomSettings()
     storage: StorageSettings = StorageSettings()
+    integrity: IntegritySettings = IntegritySettings()
     index: IndexSettings = IndexSettings()
     http: HttpSettings = HttpSettings()
     server: ServerSettings = ServerSettings()

@@ -100,6 +100,11 @@ class FakeIndex:
         self.note("has path")
         return any(record.path == path for record in self.records.values())
 
+    def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
+        self.note("find by SOP Instance UID")
+        record = self.records.get(sop_instance_uid)
+        return None if record is None else _stored(record)
+
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         return tuple(keyword for keyword in query.keys if _vr(keyword) in ("SQ", "OB", "OW", "UN"))
 

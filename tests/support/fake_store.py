@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from pacsd.errors import StorageFull, StorageUnavailable
+from pacsd.storage.checksums import new_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +39,9 @@ class FakeFile:
 
     @property
     def checksum(self) -> str:
-        return f"fake:{hash(bytes(self._content)) & 0xFFFFFFFF:08x}"
+        checksum = new_checksum("xxh3_128")
+        checksum.update(self._content)
+        return f"xxh3_128:{checksum.hexdigest()}"
 
     def write(self, fragment: Fragment) -> None:
         self._store.note("write")
@@ -134,7 +137,7 @@ class FakeStore:
 
     def open_dataset(self, relative_path: str) -> io.FileIO:
         if relative_path not in self.files:
-            raise StorageUnavailable("cannot open a stored object: no such file")
+            raise StorageUnavailable("cannot open a stored object: no such file") from FileNotFoundError()
         file = io.FileIO(os.memfd_create("stored"), "r+")
         file.write(self.files[relative_path])
         file.seek(0)

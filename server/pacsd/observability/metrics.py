@@ -45,6 +45,8 @@ OPERATION_SECONDS: Final = (
 )
 COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 COMMIT_INSTANCES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+DAMAGE_NOTICED: Final = ("retrieve",)
+"""What may notice that a kept file is damaged."""
 
 _DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _process: dict[str, str] = {"slot": "main"}
@@ -168,6 +170,14 @@ class Metrics:
             ["kept"],
             registry=registry,
         )
+        self._damaged = Counter(
+            "pacsd_damaged_instances",
+            "Times that a kept file was missing, damaged or unreadable, by what noticed it",
+            ["noticed"],
+            registry=registry,
+        )
+        for noticed in DAMAGE_NOTICED:
+            self._damaged.labels(noticed)  # a counter that begins at 0 shows its first increase
         self._commit_instances = Histogram(
             "pacsd_commit_instances",
             "Instances in one group commit",
@@ -252,6 +262,10 @@ class Metrics:
     def demographics_differ(self, kept: str) -> None:
         """Instances disagree on their patient; `kept` is a `DemographicsPolicy`'s value."""
         self._differences.labels(kept).inc()
+
+    def instance_damaged(self, noticed: str) -> None:
+        """A kept file is missing, damaged or unreadable; `noticed` is one of `DAMAGE_NOTICED`."""
+        self._damaged.labels(noticed).inc()
 
     def storage_free(self, count: int) -> None:
         """Bytes free for the store now."""

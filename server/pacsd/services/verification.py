@@ -12,17 +12,17 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance
+from pacsd.services.records import ReadableStore
 from pacsd.storage.checksums import ALGORITHMS, Checksum, new_checksum
 from pacsd.storage.disk import storage_error
 
 __all__ = [
     "LARGEST_HELD",
     "DatasetBuffer",
-    "InstanceFiles",
     "VerifyBy",
     "load_verified",
     "open_instance",
@@ -41,13 +41,6 @@ _PIECES: Final[deque[memoryview]] = deque(maxlen=_BUFFERS_KEPT)
 """Buffers for pieces that nobody uses just now. A deque's ends are safe for threads."""
 
 
-class InstanceFiles(Protocol):
-    """Where stored files are read from; see `storage.filesystem.FileStore`."""
-
-    def open_dataset(self, relative_path: str, /) -> io.FileIO:
-        """Open a stored file for reading, unbuffered."""
-
-
 class DatasetBuffer:
     """Memory for one data set after the other; it grows with the largest and is freed with its owner."""
 
@@ -61,7 +54,7 @@ class DatasetBuffer:
         return self._memory[:length]
 
 
-def open_instance(files: InstanceFiles, instance: StoredInstance) -> io.FileIO:
+def open_instance(files: ReadableStore, instance: StoredInstance) -> io.FileIO:
     """Open the file of an instance; the caller closes it.
 
     Raises InstanceDamaged where it is missing, StorageUnavailable where it cannot be opened.
