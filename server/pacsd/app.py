@@ -37,6 +37,7 @@ from pacsd.services.records import attributes_of_file, record_of_file
 from pacsd.services.reindex import Reindexed, Reread
 from pacsd.services.reindex import reindex as build_extra_keys
 from pacsd.services.reindex import reread_files as reread_headers
+from pacsd.services.retrieve import KeptInstances
 from pacsd.services.scrub import SCRUB, VERIFY, Fault, Scrub
 from pacsd.services.sweep import Sweeping, remove_half_files
 from pacsd.services.verification import VerifyBy
@@ -369,6 +370,12 @@ def _routes(
     metrics = shared.metrics
     ae_title = settings.dicom.ae_title
     configuration = net_configuration(settings)
+    instances = KeptInstances(
+        store,
+        index,
+        verify_by=settings.integrity.on_retrieve,
+        observe_damaged=partial(metrics.instance_damaged, "retrieve"),
+    )
     return Routes(
         access=_access_rules(settings),
         places=shared.associations,
@@ -384,7 +391,7 @@ def _routes(
         find=FindHandler(index, ae_title=ae_title),
         move=MoveHandler(
             index,
-            store,
+            instances,
             transcode,
             destinations={
                 peer.ae_title: Peer(peer.ae_title, peer.host, peer.port, tls if peer.tls else None)
@@ -394,7 +401,7 @@ def _routes(
             new_net=lambda: DicomNet(configuration),
             clock=time.monotonic,
         ),
-        get=GetHandler(index, store, transcode, clock=time.monotonic),
+        get=GetHandler(index, instances, transcode, clock=time.monotonic),
         metrics=metrics,
     )
 
