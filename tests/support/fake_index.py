@@ -86,7 +86,9 @@ class FakeIndex:
             return CommitResult(CommitOutcome.STORED)
         content = (record.checksum, record.transfer_syntax_uid)
         if (kept.checksum, kept.transfer_syntax_uid) == content:
-            return CommitResult(CommitOutcome.IDENTICAL, _unused(record.path, kept.path))
+            if kept.path == record.path:
+                return CommitResult(CommitOutcome.STORED)
+            return CommitResult(CommitOutcome.IDENTICAL, record.path)
         outcome = _OUTCOMES[self.duplicates]
         if outcome is CommitOutcome.REPLACED:
             self.records[uid] = record

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from support.peers import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 USER = "postgres"
 
@@ -42,15 +42,22 @@ class Postgres:
 
     programs: Path
     folder: Path
+    settings: Mapping[str, str | int]
 
     @property
     def url(self) -> str:
         return f"postgresql+psycopg://{USER}@/postgres?host={self.folder}"
 
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.folder / ".s.PGSQL.5432"
+
     def start(self) -> None:
         """Start it, and return when it answers."""
-        options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=60"
-        self._control("-o", options, "-l", f"{self.folder / 'log'}", "start")
+        settings = {"listen_addresses": "", **self.settings}
+        options = [f"-k {self.folder}", *(f"-c {name}={value}" for name, value in settings.items())]
+        self._control("-o", " ".join(options), "-l", f"{self.folder / 'log'}", "start")
 
     def stop(self) -> None:
         """Stop it at once, whatever its clients are doing."""
@@ -60,24 +67,52 @@ class Postgres:
         _run(str(self.programs / "pg_ctl"), "-D", f"{self.folder / 'data'}", "-w", *arguments)
 
 
+QUICK = {"fsync": "off", "max_connections": 60}
+"""For an index alone: a server refuses to run on it."""
+DURABLE = {"max_connections": 60}
+
+
 @contextmanager
-def postgres_server() -> Iterator[Postgres]:
+def postgres_server(settings: Mapping[str, str | int] = QUICK) -> Iterator[Postgres]:
     """Run a server, which must be running at the end as well."""
     programs = _programs()
+    with postgres_folder() as folder:
+        data = str(folder / "data")
+        _run(
+            str(programs / "initdb"), "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"
+        )
+        with _running(Postgres(programs, folder, settings)) as server:
+            yield server
+
+
+@contextmanager
+def postgres_standby(primary: Postgres) -> Iterator[Postgres]:
+    """Run a standby of a running server; it must be running at the end as well."""
+    with postgres_folder() as folder:
+        source = f"host={primary.folder} user={USER} application_name=standby"
+        backup = str(primary.programs / "pg_basebackup")
+        _run(backup, "-D", str(folder / "data"), "-d", source, "-R", "-X", "stream", "-c", "fast")
+        with _running(Postgres(primary.programs, folder, primary.settings)) as server:
+            yield server
+
+
+@contextmanager
+def postgres_folder() -> Iterator[Path]:
+    """Make a folder that a server may use."""
     # Not pytest's own folder: only its owner may enter that one. And a socket's path must be short.
     folder = Path(tempfile.mkdtemp(prefix="pacsd-pg-"))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
-        data = str(folder / "data")
-        _run(
-            str(programs / "initdb"), "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"
-        )
-        server = Postgres(programs, folder)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _running(server: Postgres) -> Iterator[Postgres]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

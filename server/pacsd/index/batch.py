@@ -86,7 +86,7 @@ def write(connection: Connection, batch: Sequence[Received], rules: Rules) -> Wr
         record = received.record
         slot = slots[record.sop_instance_uid]
         result = result_for(record, slot.kept, rules.duplicates)
-        if result.outcome in {CommitOutcome.STORED, CommitOutcome.REPLACED}:
+        if slot.kept is None or result.outcome is CommitOutcome.REPLACED:
             slot.kept, slot.written = kept_as(record), received
         results.append(result)
     # Only what stays at the end counts: of a UID that came twice, the first leaves no trace in study or

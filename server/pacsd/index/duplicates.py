@@ -39,7 +39,8 @@ def result_for(record: InstanceRecord, kept: Kept | None, policy: DuplicatePolic
     if kept is None:
         return CommitResult(CommitOutcome.STORED)
     if (kept.checksum, kept.transfer_syntax_uid) == (record.checksum, record.transfer_syntax_uid):
-        outcome = CommitOutcome.IDENTICAL
+        # Its own row: an attempt has written it whose answer was lost.
+        outcome = CommitOutcome.STORED if kept.path == record.path else CommitOutcome.IDENTICAL
     else:
         outcome = _OUTCOME[policy]
     unused = kept.path if outcome is CommitOutcome.REPLACED else record.path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import exists, select
@@ -10,8 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pacsd.index import additions, extra_keys, queries, rebuilding, rereading, selection
 from pacsd.index.answers import Matches
+from pacsd.index.attempts import Patience
 from pacsd.index.commits import commit, in_transaction
-from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
+from pacsd.index.engines import Connections, database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
 from pacsd.index.rules import Rules
 from pacsd.index.streams import stream
@@ -61,6 +62,8 @@ class Index:
         accents: bool = False,
         lock_file: Path | None = None,
         turn_timeout: float = 30.0,
+        commit_timeout: float = 60.0,
+        connections: Connections | None = None,
         observe_wait: Callable[[float], None] = lambda _: None,
         observe_difference: Callable[[DemographicsDifference], None] = lambda _: None,
     ) -> None:
@@ -71,7 +74,9 @@ class Index:
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
         so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
-        of patients whose instances disagree. Raises ConfigurationError for a URL that isn't one.
+        of patients whose instances disagree. `commit_timeout` says for how many seconds a write is tried while
+        PostgreSQL is away; `connections` how many there may be to it (`capacity.connections_of_each`), None: many.
+        Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -79,8 +84,10 @@ class Index:
         )
         self._accents: Final = accents
         self._observe_difference: Final = observe_difference
-        self._reading: Final = reading_engine(parsed)
-        self._writing: Final = writing_engine(parsed)
+        most = connections or Connections()
+        self._reading: Final = reading_engine(parsed, most.reading)
+        self._writing: Final = writing_engine(parsed, most.writing)
+        self._patience: Final = Patience(commit_timeout)
         file = database_file(parsed)
         self._turns: Final = (
             None
@@ -100,11 +107,12 @@ class Index:
         """Keep a batch of instances, whose files are already safe, in one transaction; results in its order.
 
         A record that the database can't take is answered with a DatasetInvalid in its place, returned and not
-        raised, and the others are kept all the same. IndexUnavailable means that no record is known to be
-        kept, but, if the connection broke at the very end, they may be: leave the files to the next start's
-        sweep; don't delete them.
+        raised, and the others are kept all the same. IndexUnavailable means that no record is known to be kept;
+        where it `may_be_written`, they may be: leave the files to the next start's sweep, don't delete them.
         """
-        return commit(records, self._writing, self._turns, self._rules, self._observe_difference)
+        return commit(
+            records, self._writing, self._turns, self._patience, self._rules, self._observe_difference
+        )
 
     def find(self, query: FindQuery) -> Matches:
         """Answer a C-FIND: a mapping for each match, with an entry for every key asked for (PS3.4 C.4.1).
@@ -201,6 +209,10 @@ class Index:
         with self._connected() as connection:
             connection.execute(select(instances.c.id).limit(1)).all()
 
+    def end_commits_within(self, seconds: float) -> None:
+        """Try no commit for longer than that from now on: those that wait for the database fail then."""
+        self._patience.end_within(seconds)
+
     def dispose(self) -> None:
         """Close the pooled connections and the lock file; a later call opens them again."""
         self._reading.dispose()
@@ -209,11 +221,7 @@ class Index:
             self._turns.close()
 
     def _write(self, work: Callable[[Connection], _T]) -> _T:
-        try:
-            with self._turns.take() if self._turns is not None else nullcontext():
-                return in_transaction(self._writing, work)
-        except SQLAlchemyError as error:
-            raise unavailable("written", error) from error
+        return in_transaction(self._writing, work, self._turns, self._patience)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
