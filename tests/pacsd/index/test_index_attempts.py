@@ -65,7 +65,10 @@ def error(sqlstate: str | None) -> OperationalError:
     return OperationalError("a statement", None, Told(sqlstate))
 
 
-PASSING = [*map(error, (None, "25006", "57P01", "57P03", "08006", "53300", "55P03", "57014")), UnconfirmedError()]
+PASSING = [
+    *map(error, (None, "25006", "57P01", "57P03", "08006", "53300", "55P03", "57014")),
+    UnconfirmedError(),
+]
 
 
 @pytest.mark.parametrize("cause", PASSING)

@@ -111,5 +111,6 @@ def test_readiness_names_each_check(tmp_path: Path, database: str, workers: Work
     assert {name: check.ok for name, check in found.items()} == {
         "workers": False,
         "database": True,
+        "durability": True,
         "storage": True,
     }
