@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 USER = "postgres"
 
 
-def _programs() -> Path:
+def postgres_programs() -> Path:
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         if (folder / "initdb").exists():
             return folder
@@ -75,7 +75,7 @@ DURABLE = {"max_connections": 60}
 @contextmanager
 def postgres_server(settings: Mapping[str, str | int] = QUICK) -> Iterator[Postgres]:
     """Run a server, which must be running at the end as well."""
-    programs = _programs()
+    programs = postgres_programs()
     with postgres_folder() as folder:
         data = str(folder / "data")
         _run(
