@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support.deadline import wait_until
-from support.peers import free_port, missing
-from support.postgres import USER, postgres_folder, postgres_programs
+from support.peers import free_port
+from support.postgres import USER, postgres_folder, postgres_programs, program, start_as_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -126,33 +126,6 @@ class Cluster:
     def start(self, node: Node) -> None:
         """Start a node that was killed."""
         node.start(self._program)
-
-
-def start_as_user(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a program that refuses to run as root."""
-    user = USER if os.geteuid() == 0 else None
-    with log.open("ab") as output:
-        if user is not None:
-            shutil.chown(log, user)
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            user=user,
-            group=user,
-            extra_groups=[] if user else None,
-            cwd=log.parent,
-            env={**os.environ, "HOME": str(log.parent), "LC_ALL": "C.UTF-8"},
-        )
-
-
-def program(name: str, package: str) -> str:
-    """Absolute path of a program that a Debian package brings; without it the test ends here."""
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if path is None:
-        missing(f"{name} is not installed (Debian package {package})")
-    return path
 
 
 @contextmanager

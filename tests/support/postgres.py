@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from support.peers import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 USER = "postgres"
 
@@ -27,6 +27,33 @@ def postgres_programs() -> Path:
     if found is None:
         missing("PostgreSQL's server is not installed (Debian package postgresql)")
     return Path(found).resolve().parent
+
+
+def start_as_user(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a program that refuses to run as root."""
+    user = USER if os.geteuid() == 0 else None
+    with log.open("ab") as output:
+        if user is not None:
+            shutil.chown(log, user)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
+            cwd=log.parent,
+            env={**os.environ, "HOME": str(log.parent), "LC_ALL": "C.UTF-8"},
+        )
+
+
+def program(name: str, package: str) -> str:
+    """Absolute path of a program that a Debian package brings; without it the test ends here."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if path is None:
+        missing(f"{name} is not installed (Debian package {package})")
+    return path
 
 
 def _run(*command: str) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from pacsd.index.attempts import Patience
 from pacsd.index.batch import INSERT
-from pacsd.index.engines import BEGIN_TO_WRITE
+from pacsd.index.engines import BEGIN_TO_WRITE, ends_connection
 from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance
 from pacsd.index.failures import is_passing
 from pacsd.index.known import KNOWN, is_up_to_date, known_from, series_key
@@ -125,7 +125,7 @@ def _add(
         with attempts.committing(connection.info):
             connection.commit()
     except driver.Error as error:
-        if engine.dialect.is_disconnect(error, connection.dbapi_connection, None):
+        if ends_connection(engine, error, connection.dbapi_connection):
             connection.invalidate(error)
         raise
     else:

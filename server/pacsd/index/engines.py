@@ -19,12 +19,13 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import NullPool
 
 from pacsd.errors import ConfigurationError
+from pacsd.index.failures import is_without_leader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import URL, Connection, Engine
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "asking_engine",
     "database_file",
     "database_url",
+    "ends_connection",
     "is_behind_pooler",
     "reading_engine",
     "writing_engine",
@@ -244,7 +246,18 @@ def _begin_sessions(engine: Engine) -> Engine:
                 for name, value in options:
                     connection.execute("SELECT set_config(%s, %s, false)", (name, value))
 
+    @event.listens_for(engine, "handle_error")
+    def note_end(context: ExceptionContext) -> None:
+        # Not all of them have been noticed by the connection itself yet.
+        if is_without_leader(context.original_exception):
+            context.is_disconnect = True
+
     return engine
+
+
+def ends_connection(engine: Engine, error: Any, connection: Any) -> bool:
+    """Whether a connection of the driver's is of no use any more after one of its errors."""
+    return is_without_leader(error) or engine.dialect.is_disconnect(error, connection, None)
 
 
 def is_behind_pooler(connection: Any) -> bool:

@@ -99,20 +99,23 @@ def _cause(error: BaseException) -> str:
             "its SQLite file is damaged; put a backup in its place, or move it and what has its name with -wal and "
             "-shm behind away: the next start then makes a new index from all stored files"
         )
-    if _is_from_connection(error):
-        return f"{str(original).strip()}; {_advice(str(original))}"
+    advice = _advice(str(original), is_from_connection=_is_from_connection(error))
+    if advice is not None:
+        return f"{str(original).strip()}; {advice}"
     # An operational error tells of locks, disks and connections; what others say may quote a value.
     if isinstance(error, OperationalError | UnconfirmedError) or is_without_leader(error):
         return str(original).strip()
     return type(error).__name__
 
 
-def _advice(told: str) -> str:
-    if "unsupported startup parameter" in told:
+def _advice(told: str, *, is_from_connection: bool) -> str | None:
+    if "unsupported startup parameter" in told or "statement pooling mode" in told:
         return (
-            "PgBouncer refuses our session's settings: give it `ignore_startup_parameters = options` and "
-            "`pool_mode = session`, or let index.url name PostgreSQL itself"
+            "give PgBouncer `ignore_startup_parameters = options` and `pool_mode = session`, or let index.url name "
+            "PostgreSQL itself"
         )
-    if "session is read-only" in told or "server is in hot standby mode" in told:
-        return "none of the hosts in index.url is a leader now: has the cluster one?"
+    if not is_from_connection:
+        return None
+    if "session is read-only" in told:
+        return "none of the hosts in index.url takes writes: has the cluster a leader?"
     return "is PostgreSQL running and reachable, and are index.url and its password right?"
