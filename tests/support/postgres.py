@@ -90,6 +90,10 @@ class Postgres:
         """Stop it at once, whatever its clients are doing."""
         self._control("-m", "immediate", "stop")
 
+    def execute(self, statement: str) -> None:
+        """Execute an administrator's statement, in a transaction of its own."""
+        _run(str(self.programs / "psql"), "-h", str(self.folder), "-U", USER, "-c", statement, "postgres")
+
     def _control(self, *arguments: str) -> None:
         _run(str(self.programs / "pg_ctl"), "-D", f"{self.folder / 'data'}", "-w", *arguments)
 

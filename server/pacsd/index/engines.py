@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BEGIN_TO_WRITE",
     "COMMIT_WARNINGS",
+    "SQLITE_PRAGMAS",
     "CommitWarnings",
     "Connections",
     "asking_engine",
@@ -50,6 +51,8 @@ _BUSY_TIMEOUT: Final = 10.0
 
 BEGIN_TO_WRITE: Final = {"sqlite": "BEGIN IMMEDIATE"}
 """By the dialect's name, how a transaction that writes begins where the driver doesn't say so by itself."""
+
+SQLITE_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 
 _COMMON: Final[dict[str, Any]] = {
     # A statement's parameters are patient data and must not appear in an exception's text.
@@ -293,7 +296,7 @@ def _begin_explicitly(engine: Engine, begin: str) -> Engine:
     def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for pragma in SQLITE_PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
