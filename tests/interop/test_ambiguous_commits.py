@@ -222,3 +222,24 @@ def test_a_cancelled_wait_is_taken_up_again(tmp_path: Path, replicated: tuple[Po
             assert reading.execute(stored, {"uid": sent.sop_instance_uid}).scalar() == 1
         assert server.metric("pacsd_instances_received_total", outcome="stored") == 2
         assert_kept_exactly(server, [instance(1), sent])
+
+
+def test_a_standby_that_stays_away_has_stores_refused(
+    tmp_path: Path, replicated: tuple[Postgres, Postgres]
+) -> None:
+    """Nobody cancels their waits but we ourselves, at the deadline; none is left waiting in the database."""
+    leader, standby = replicated
+    sent = instance(2)
+    with serving(tmp_path, index=index_of(leader.url)) as server, session(leader) as connection:
+        assert store(server, instance(1)).status == 0x0000
+        standby.stop()
+        try:
+            for _ in range(2):
+                assert store(server, sent).status == OUT_OF_RESOURCES
+                assert connection.execute(text(SYNC_REP)).all() == []
+            assert paths(leader) <= files(server)
+        finally:
+            standby.start()
+        wait_for_standby(connection)
+        assert store(server, sent).status == 0x0000
+        assert paths(leader) <= files(server)

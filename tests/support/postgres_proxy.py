@@ -35,6 +35,8 @@ class PostgresProxy:
         self.port: int = self._listening.getsockname()[1]
         self.takes_clients = True
         """Whether a new connection is passed on; otherwise it ends at once."""
+        self.sent = 0
+        """How often clients have sent something."""
         self._lock = threading.Lock()
         self._clients: set[socket.socket] = set()
         self._armed: Hold | None = None
@@ -113,6 +115,7 @@ class PostgresProxy:
                 received = readable.recv(65536)
                 if not received:
                     return
+                self.sent += readable is client
                 if readable is client and received.endswith(COMMIT) and (hold := self._taken()):
                     self._hold(hold, received, client, server)
                     return

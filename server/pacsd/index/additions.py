@@ -117,13 +117,14 @@ def _add(
     driver: Any = engine.dialect.loaded_dbapi
     connection = engine.raw_connection()
     try:
-        cursor = connection.cursor()
-        if not _insert(cursor, _statements(engine), batch):
-            return False
-        if extra_keys:
-            _insert_values(cursor, _statements(engine), batch, extra_keys)
-        with attempts.committing(connection.info):
-            connection.commit()
+        with attempts.limiting(connection.dbapi_connection):
+            cursor = connection.cursor()
+            if not _insert(cursor, _statements(engine), batch):
+                return False
+            if extra_keys:
+                _insert_values(cursor, _statements(engine), batch, extra_keys)
+            with attempts.committing(connection.info):
+                connection.commit()
     except driver.Error as error:
         if ends_connection(engine, error, connection.dbapi_connection):
             connection.invalidate(error)

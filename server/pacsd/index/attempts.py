@@ -10,7 +10,7 @@ import math
 import random
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from pacsd.index.engines import COMMIT_WARNINGS
@@ -23,9 +23,11 @@ from pacsd.index.failures import (
     unavailable,
 )
 from pacsd.index.levelrows import OvertakenError
+from pacsd.index.overtime import Overtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
+    from contextlib import AbstractContextManager
 
     from pacsd.errors import IndexUnavailable
     from pacsd.index.engines import CommitWarnings
@@ -54,6 +56,7 @@ class Patience:
         self._away_since: float | None = None
         self._ends: float = math.inf
         self._changed: Final = threading.Condition()
+        self._overtime: Final = Overtime()
 
     def begin(self) -> Attempts:
         """A commit's attempts, to begin now."""
@@ -68,6 +71,20 @@ class Patience:
         with self._changed:
             self._ends = self._clock() + seconds
             self._changed.notify_all()
+        self._overtime.end_by(self._ends)
+
+    def limiting(self, connection: Any, deadline: float) -> AbstractContextManager[None]:
+        """Let what a connection to PostgreSQL does in the `with` block take half the time that is left, no longer.
+
+        So that there is time for another attempt, with another leader.
+        """
+        now = self._clock()
+        left = max(_WHILE_AWAY, min(deadline, self._ends) - now)
+        return self._overtime.limiting(connection, now + left / 2)
+
+    def close(self) -> None:
+        """End the thread that there is where something was limited."""
+        self._overtime.close()
 
     def note_away(self) -> None:
         """The database cannot be reached."""
@@ -105,6 +122,12 @@ class Attempts:
     def is_first(self) -> bool:
         """Nothing has failed yet."""
         return not (self._failures or self._conflicts)
+
+    def limiting(self, connection: Any) -> AbstractContextManager[None]:
+        """Let an attempt on the driver's connection not last forever, where there is a way to end it."""
+        if not hasattr(connection, "cancel_safe"):
+            return nullcontext()
+        return self._patience.limiting(connection, self._deadline)
 
     @contextmanager
     def committing(self, info: MutableMapping[Any, Any]) -> Iterator[None]:

@@ -72,14 +72,14 @@ def _written(
         if attempts.is_first and add(engine, batch, rules.extra_keys_of(QueryLevel.IMAGE), attempts):
             return [Written([CommitResult(CommitOutcome.STORED)] * len(batch))]
         try:
-            return _transaction(engine, together, attempts)
+            return _limited(engine, together, attempts)
         except _POISONOUS as error:
             if not _is_poison(error):
                 raise
             if attempts.may_be_written:
                 # What it refuses now it may have taken before, and a record that is refused loses its file.
                 raise attempts.failure(error) from error
-            return _transaction(engine, one_by_one, attempts)
+            return _limited(engine, one_by_one, attempts)
 
     return _until_answered(attempt, engine, turns, patience)
 
@@ -103,7 +103,7 @@ def in_transaction(
     It must be idempotent: an attempt whose answer was lost may have been committed. Raises IndexUnavailable, and what
     the work raises.
     """
-    return _until_answered(partial(_transaction, engine, work), engine, turns, patience)
+    return _until_answered(partial(_unlimited, engine, work), engine, turns, patience)
 
 
 def _until_answered(
@@ -132,12 +132,21 @@ def _until_answered(
             return result
 
 
-def _transaction(engine: Engine, work: Callable[[Connection], _T], attempts: Attempts) -> _T:
+def _limited(engine: Engine, work: Callable[[Connection], _T], attempts: Attempts) -> _T:
+    with engine.connect() as connection, attempts.limiting(connection.connection.dbapi_connection):
+        return _committed(connection, work, attempts)
+
+
+def _unlimited(engine: Engine, work: Callable[[Connection], _T], attempts: Attempts) -> _T:
     with engine.connect() as connection:
-        result = work(connection)
-        with attempts.committing(connection.info):
-            connection.commit()
-        return result
+        return _committed(connection, work, attempts)
+
+
+def _committed(connection: Connection, work: Callable[[Connection], _T], attempts: Attempts) -> _T:
+    result = work(connection)
+    with attempts.committing(connection.info):
+        connection.commit()
+    return result
 
 
 _POISONOUS: Final = (StatementError, OverflowError, TypeError, ValueError)

@@ -217,6 +217,7 @@ class Index:
         """Close the pooled connections and the lock file; a later call opens them again."""
         self._reading.dispose()
         self._writing.dispose()
+        self._patience.close()
         if self._turns is not None:
             self._turns.close()
 

@@ -10,7 +10,7 @@ from records import record
 from sqlalchemy.exc import DataError, OperationalError
 
 from pacsd.errors import IndexUnavailable
-from pacsd.index import commits, migrations
+from pacsd.index import commits, migrations, overtime
 from pacsd.index.attempts import Patience
 from pacsd.index.failures import UnconfirmedError
 from pacsd.index.levelrows import OvertakenError
@@ -256,3 +256,75 @@ def test_a_statement_that_is_cut_off_before_its_commit_leaves_no_doubt(
     assert not failure.value.was_reached
     proxy.takes_clients = True
     assert not held_index.has_path(record("3.4", study="3.2", series="3.3").path)
+
+
+@pytest.mark.parametrize("way", ["short", "long"])
+@pytest.mark.parametrize("hold", Hold)
+def test_a_commit_that_is_never_answered_ends_in_doubt(
+    proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch, way: str, hold: Hold
+) -> None:
+    """Nobody cuts the connection, as when the leader is frozen: we do, in time for another attempt."""
+    monkeypatch.setattr(overtime, "_AFTER_CANCEL", 0.5)
+    study = f"4.{['short', 'long'].index(way)}.{len(hold.value)}"
+    known, sent = (record(f"{study}.{each}", study=study, series=f"{study}.9") for each in (1, 2))
+    index = Index(proxy.url("lock_timeout=100ms"), duplicates=DuplicatePolicy.KEEP_FIRST, commit_timeout=4.0)
+    if way == "short":
+        index.commit([known])
+    proxy.hold_next(hold)
+    thread, results = in_background(lambda: index.commit([sent]))
+    proxy.wait_until_held()
+    thread.join(20.0)
+    assert not thread.is_alive()
+    (result,) = results
+    if hold is Hold.MESSAGE:
+        assert isinstance(result, IndexUnavailable)
+        assert result.may_be_written
+    else:
+        assert [each.outcome for each in result] == [CommitOutcome.STORED]
+    proxy.cut()
+    if hold is Hold.MESSAGE:
+        proxy.release()
+    assert index.has_path(sent.path)
+    index.dispose()
+
+
+def test_a_stop_ends_a_commit_that_is_not_answered(proxy: PostgresProxy) -> None:
+    index = Index(proxy.url(), duplicates=DuplicatePolicy.KEEP_FIRST)
+    sent = record("6.1", study="6.2", series="6.3")
+    proxy.hold_next(Hold.MESSAGE)
+    thread, results = in_background(lambda: index.commit([sent]))
+    proxy.wait_until_held()
+    index.end_commits_within(0.0)
+    thread.join(20.0)
+    (failure,) = results
+    assert isinstance(failure, IndexUnavailable)
+    assert failure.may_be_written
+    proxy.cut()
+    proxy.release()
+    assert index.has_path(sent.path)
+    index.dispose()
+
+
+def test_an_instance_of_a_known_series_takes_no_round_trip_too_many(proxy: PostgresProxy) -> None:
+    """BEGIN, what is known of the series, the row, COMMIT."""
+    index = Index(proxy.url(), duplicates=DuplicatePolicy.KEEP_FIRST)
+    index.commit([record("7.0", study="7.2", series="7.3")])
+    for number in range(1, 20):  # statements that come often are prepared
+        index.commit([record(f"7.{number}", study="7.2", series="7.3")])
+    before = proxy.sent
+    index.commit([record("7.90", study="7.2", series="7.3")])
+    assert proxy.sent - before == 4
+    index.dispose()
+
+
+def test_an_index_that_is_disposed_of_leaves_no_thread(proxy: PostgresProxy) -> None:
+    index = Index(proxy.url(), duplicates=DuplicatePolicy.KEEP_FIRST)
+    for _ in range(2):
+        index.commit([record("5.1", study="5.2", series="5.3")])
+        assert overtime_threads() == 1
+        index.dispose()
+        assert overtime_threads() == 0
+
+
+def overtime_threads() -> int:
+    return sum(thread.name == "index-overtime" for thread in threading.enumerate())
