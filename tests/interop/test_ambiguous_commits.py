@@ -153,11 +153,13 @@ def wait_for_standby(connection: Connection) -> None:
     )
 
 
-def cancel_waiting(connection: Connection) -> None:
-    """Cancel, as an administrator does, whoever waits for the standby; return when one was."""
-    cancel = text(f"SELECT count(pg_cancel_backend(pid)) FROM ({SYNC_REP}) AS waiting")
+def break_off(connection: Connection, function: str) -> None:
+    """Do so, as an administrator does, to whoever waits for the standby; return when somebody did."""
+    to_waiting = text(f"SELECT count({function}(pid)) FROM ({SYNC_REP}) AS waiting")
     wait_until(
-        lambda: bool(connection.execute(cancel).scalar()), within=30, what="a commit waits for the standby"
+        lambda: bool(connection.execute(to_waiting).scalar()),
+        within=30,
+        what="a commit waits for the standby",
     )
 
 
@@ -179,7 +181,7 @@ def test_what_only_the_leader_has_is_no_success(
                 peer.send_store(sent, 1)
                 # What the retry finds is identical, and yet its own commit waits as well, each time.
                 for _ in range(2):
-                    cancel_waiting(connection)
+                    break_off(connection, "pg_cancel_backend")
                 while not peer.has_answer(within=0.05):
                     connection.execute(text(f"SELECT pg_cancel_backend(pid) FROM ({SYNC_REP}) AS waiting"))
                 response = peer.read_response()
@@ -196,7 +198,10 @@ def test_what_only_the_leader_has_is_no_success(
         assert_kept_exactly(server, [*map(instance, before), sent])
 
 
-def test_a_cancelled_wait_is_taken_up_again(tmp_path: Path, replicated: tuple[Postgres, Postgres]) -> None:
+@pytest.mark.parametrize("function", ["pg_cancel_backend", "pg_terminate_backend"])
+def test_a_wait_that_is_broken_off_is_taken_up_again(
+    tmp_path: Path, replicated: tuple[Postgres, Postgres], function: str
+) -> None:
     """Success comes with the standby, which has the row then."""
     leader, standby = replicated
     sent = instance(2)
@@ -209,7 +214,7 @@ def test_a_cancelled_wait_is_taken_up_again(tmp_path: Path, replicated: tuple[Po
             with WireAssociation((server.host, server.port), [context]) as peer:
                 peer.send_store(sent, 1)
                 for _ in range(3):
-                    cancel_waiting(connection)
+                    break_off(connection, function)
                     assert not peer.has_answer()
                 standby.start()
                 assert peer.read_response().status == 0x0000

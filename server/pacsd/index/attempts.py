@@ -40,6 +40,8 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _WHILE_AWAY: Final = 1.0
 """Seconds for a commit that comes when the database has been away for longer than the deadline already."""
+_LEAST: Final = 3.0
+"""Seconds that an attempt may take in any case, as with a database that has just started."""
 
 
 class Patience:
@@ -79,8 +81,8 @@ class Patience:
         So that there is time for another attempt, with another leader.
         """
         now = self._clock()
-        left = max(_WHILE_AWAY, min(deadline, self._ends) - now)
-        return self._overtime.limiting(connection, now + left / 2)
+        until = now + max(_LEAST, (deadline - now) / 2)
+        return self._overtime.limiting(connection, min(until, self._ends))
 
     def close(self) -> None:
         """End the thread that there is where something was limited."""

@@ -52,6 +52,9 @@ _BUSY_TIMEOUT: Final = 10.0
 BEGIN_TO_WRITE: Final = {"sqlite": "BEGIN IMMEDIATE"}
 """By the dialect's name, how a transaction that writes begins where the driver doesn't say so by itself."""
 
+_SEVERAL: Final[dict[str, Any]] = {"connect_timeout": 4}
+"""Instead, where there is another host to turn to."""
+
 SQLITE_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 
 _COMMON: Final[dict[str, Any]] = {
@@ -185,7 +188,8 @@ def _is_remote(url: URL) -> bool:
 
 def _options(url: URL) -> dict[str, Any]:
     if _is_remote(url):
-        own = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
+        wanted = {**_POSTGRESQL, **(_SEVERAL if "," in url.query.get("host", "") else {})}
+        own = {name: value for name, value in wanted.items() if name not in url.query}
         return {**_COMMON, "connect_args": {**own, "options": _session(url)}}
     return {**_COMMON, "connect_args": {"timeout": _BUSY_TIMEOUT, "check_same_thread": False}}
 

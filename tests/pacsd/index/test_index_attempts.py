@@ -10,7 +10,7 @@ from records import record
 from sqlalchemy.exc import DataError, OperationalError
 
 from pacsd.errors import IndexUnavailable
-from pacsd.index import commits, migrations, overtime
+from pacsd.index import attempts, commits, migrations, overtime
 from pacsd.index.attempts import Patience
 from pacsd.index.failures import UnconfirmedError
 from pacsd.index.levelrows import OvertakenError
@@ -265,6 +265,7 @@ def test_a_commit_that_is_never_answered_ends_in_doubt(
 ) -> None:
     """Nobody cuts the connection, as when the leader is frozen: we do, in time for another attempt."""
     monkeypatch.setattr(overtime, "_AFTER_CANCEL", 0.5)
+    monkeypatch.setattr(attempts, "_LEAST", 1.0)
     study = f"4.{['short', 'long'].index(way)}.{len(hold.value)}"
     known, sent = (record(f"{study}.{each}", study=study, series=f"{study}.9") for each in (1, 2))
     index = Index(proxy.url("lock_timeout=100ms"), duplicates=DuplicatePolicy.KEEP_FIRST, commit_timeout=4.0)
