@@ -4,47 +4,74 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
 
 import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
-from pacsd.errors import ConfigurationError
+from pacsd.errors import ArchiveInUse, ConfigurationError, IndexIncomplete, StorageUnavailable
 from pacsd.index import migrations
 from pacsd.index.capacity import capacity, connections_of_each
+from pacsd.index.engines import database_file, database_url
 from pacsd.index.promises import broken_promises, refuse_shared_sessions
 from pacsd.index.repository import Index
-from pacsd.model import DemographicsDifference, DuplicatePolicy, ExtraKeysBuild
+from pacsd.model import DemographicsDifference, DuplicatePolicy, ExtraKeysBuild, WorkProgress
 from pacsd.observability.metrics import Metrics
+from pacsd.ownership import lock_files, own
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
-from pacsd.scp.routes import AssociationPlaces, Routes
+from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
 from pacsd.scu.peer import Peer
+from pacsd.services.archive import adopt_index, adopt_store, begin_generation
+from pacsd.services.housekeeping import Housekeeping
 from pacsd.services.ingest import Ingest
+from pacsd.services.quarantine import quarantine_instance, restore_file
 from pacsd.services.records import attributes_of_file, record_of_file
 from pacsd.services.reindex import Reindexed, Reread
 from pacsd.services.reindex import reindex as build_extra_keys
 from pacsd.services.reindex import reread_files as reread_headers
-from pacsd.services.sweep import sweep
+from pacsd.services.scrub import SCRUB, VERIFY, Fault, Scrub
+from pacsd.services.sweep import Sweeping, remove_half_files
+from pacsd.services.verification import VerifyBy
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
 from pacsd.storage.filesystem import FileStore
+from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.transcode import transcode
-from pacsd.supervision.worker import Stop, WorkerContext
+from pacsd.supervision.shared_numbers import IndexCompleteness
+from pacsd.supervision.worker import SharedState, Stop, WorkerContext
 from pacsd.tls import load_tls
 
-__all__ = ["clear_up", "net_configuration", "prepare", "reindex", "reread_files", "run_worker"]
+__all__ = [
+    "adopt",
+    "clear_up",
+    "net_configuration",
+    "prepare",
+    "quarantine",
+    "quarantined_files",
+    "reindex",
+    "reread_files",
+    "restore",
+    "run_housekeeping",
+    "run_worker",
+    "verify",
+]
 
 _log = structlog.get_logger()
 
 CONNECTIONS_WITHOUT_ASSOCIATION: Final = 500
 """That a worker serves at once besides all the associations: they are asking, or being told that we are full."""
+_DEAD_CONNECTIONS_SECONDS: Final = 5.0
+_HOUSEKEEPING_COMMIT: Final = 5.0
+"""Seconds that housekeeping tries a commit: it comes again, and looks meanwhile whether it is to stop."""
 _LAST_ANSWERS: Final = 1.0
 """Seconds of the shutdown that are left when the last commits are given up."""
 _RETIRED_CHECK_INTERVAL: Final = 1.0
@@ -52,34 +79,196 @@ _RETIRED_CHECK_INTERVAL: Final = 1.0
 
 
 def prepare(settings: Settings) -> None:
-    """Make the store and the index ready, before any worker exists; raises StorageUnavailable, IndexUnavailable.
+    """Make the store and the index ready, before any worker exists; half files of a crash go.
 
-    What a crash has left is put right here: half files go, whole ones without a row are indexed.
+    Raises StorageUnavailable, IndexUnavailable, ArchiveInUse, and ArchiveMismatch where the two do not belong together.
     """
     if settings.storage.sync == "off":
         _log.warning("storage-sync-off", consequence="a power cut may lose instances that were acknowledged")
     _verify_database(settings)
     store = _file_store(settings)
     store.open()
-    index = Index(
+    index = _whole_index(settings)
+    try:
+        generation = _begun_generation(store, index)
+        half_files = remove_half_files(store)
+        _log.info("archive-opened", generation=generation, half_files_removed=half_files)
+        unbuilt = index.register_extra_keys()
+        if unbuilt:
+            _log.warning("extra-keys-not-built", keywords=unbuilt, remedy="run `pacsd reindex`")
+    finally:
+        index.dispose()
+        store.close()
+
+
+def _begun_generation(store: FileStore, index: Index) -> int:
+    """Begin a generation; wait a little for PostgreSQL to notice that a killed server's connections are gone."""
+    deadline = time.monotonic() + _DEAD_CONNECTIONS_SECONDS
+    while True:
+        try:
+            return begin_generation(store, index).generation
+        except ArchiveInUse as error:
+            if time.monotonic() >= deadline:
+                raise
+            _log.warning("waiting-for-other-writers", reason=str(error))
+            time.sleep(0.5)
+
+
+def run_housekeeping(context: WorkerContext) -> int:
+    """Complete the index, then do what is to be done beside serving, until told to stop; return the exit status."""
+    settings, shared = context.settings, context.shared
+    store = _file_store(settings)
+    generation = _generation(store)
+    index = _whole_index(settings, generation=generation, commit_timeout=_HOUSEKEEPING_COMMIT)
+    house = Housekeeping(
+        Sweeping(
+            store,
+            index,
+            read_record=partial(record_of_file, store, checksum_algorithm=settings.storage.checksum),
+            policy=settings.storage.duplicates,
+            report=shared.completeness.report,
+        ),
+        index,
+        Scrub(
+            store=store,
+            index=index,
+            work=SCRUB,
+            by="checksum",
+            report_fault=partial(_note_fault, shared.metrics),
+        ),
+        generation=generation,
+        scrub_days=settings.integrity.scrub_days,
+        scrub_bytes_per_second=settings.integrity.scrub_mb_per_second * 1e6,
+        note_scrubbed=shared.metrics.scrubbed,
+        is_complete=lambda: shared.completeness.is_complete,
+        note_complete=shared.completeness.complete,
+        deaths=lambda: int(shared.deaths[0]),
+        wait_for_stop=lambda seconds: context.wait_for_stop(seconds) is not None,
+    )
+    house.keep()
+    index.dispose()
+    store.close()
+    return 0
+
+
+def _note_fault(metrics: Metrics, fault: Fault) -> None:
+    if fault.sop_instance_uid:
+        metrics.instance_damaged("scrub")
+        _log.error(
+            "instance-damaged", sop_instance_uid=fault.sop_instance_uid, path=fault.path, reason=fault.reason
+        )
+    else:
+        _log.warning("file-without-row", path=fault.path, reason=fault.reason)
+
+
+def _generation(store: FileStore) -> int:
+    """Return the generation that `prepare` began."""
+    identity = store.identity
+    if identity is None:
+        raise StorageUnavailable("the storage root says no more which archive it is: is its disk mounted?")
+    return identity.generation
+
+
+def verify(
+    settings: Settings,
+    *,
+    by: VerifyBy,
+    anew: bool,
+    bytes_per_second: float | None,
+    report_begin: Callable[[WorkProgress], None],
+    report: Callable[[WorkProgress], None],
+    report_fault: Callable[[Fault], None],
+) -> WorkProgress:
+    """Compare the index with the files in both directions; beside a running server, or without one.
+
+    `bytes_per_second` bounds how fast files are read. Raises IndexUnavailable, MigrationNeeded, StorageUnavailable.
+    """
+    migrations.check(settings.index.url)
+    index = _whole_index(settings)
+    scrub = Scrub(store=_file_store(settings), index=index, work=VERIFY, by=by, report_fault=report_fault)
+    try:
+        report_begin(scrub.begin(anew=anew))
+        while (read := scrub.step()) is not None:
+            report(scrub.reached)
+            if bytes_per_second:
+                time.sleep(read / bytes_per_second)
+    except KeyboardInterrupt:
+        scrub.pause()
+        raise
+    finally:
+        index.dispose()
+    return scrub.reached
+
+
+def quarantine(settings: Settings, sop_instance_uid: str, reason: str) -> str | None:
+    """Take an instance out of service, beside a running server or without one; see `services.quarantine`."""
+    with _checked_index(settings) as index:
+        return quarantine_instance(_file_store(settings), index, sop_instance_uid, reason)
+
+
+def restore(settings: Settings, name: str) -> str:
+    """Put a file in quarantine back into service and return its path; see `services.quarantine`."""
+    store = _file_store(settings)
+    with _checked_index(settings) as index:
+        return restore_file(
+            store,
+            index,
+            name,
+            partial(record_of_file, store, checksum_algorithm=settings.storage.checksum),
+        )
+
+
+def quarantined_files(settings: Settings) -> Quarantine:
+    """Return the quarantine of the store."""
+    return _file_store(settings).quarantined
+
+
+@contextmanager
+def _checked_index(settings: Settings) -> Iterator[Index]:
+    migrations.check(settings.index.url)
+    index = _whole_index(settings)
+    try:
+        yield index
+    finally:
+        index.dispose()
+
+
+def _whole_index(
+    settings: Settings, *, generation: int | None = None, commit_timeout: float | None = None
+) -> Index:
+    """Return an index for making it complete: it keeps the first of duplicates, whatever the policy for new ones."""
+    return Index(
         settings.index.url,
         duplicates=DuplicatePolicy.KEEP_FIRST,
         demographics=settings.index.demographics,
         extra_keywords=settings.index.extra_keys,
         observe_difference=partial(_log_difference, settings),
+        generation=generation,
+        commit_timeout=commit_timeout or settings.index.commit_timeout,
     )
-    try:
-        unbuilt = index.register_extra_keys()
-        if unbuilt:
-            _log.warning("extra-keys-not-built", keywords=unbuilt, remedy="run `pacsd reindex`")
-        sweep(
-            store,
-            index,
-            read_record=partial(record_of_file, store, checksum_algorithm=settings.storage.checksum),
-        )
-    finally:
-        index.dispose()
-        store.close()
+
+
+def adopt(settings: Settings, half: Literal["index", "store"]) -> None:
+    """Make store and index one archive, whatever they were; no server may run.
+
+    Raises ArchiveInUse, ArchiveMismatch, StorageUnavailable, IndexUnavailable and MigrationNeeded.
+    """
+    with own(_locks(settings)):
+        store = _file_store(settings)
+        store.open()
+        if database_file(database_url(settings.index.url)) is None:
+            migrations.check(settings.index.url)
+        else:
+            migrations.upgrade(settings.index.url)
+        index = _whole_index(settings)
+        try:
+            (adopt_index if half == "index" else adopt_store)(store, index)
+        finally:
+            index.dispose()
+
+
+def _locks(settings: Settings) -> list[Path]:
+    return lock_files(settings.storage.root, database_file(database_url(settings.index.url)))
 
 
 def _verify_database(settings: Settings) -> None:
@@ -161,11 +350,12 @@ def run_worker(context: WorkerContext) -> int:
         accents=settings.index.names == "case-insensitive",
         commit_timeout=settings.index.commit_timeout,
         connections=connections_of_each(settings.index.url, settings.server.worker_count),
+        generation=_generation(store := _file_store(settings)),
         observe_wait=metrics.database_wait,
         observe_difference=partial(_note_difference, settings, metrics),
     )
     index.prepare()
-    routes = _routes(settings, index, metrics, context.shared.associations, tls)
+    routes = _routes(settings, store, index, context.shared, tls)
     net = PacsNet(
         replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None), routes
     )
@@ -210,22 +400,24 @@ def _file_store(settings: Settings) -> FileStore:
 
 def _routes(
     settings: Settings,
+    store: FileStore,
     index: Index,
-    metrics: Metrics,
-    places: AssociationPlaces,
+    shared: SharedState,
     tls: TlsConfiguration | None,
 ) -> Routes:
-    store = _file_store(settings)
+    metrics = shared.metrics
     ae_title = settings.dicom.ae_title
     configuration = net_configuration(settings)
     return Routes(
         access=_access_rules(settings),
-        places=places,
+        places=shared.associations,
+        require_complete=partial(_require_complete, settings, shared.completeness),
         ingest=Ingest(
             store,
             index,
             observe_batch=metrics.commit_batch,
             observe_outcome=lambda outcome: metrics.instance_stored(outcome.value),
+            observe_damaged=partial(metrics.instance_damaged, "store"),
             clock=time.monotonic,
         ),
         find=FindHandler(index, ae_title=ae_title),
@@ -243,6 +435,15 @@ def _routes(
         ),
         get=GetHandler(index, store, transcode, clock=time.monotonic),
         metrics=metrics,
+    )
+
+
+def _require_complete(settings: Settings, completeness: IndexCompleteness) -> None:
+    if completeness.is_complete or settings.integrity.queries_while_incomplete == "answer":
+        return
+    done, total = completeness.looked_at
+    raise IndexIncomplete(
+        f"the index is being completed: {done} of {total} files have been looked at; try again later"
     )
 
 

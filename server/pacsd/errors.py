@@ -6,14 +6,19 @@ No message here holds patient data: UIDs of the DICOM object model and attribute
 from __future__ import annotations
 
 __all__ = [
+    "ArchiveInUse",
+    "ArchiveMismatch",
     "ConfigurationError",
     "DatasetInvalid",
     "DestinationUnreachable",
     "DuplicateInstance",
     "IdentifierInvalid",
+    "IndexIncomplete",
     "IndexUnavailable",
+    "InstanceDamaged",
     "MigrationNeeded",
     "PacsdError",
+    "QuarantineRefused",
     "ReindexRefused",
     "StorageFull",
     "StorageUnavailable",
@@ -28,6 +33,14 @@ class PacsdError(Exception):
 
 class ConfigurationError(PacsdError):
     """The configuration cannot be used; the message names the key and what to write instead."""
+
+
+class ArchiveInUse(PacsdError):
+    """Another server, or what is left of one, holds the store or the index; the message says which."""
+
+
+class ArchiveMismatch(PacsdError):
+    """Store and index do not belong together, or one of them is missing; the message says what to do."""
 
 
 class DatasetInvalid(PacsdError):
@@ -55,6 +68,10 @@ class StorageUnavailable(PacsdError):
     """The file store cannot be written or read (permissions, read-only or failing disk)."""
 
 
+class InstanceDamaged(PacsdError):
+    """The file of a kept instance is not what the index says: missing, of another length or with other content."""
+
+
 class IndexUnavailable(PacsdError):
     """The database cannot be reached, is locked or refuses to work.
 
@@ -68,8 +85,16 @@ class IndexUnavailable(PacsdError):
         self.was_reached = was_reached
 
 
+class IndexIncomplete(PacsdError):
+    """The index does not know all stored files yet: an answer could lack some of them."""
+
+
 class MigrationNeeded(PacsdError):
     """The database schema is not the one this version needs; the message says which command mends it."""
+
+
+class QuarantineRefused(PacsdError):
+    """An instance cannot be taken out of service or put back; the message says why."""
 
 
 class ReindexRefused(PacsdError):

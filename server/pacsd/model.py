@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 __all__ = [
+    "ArchiveIdentity",
     "CommitOutcome",
     "CommitResult",
     "DemographicsDifference",
@@ -15,12 +16,14 @@ __all__ = [
     "DuplicatePolicy",
     "ExtraKeysBuild",
     "FindQuery",
+    "IndexState",
     "InstanceRecord",
     "InstanceSelection",
     "QueryLevel",
     "QueryModel",
     "QueryOptions",
     "StoredInstance",
+    "WorkProgress",
 ]
 
 
@@ -91,6 +94,10 @@ class InstanceRecord:
     received_at: datetime
     """In UTC."""
     calling_ae_title: str
+    other_checksums: frozenset[str] = frozenset()
+    """Of the same data set by other algorithms, for comparing with what was stored under other settings."""
+    distrusted_path: str | None = None
+    """A file that gives way to this one whatever the policy, as it was found to be missing or damaged."""
 
 
 class CommitOutcome(Enum):
@@ -99,6 +106,8 @@ class CommitOutcome(Enum):
     STORED = "stored"
     REPLACED = "replaced"
     """An older object under this UID with other content gave way; its file is `obsolete_path`."""
+    HEALED = "healed"
+    """The file that was kept under this UID is missing or damaged and gave way; it is `obsolete_path`."""
     IDENTICAL = "identical"
     """The same content is already kept; the new file is not needed (`obsolete_path`)."""
     KEPT_FIRST = "kept-first"
@@ -168,6 +177,44 @@ class StoredInstance:
     dataset_offset: int
     checksum: str = ""
     """Of the data set, as `algorithm:hex`; "" where nobody has recorded one, as of a file that is only sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveIdentity:
+    """What a store and its index both say, so that neither is taken for another archive's."""
+
+    identity: str
+    """A random UUID, made once for both."""
+    generation: int
+    """Of the store: one more with each start of a server on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """What the index says of itself; `identity` is None until it belongs to a store."""
+
+    identity: str | None
+    generation: int
+    """Of the last server that wrote to it."""
+    swept_generation: int
+    """All files that the store took in earlier generations were looked at, and have their rows."""
+    has_instances: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkProgress:
+    """How far long work has come; kept in the index, so that it goes on where a process ended."""
+
+    began_at: datetime
+    """In UTC, as `ended_at`."""
+    ended_at: datetime | None = None
+    """None while something is left to do."""
+    position: str = ""
+    """The last that is done, in the order of the work."""
+    done: int = 0
+    total: int | None = None
+    """None where it was not counted."""
+    faults: int = 0
 
 
 @dataclass(frozen=True, slots=True)

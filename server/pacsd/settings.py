@@ -30,6 +30,7 @@ __all__ = [
     "DicomSettings",
     "HttpSettings",
     "IndexSettings",
+    "IntegritySettings",
     "LogSettings",
     "PeerSettings",
     "Permission",
@@ -183,6 +184,19 @@ class StorageSettings(_Section):
         return self.min_free_mb * 1_000_000
 
 
+class IntegritySettings(_Section):
+    """`[integrity]`: what kept files are compared with the index by, and when."""
+
+    on_retrieve: Literal["checksum", "length"] = "checksum"
+    """Before an instance is sent; see `services.verification`."""
+    scrub_days: Annotated[int, Field(ge=0)] = 30
+    """Days from one scrub of all files to the next, begin to begin; 0: none."""
+    scrub_mb_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """How fast the scrub reads, in units of 10^6 bytes."""
+    queries_while_incomplete: Literal["refuse", "answer"] = "refuse"
+    """What becomes of queries and retrieves while the index may lack stored instances."""
+
+
 class IndexSettings(_Section):
     """`[index]`: the database."""
 
@@ -216,6 +230,8 @@ class ServerSettings(_Section):
     """Processes; 0 is one per CPU that we may run on, see `worker_count`."""
     shutdown_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
     """How long running operations may take to finish after SIGTERM before they are aborted, seconds."""
+    umask: Annotated[str, Field(pattern="^0?[0-7]{3}$")] = "077"
+    """Permissions that new files and directories do not get, octal: with 077 they are their owner's alone."""
 
     @property
     def worker_count(self) -> int:
@@ -264,6 +280,7 @@ class Settings(BaseSettings):
 
     dicom: DicomSettings = DicomSettings()
     storage: StorageSettings = StorageSettings()
+    integrity: IntegritySettings = IntegritySettings()
     index: IndexSettings = IndexSettings()
     http: HttpSettings = HttpSettings()
     server: ServerSettings = ServerSettings()

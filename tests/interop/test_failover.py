@@ -32,14 +32,20 @@ def cluster() -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server: the cluster has the index of its store."""
+    return tmp_path_factory.mktemp("pacsd")
+
+
 @pytest.mark.parametrize(("how", "first_series"), [("switchover", 700_000), ("kill", 710_000)])
 def test_a_change_of_leader_refuses_nothing_and_loses_nothing(
-    tmp_path: Path, cluster: Cluster, how: str, first_series: int
+    archive: Path, cluster: Cluster, how: str, first_series: int
 ) -> None:
     cluster.wait_until_in_sync()
     leader = cluster.leader()
     assert leader is not None
-    with serving(tmp_path, server={"workers": 2}, index={"url": cluster.url}) as server:
+    with serving(archive, server={"workers": 2}, index={"url": cluster.url}) as server:
         burden = load.Load(server, first_series)
         with burden.running():
             burden.wait_for(SOME, within=30)

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from dicomnet import AssociationRejected
 from pacsd import app
-from pacsd.errors import IndexUnavailable, StorageUnavailable
+from pacsd.errors import ArchiveMismatch, IndexUnavailable, StorageUnavailable
 from pacsd.identifier import elements_of, read_identifier, write_identifier
 from pacsd.index import migrations
 from pacsd.settings import Settings
@@ -236,16 +236,26 @@ def test_prepare_puts_right_what_a_crash_has_left(tables: dict[str, Any]) -> Non
     assert not half.exists()
 
 
-def test_prepare_leaves_no_thread_to_the_forks(tables: dict[str, Any], migrated: Path) -> None:
-    """Syncing the directories of what it indexes takes several."""
+def test_prepare_leaves_no_thread_to_the_forks(tables: dict[str, Any]) -> None:
+    with worker(tables) as running, associated(running, STORAGE) as net:
+        assert store(net, altered(1)) == 0x0000
+    before = set(threading.enumerate())
+    app.prepare(running.settings)
+    assert set(threading.enumerate()) <= before
+
+
+def test_an_index_that_was_lost_stops_the_start_until_it_is_adopted(
+    tables: dict[str, Any], migrated: Path
+) -> None:
     with worker(tables) as running, associated(running, STORAGE) as net:
         assert store(net, altered(1)) == 0x0000
     shutil.copy(migrated, running.settings.storage.root.parent / "index.db")
-    before = set(threading.enumerate())
-    with capture_logs() as logs:
+    with pytest.raises(ArchiveMismatch, match="pacsd adopt index"):
         app.prepare(running.settings)
-    assert [line["files_indexed"] for line in logs if line["event"] == "sweep-finished"] == [1]
-    assert set(threading.enumerate()) <= before
+    app.adopt(running.settings, "index")
+    with worker(tables) as running, associated(running, FIND) as net:
+        found = list(net.c_find(net.context_for(FIND), identifier(StudyInstanceUID="")))
+    assert len(found) == 2
 
 
 def test_a_store_that_cannot_be_used_is_told_before_any_worker(
@@ -261,9 +271,6 @@ def test_an_index_that_cannot_be_used_is_told_before_any_worker(
     tables: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "index.db").write_bytes(b"no database" * 1000)
-    folder = tmp_path / "store" / "2026" / "01" / "02" / "1" / "2"
-    folder.mkdir(parents=True)
-    (folder / "3.dcm").write_bytes(b"something to look up")
     with pytest.raises(IndexUnavailable):
         app.prepare(Settings(**tables))
 

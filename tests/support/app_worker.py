@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pacsd import app
@@ -15,6 +15,7 @@ from pacsd.settings import Settings
 from pacsd.supervision.shared_numbers import AssociationCounter, WorkerTable, shared_numbers
 from pacsd.supervision.worker import RETIRE_MESSAGE, SharedState, WorkerContext
 from support.archive_server import EXPLICIT, Client, association_request
+from support.deadline import wait_until
 
 
 @dataclass
@@ -51,6 +52,7 @@ def worker(tables: dict[str, Any]) -> Iterator[Worker]:
         context = WorkerContext(
             index=0, sockets=[listening], stop_fd=theirs.fileno(), settings=settings, shared=shared
         )
+        complete_index(context)
         thread = threading.Thread(target=lambda: status.append(app.run_worker(context)), daemon=True)
         running = Worker(settings, listening.getsockname()[1], ours, shared, thread, status)
         thread.start()
@@ -59,6 +61,20 @@ def worker(tables: dict[str, Any]) -> Iterator[Worker]:
         finally:
             running.shut_down()
     assert status == [0]
+
+
+def complete_index(context: WorkerContext) -> None:
+    """What the housekeeping process does first; it ends then."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        thread = threading.Thread(
+            target=app.run_housekeeping, args=(replace(context, stop_fd=theirs.fileno()),), daemon=True
+        )
+        thread.start()
+        wait_until(lambda: context.shared.completeness.is_complete, within=30, what="the index is complete")
+        ours.close()
+        thread.join(15)
+        assert not thread.is_alive()
 
 
 @contextmanager

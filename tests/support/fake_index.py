@@ -84,16 +84,33 @@ class FakeIndex:
         if kept is None:
             self.records[uid] = record
             return CommitResult(CommitOutcome.STORED)
-        content = (record.checksum, record.transfer_syntax_uid)
-        if (kept.checksum, kept.transfer_syntax_uid) == content:
-            if kept.path == record.path:
-                return CommitResult(CommitOutcome.STORED)
-            return CommitResult(CommitOutcome.IDENTICAL, record.path)
+        if kept.path == record.path:
+            self.records[uid] = record
+            own = all(
+                getattr(kept, name) == getattr(record, name)
+                for name in ("checksum", "transfer_syntax_uid", "size", "dataset_offset")
+            )
+            return CommitResult(CommitOutcome.STORED if own else CommitOutcome.HEALED)
+        if kept.path == record.distrusted_path:
+            self.records[uid] = record
+            return CommitResult(CommitOutcome.HEALED, kept.path)
+        is_same = kept.checksum == record.checksum or kept.checksum in record.other_checksums
+        if is_same and kept.transfer_syntax_uid == record.transfer_syntax_uid:
+            return CommitResult(CommitOutcome.IDENTICAL, _unused(record.path, kept.path))
         outcome = _OUTCOMES[self.duplicates]
         if outcome is CommitOutcome.REPLACED:
             self.records[uid] = record
             return CommitResult(outcome, _unused(kept.path, record.path))
         return CommitResult(outcome, _unused(record.path, kept.path))
+
+    def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
+        self.note("find by SOP Instance UID")
+        record = self.records.get(sop_instance_uid)
+        return None if record is None else _stored(record)
+
+    def unknown_paths(self, paths: Sequence[str]) -> list[str]:
+        known = {record.path for record in self.records.values()}
+        return [path for path in paths if path not in known]
 
     def paths(self) -> Iterator[str]:
         return (record.path for record in list(self.records.values()))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from pacsd.errors import StorageFull, StorageUnavailable
+from pacsd.storage.checksums import new_checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from pacsd.services.ingest import Fragment
 
@@ -38,7 +38,9 @@ class FakeFile:
 
     @property
     def checksum(self) -> str:
-        return f"fake:{hash(bytes(self._content)) & 0xFFFFFFFF:08x}"
+        checksum = new_checksum("xxh3_128")
+        checksum.update(self._content)
+        return f"xxh3_128:{checksum.hexdigest()}"
 
     def write(self, fragment: Fragment) -> None:
         self._store.note("write")
@@ -76,7 +78,7 @@ class FakeFile:
             raise ValueError("only a finished file can be published")
         path = self._store.free_name(relative_path)
         self._store.files[path] = self._header + bytes(self._content)
-        self.close()
+        self._store.under_way[path] = self._name
         return path
 
 
@@ -88,15 +90,20 @@ class FakeStore:
     failures: dict[str, Exception] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     incoming: set[str] = field(default_factory=set)
+    under_way: dict[str, str] = field(default_factory=dict)
+    """Of a published path: its name in `incoming`, as long as that is there."""
     durable: set[str] = field(default_factory=set)
     """Published paths whose directory entries were synced."""
-    last_sweep: datetime | None = None
-    asked_since: list[datetime | None] = field(default_factory=list)
+    quarantined: dict[str, bytes] = field(default_factory=dict)
+    """Files that were taken out of service, by the paths that they had."""
 
     def note(self, effect: str) -> None:
         self.journal.append(effect)
         if effect in self.failures:
             raise self.failures[effect]
+
+    def received_days(self, generation: int) -> list[str] | None:
+        return None
 
     def begin(self, header: bytes) -> FakeFile:
         self.note("begun")
@@ -134,7 +141,7 @@ class FakeStore:
 
     def open_dataset(self, relative_path: str) -> io.FileIO:
         if relative_path not in self.files:
-            raise StorageUnavailable("cannot open a stored object: no such file")
+            raise StorageUnavailable("cannot open a stored object: no such file") from FileNotFoundError()
         file = io.FileIO(os.memfd_create("stored"), "r+")
         file.write(self.files[relative_path])
         file.seek(0)
@@ -143,11 +150,19 @@ class FakeStore:
     def leftovers(self) -> Iterator[str]:
         yield from sorted(self.incoming)
 
-    def published(self, since: datetime | None = None) -> Iterator[str]:
-        self.asked_since.append(since)
-        earliest = since.strftime("%Y/%m/%d") if since else ""
-        yield from [path for path in sorted(self.files) if path[:10] >= earliest]
+    def is_incoming(self, relative_path: str) -> bool:
+        return self.under_way.get(relative_path) in self.incoming
 
-    def note_sweep(self, began: datetime) -> None:
-        self.note("sweep noted")
-        self.last_sweep = began.astimezone(UTC)
+    def days(self) -> list[str]:
+        return sorted({path[:10] for path in self.files})
+
+    def published(self, days: Collection[str] | None = None) -> Iterator[str]:
+        for day in self.days() if days is None else days:
+            yield from [path for path in sorted(self.files) if path[:10] == day]
+
+    def quarantine(self, relative_path: str, reason: str) -> str | None:
+        self.note("quarantined")
+        if relative_path not in self.files:
+            return None
+        self.quarantined[relative_path] = self.files.pop(relative_path)
+        return relative_path

@@ -94,8 +94,13 @@ class Postgres:
         """Execute an administrator's statement, in a transaction of its own."""
         _run(str(self.programs / "psql"), "-h", str(self.folder), "-U", USER, "-c", statement, "postgres")
 
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs, or another, as the server's user; it must succeed."""
+        own = self.programs / program
+        _run(str(own) if own.exists() else program, *arguments)
+
     def _control(self, *arguments: str) -> None:
-        _run(str(self.programs / "pg_ctl"), "-D", f"{self.folder / 'data'}", "-w", *arguments)
+        self.run("pg_ctl", "-D", f"{self.folder / 'data'}", "-w", *arguments)
 
 
 QUICK = {"fsync": "off", "max_connections": 60}

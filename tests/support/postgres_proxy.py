@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMMIT = b"Q\0\0\0\x0bCOMMIT\0"
 """As psycopg sends it: a simple query, alone."""
+ADDS_INSTANCES = b"INSERT INTO instances"
 DEADLINE = 30.0
 
 
@@ -51,7 +52,7 @@ class PostgresProxy:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres?options={settings}"
 
     def hold_next(self, what: Hold) -> None:
-        """Keep back the next COMMIT that comes, or the answer to it."""
+        """Keep back the next COMMIT of new instances that comes, or the answer to it."""
         for event in (self._is_held, self._is_cut, self._is_released, self._is_through):
             event.clear()
         with self._lock:
@@ -110,15 +111,20 @@ class PostgresProxy:
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
         server.connect(str(self._server.socket))
+        adds_instances = False
         while True:
             for readable in select.select([client, server], [], [])[0]:
                 received = readable.recv(65536)
                 if not received:
                     return
                 self.sent += readable is client
-                if readable is client and received.endswith(COMMIT) and (hold := self._taken()):
-                    self._hold(hold, received, client, server)
-                    return
+                if readable is client:
+                    adds_instances = adds_instances or ADDS_INSTANCES in received
+                    if received.endswith(COMMIT):
+                        if adds_instances and (hold := self._taken()):
+                            self._hold(hold, received, client, server)
+                            return
+                        adds_instances = False
                 (server if readable is client else client).sendall(received)
 
     def _taken(self) -> Hold | None:

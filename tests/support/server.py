@@ -154,6 +154,14 @@ class PacsdServer:
         except OSError:
             return False
 
+    def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run another command of pacsd with this server's configuration."""
+        command = [sys.executable, "-m", "pacsd", *arguments, "--config", str(self.config_path)]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PACSD_")}
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, check=False, env=environment
+        )
+
     def terminate(self) -> None:
         """Send SIGTERM to the supervisor, and do not wait."""
         os.kill(self.pid, signal.SIGTERM)

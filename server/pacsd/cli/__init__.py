@@ -10,7 +10,8 @@ from typing import Annotated, NoReturn
 import typer
 
 import pacsd
-from pacsd.cli import database
+from pacsd.cli import database, quarantine
+from pacsd.cli.adopt import adopt
 from pacsd.cli.configuration import check_config
 from pacsd.cli.echo import echo
 from pacsd.cli.find import find
@@ -20,6 +21,7 @@ from pacsd.cli.reindex import reindex
 from pacsd.cli.send import send
 from pacsd.cli.serve import serve
 from pacsd.cli.terminal import note
+from pacsd.cli.verify import verify
 from pacsd.errors import ConfigurationError, PacsdError
 
 __all__ = ["app", "main"]
@@ -38,6 +40,9 @@ app = typer.Typer(
 app.command("serve")(serve)
 app.command("check-config")(check_config)
 app.add_typer(database.commands, name="db")
+app.command("adopt")(adopt)
+app.command("verify")(verify)
+app.add_typer(quarantine.commands, name="quarantine")
 app.command("reindex")(reindex)
 app.command("echo")(echo)
 app.command("send")(send)

@@ -29,6 +29,7 @@ def serve(config: ConfigFile = None) -> None:
     status = supervisor.serve(
         settings,
         run_worker=app.run_worker,
+        run_housekeeping=app.run_housekeeping,
         prepare=app.prepare,
         clear_up=app.clear_up,
         # The file of the start, also where meanwhile another one would be found.

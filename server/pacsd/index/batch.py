@@ -41,6 +41,8 @@ _KEPT: Final = (
         instances.c.checksum,
         instances.c.transfer_syntax_uid,
         instances.c.path,
+        instances.c.size,
+        instances.c.dataset_offset,
         instances.c.series_row_id,
     )
     .where(instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
@@ -53,6 +55,9 @@ INSERT: Final = {
     "postgresql": postgresql.insert(instances).on_conflict_do_nothing(index_elements=["sop_instance_uid"]),
 }
 """New instances, by the dialect's name; one under a UID that is kept already adds nothing to the count of rows."""
+
+_WRITTEN: Final = frozenset((CommitOutcome.REPLACED, CommitOutcome.HEALED))
+"""Whose row takes the place of another one."""
 
 _REPLACE: Final = instances.update().where(instances.c.id == bindparam("row"))
 
@@ -86,7 +91,7 @@ def write(connection: Connection, batch: Sequence[Received], rules: Rules) -> Wr
         record = received.record
         slot = slots[record.sop_instance_uid]
         result = result_for(record, slot.kept, rules.duplicates)
-        if slot.kept is None or result.outcome is CommitOutcome.REPLACED:
+        if slot.kept is None or result.outcome in _WRITTEN:
             slot.kept, slot.written = kept_as(record), received
         results.append(result)
     # Only what stays at the end counts: of a UID that came twice, the first leaves no trace in study or
@@ -100,7 +105,7 @@ def _slots(connection: Connection, batch: Sequence[Received]) -> dict[str, _Slot
     uids = sorted(slots)
     for start in range(0, len(uids), MOST_PARAMETERS):
         for row in connection.execute(_KEPT, {"uids": uids[start : start + MOST_PARAMETERS]}):
-            kept = Kept(row.checksum, row.transfer_syntax_uid, row.path)
+            kept = Kept(row.checksum, row.transfer_syntax_uid, row.path, row.size, row.dataset_offset)
             slots[row.sop_instance_uid] = _Slot(row.id, kept, row.series_row_id)
     return slots
 

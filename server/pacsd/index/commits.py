@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from pacsd.errors import DatasetInvalid, IndexUnavailable
 from pacsd.index.additions import add
 from pacsd.index.batch import Written, write
-from pacsd.index.failures import UnconfirmedError, is_passing, is_without_leader
+from pacsd.index.failures import UnconfirmedError, is_passing, is_without_leader, unavailable
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.rows import Received, received
 from pacsd.model import CommitOutcome, CommitResult, QueryLevel
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pacsd.index.turns import Turns
     from pacsd.model import DemographicsDifference, InstanceRecord
 
-__all__ = ["commit", "in_transaction"]
+__all__ = ["commit", "in_transaction", "read_patiently"]
 
 _T = TypeVar("_T")
 
@@ -130,6 +130,21 @@ def _until_answered(
         else:
             attempts.succeeded()
             return result
+
+
+def read_patiently(engine: Engine, work: Callable[[Connection], _T], patience: Patience) -> _T:
+    """Ask what a store depends on, and again where the database went away; raises IndexUnavailable."""
+    attempts = patience.begin()
+    while True:
+        try:
+            with engine.connect() as connection:
+                found = work(connection)
+        except SQLAlchemyError as error:
+            if not attempts.go_on_after(error):
+                raise unavailable("read", error) from error
+        else:
+            attempts.succeeded()
+            return found
 
 
 def _limited(engine: Engine, work: Callable[[Connection], _T], attempts: Attempts) -> _T:

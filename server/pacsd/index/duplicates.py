@@ -20,6 +20,8 @@ class Kept:
     checksum: str
     transfer_syntax_uid: str
     path: str
+    size: int
+    dataset_offset: int
 
 
 _OUTCOME: Final = {
@@ -31,17 +33,23 @@ _OUTCOME: Final = {
 
 def kept_as(record: InstanceRecord) -> Kept:
     """The content that a record brings."""
-    return Kept(record.checksum, record.transfer_syntax_uid, record.path)
+    return Kept(record.checksum, record.transfer_syntax_uid, record.path, record.size, record.dataset_offset)
 
 
 def result_for(record: InstanceRecord, kept: Kept | None, policy: DuplicatePolicy) -> CommitResult:
-    """Decide on one record. A path that stays in use is never called obsolete, even if both have the same."""
+    """Decide on one record."""
     if kept is None:
         return CommitResult(CommitOutcome.STORED)
-    if (kept.checksum, kept.transfer_syntax_uid) == (record.checksum, record.transfer_syntax_uid):
-        # Its own row: an attempt has written it whose answer was lost.
-        outcome = CommitOutcome.STORED if kept.path == record.path else CommitOutcome.IDENTICAL
+    if kept.path == record.path:
+        # Its own row, which an attempt has written whose answer was lost; or else that of a file which is gone, as the
+        # new one got its name.
+        return CommitResult(CommitOutcome.STORED if kept == kept_as(record) else CommitOutcome.HEALED)
+    if kept.path == record.distrusted_path:
+        return CommitResult(CommitOutcome.HEALED, kept.path)
+    if kept.transfer_syntax_uid == record.transfer_syntax_uid and (
+        kept.checksum == record.checksum or kept.checksum in record.other_checksums
+    ):
+        outcome = CommitOutcome.IDENTICAL
     else:
         outcome = _OUTCOME[policy]
-    unused = kept.path if outcome is CommitOutcome.REPLACED else record.path
-    return CommitResult(outcome, None if kept.path == record.path else unused)
+    return CommitResult(outcome, kept.path if outcome is CommitOutcome.REPLACED else record.path)

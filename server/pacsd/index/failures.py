@@ -97,7 +97,7 @@ def _cause(error: BaseException) -> str:
     if getattr(original, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
         return (
             "its SQLite file is damaged; put a backup in its place, or move it and what has its name with -wal and "
-            "-shm behind away: the next start then makes a new index from all stored files"
+            "-shm behind away, and run `pacsd adopt index`: the next start then makes a new index from all stored files"
         )
     advice = _advice(str(original), is_from_connection=_is_from_connection(error))
     if advice is not None:

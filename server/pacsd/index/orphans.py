@@ -1,4 +1,4 @@
-"""Rows that a replaced instance or a moved study leaves empty; a query must not find what holds nothing."""
+"""Removing rows: an instance's, and those that it leaves empty, as a query must not find what holds nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Delete, Select
 
-__all__ = ["remove_orphans", "remove_patients_without_studies"]
+__all__ = ["forget", "remove_orphans", "remove_patients_without_studies"]
 
 
 def _of_rows(column: Column[Any], table: Table) -> Select[tuple[Any]]:
@@ -33,6 +33,20 @@ _PATIENTS_OF: Final = _of_rows(studies.c.patient_row_id, studies)
 _EMPTY_SERIES: Final = _without(series, instances.c.series_row_id)
 _EMPTY_STUDIES: Final = _without(studies, series.c.study_row_id)
 _EMPTY_PATIENTS: Final = _without(patients, studies.c.patient_row_id)
+
+
+def forget(connection: Connection, sop_instance_uid: str, path: str) -> bool:
+    """Remove an instance's row, if it still names this file, and what it leaves empty; returns whether it did."""
+    is_it = (instances.c.sop_instance_uid == sop_instance_uid) & (instances.c.path == path)
+    row = connection.execute(
+        select(instances.c.id, instances.c.series_row_id).where(is_it).with_for_update()
+    ).first()
+    if row is None:
+        return False
+    connection.execute(delete(instances).where(instances.c.id == row.id))
+    remove_orphaned(connection, QueryLevel.IMAGE, {row.id})
+    remove_orphans(connection, {row.series_row_id})
+    return True
 
 
 def remove_orphans(connection: Connection, series_row_ids: set[int]) -> None:

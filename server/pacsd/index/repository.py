@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacsd.index import additions, extra_keys, queries, rebuilding, rereading, selection
+from pacsd.index import additions, archive, extra_keys, queries, rebuilding, rereading, selection
 from pacsd.index.answers import Matches
 from pacsd.index.attempts import Patience
-from pacsd.index.commits import commit, in_transaction
+from pacsd.index.commits import commit, in_transaction, read_patiently
 from pacsd.index.engines import Connections, database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
+from pacsd.index.orphans import forget
 from pacsd.index.rules import Rules
 from pacsd.index.streams import stream
 from pacsd.index.tables import instances
@@ -28,14 +29,17 @@ if TYPE_CHECKING:
 
     from pacsd.errors import DatasetInvalid
     from pacsd.model import (
+        ArchiveIdentity,
         CommitResult,
         DemographicsDifference,
         DuplicatePolicy,
         ExtraKeysBuild,
         FindQuery,
+        IndexState,
         InstanceRecord,
         InstanceSelection,
         StoredInstance,
+        WorkProgress,
     )
 
 __all__ = ["Index"]
@@ -64,6 +68,7 @@ class Index:
         turn_timeout: float = 30.0,
         commit_timeout: float = 60.0,
         connections: Connections | None = None,
+        generation: int | None = None,
         observe_wait: Callable[[float], None] = lambda _: None,
         observe_difference: Callable[[DemographicsDifference], None] = lambda _: None,
     ) -> None:
@@ -76,7 +81,8 @@ class Index:
         so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
         of patients whose instances disagree. `commit_timeout` says for how many seconds a write is tried while
         PostgreSQL is away; `connections` how many there may be to it (`capacity.connections_of_each`), None: many.
-        Raises ConfigurationError for a URL that isn't one.
+        `generation` is the server's that claimed the index: once another one has, nothing is written any more. Raises
+        ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -88,6 +94,8 @@ class Index:
         self._reading: Final = reading_engine(parsed, most.reading)
         self._writing: Final = writing_engine(parsed, most.writing)
         self._patience: Final = Patience(commit_timeout)
+        if generation is not None:
+            archive.fence(self._writing, generation)
         file = database_file(parsed)
         self._turns: Final = (
             None
@@ -159,13 +167,56 @@ class Index:
 
     def has_path(self, path: str) -> bool:
         """Whether a row names this file."""
+        is_known = select(exists().where(instances.c.path == path))
+        return read_patiently(
+            self._reading, lambda connection: bool(connection.scalar(is_known)), self._patience
+        )
+
+    def unknown_paths(self, paths: Sequence[str]) -> list[str]:
+        """Those of the files that no row names, in their order; a thousand or so at once."""
         with self._connected() as connection:
-            return bool(connection.scalar(select(exists().where(instances.c.path == path))))
+            named = select(instances.c.path).where(instances.c.path.in_(paths))
+            known = set(connection.scalars(named))
+        return [path for path in paths if path not in known]
+
+    def state(self) -> IndexState:
+        """What the index says of itself."""
+        with self._connected() as connection:
+            return archive.state(connection)
+
+    def claim(self, identity: ArchiveIdentity, *, swept_generation: int) -> None:
+        """Belong to a store and to the server of its generation; raises ArchiveInUse where another one writes."""
+        self._write(lambda connection: archive.claim(connection, identity, swept_generation))
+
+    def note_swept(self, generation: int) -> None:
+        """Remember that all files of earlier generations of the store have been looked at."""
+        self._write(lambda connection: archive.note_swept(connection, generation))
+
+    def progress_of(self, work: str) -> WorkProgress | None:
+        """How far a work has come; None where it never began."""
+        with self._connected() as connection:
+            return archive.progress_of(connection, work)
+
+    def note_progress(self, work: str, reached: WorkProgress) -> None:
+        """Remember how far a work has come."""
+        self._write(lambda connection: archive.note_progress(connection, work, reached))
+
+    def count_instances(self) -> int:
+        """How many instances there are; takes its time in a large index."""
+        with self._connected() as connection:
+            return archive.count_instances(connection)
+
+    def forget(self, sop_instance_uid: str, path: str) -> bool:
+        """Remove the row of an instance, if it still names this file, and what it leaves empty; returns whether."""
+        return self._write(lambda connection: forget(connection, sop_instance_uid, path))
 
     def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
         """The instance that is kept under a UID, wherever it belongs."""
-        with self._connected() as connection:
-            return selection.by_sop_instance_uid(connection, sop_instance_uid)
+        return read_patiently(
+            self._reading,
+            lambda connection: selection.by_sop_instance_uid(connection, sop_instance_uid),
+            self._patience,
+        )
 
     def register_extra_keys(self) -> tuple[str, ...]:
         """Keep the values of `extra_keywords`, and of no others, from now on; returns those still to be built.

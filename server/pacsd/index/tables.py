@@ -1,4 +1,4 @@
-"""The tables of the index, one for each level and two for extra keys, as migrations/ must leave them.
+"""The tables of the index, as migrations/ must leave them: one for each level, two for extra keys, two about itself.
 
 Every level keeps its header attributes, as received, as JSON by keyword in `header`: responses are answered
 from it. The other columns hold what is matched and ordered by, in the form of `normalization`. `inexact`
@@ -32,11 +32,13 @@ from pacsd.model import QueryLevel
 __all__ = [
     "MOST_PARAMETERS",
     "TABLES",
+    "archive",
     "extra_keys",
     "extra_values",
     "instances",
     "metadata",
     "patients",
+    "progress",
     "series",
     "studies",
 ]
@@ -203,4 +205,31 @@ extra_values: Final = Table(
     Column("row_id", _BIG, nullable=False),
     Index(None, "keyword", "value", "row_id"),
     Index(None, "row_id"),
+)
+
+archive: Final = Table(
+    "archive",
+    metadata,
+    # One row: ARCHIVE_ROW.
+    _key(),
+    # The store's, made together with it.
+    _required("identity"),
+    # Of the server that writes now, or wrote last.
+    Column("generation", _BIG, nullable=False),
+    # All files that came in earlier generations of the store were looked at: each has its row.
+    Column("swept_generation", _BIG, nullable=False),
+)
+
+progress: Final = Table(
+    "progress",
+    metadata,
+    Column("work", _CODE_POINTS, primary_key=True),
+    Column("began_at", DateTime(timezone=True), nullable=False),
+    # NULL while there is something left to do.
+    Column("ended_at", DateTime(timezone=True)),
+    _required("position"),
+    Column("done", _BIG, nullable=False),
+    # NULL where it was not counted yet.
+    Column("total", _BIG),
+    Column("faults", _BIG, nullable=False),
 )

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pacsd.settings import Settings
-    from pacsd.supervision.shared_numbers import WorkerTable
+    from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerTable
 
 __all__ = [
     "Check",
     "check_database",
     "check_durability",
+    "check_index",
     "check_storage",
     "check_workers_alive",
     "check_workers_ready",
@@ -45,12 +46,15 @@ class Check:
     reason: str
 
 
-def readiness(settings: Settings, workers: WorkerTable) -> Mapping[str, Check]:
+def readiness(
+    settings: Settings, workers: WorkerTable, completeness: IndexCompleteness
+) -> Mapping[str, Check]:
     """All that must be well for an instance to be stored and found again."""
     return {
         "workers": check_workers_ready(workers),
         "database": check_database(settings.index.url),
         "durability": check_durability(settings.index.url, settings.index.durability),
+        "index": check_index(completeness),
         "storage": check_storage(settings.storage.root, settings.storage.min_free_bytes),
     }
 
@@ -67,6 +71,14 @@ def check_workers_ready(workers: WorkerTable) -> Check:
         return Check(ok=False, reason="the server is stopping")
     ready = workers.count(WorkerState.READY)
     return Check(ready >= workers.wanted, f"{ready} of {workers.wanted} workers ready")
+
+
+def check_index(completeness: IndexCompleteness) -> Check:
+    """The index knows all stored files."""
+    if completeness.is_complete:
+        return Check(ok=True, reason="the index knows all stored files")
+    done, total = completeness.looked_at
+    return Check(ok=False, reason=f"rebuilding the index: {done} of {total} files have been looked at")
 
 
 def check_database(url: str) -> Check:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 import pacsd
+from pacsd.errors import PacsdError
 from pacsd.observability.health import Check, check_workers_alive, readiness
 from pacsd.observability.metrics import CONTENT_TYPE
+from pacsd.storage.quarantine import Quarantine
 
 if TYPE_CHECKING:
     import socket
@@ -56,7 +58,8 @@ class ObservabilityServer(ThreadingHTTPServer):
         if path == "/healthz":
             return _report({"workers": check_workers_alive(workers)})
         if path == "/readyz":
-            return _report(readiness(self.context.settings, workers))
+            shared = self.context.shared
+            return _report(readiness(self.context.settings, workers, shared.completeness))
         return None
 
     def _metrics(self) -> bytes:
@@ -67,6 +70,11 @@ class ObservabilityServer(ThreadingHTTPServer):
         except OSError as error:
             # The other numbers are worth more now than ever.
             log.warning("disk-free-unknown", reason=os.strerror(error.errno or 0))
+        metrics.index_complete(is_complete=self.context.shared.completeness.is_complete)
+        try:
+            metrics.quarantined(Quarantine(self.context.settings.storage.root).count())
+        except PacsdError as error:
+            log.warning("quarantine-unknown", reason=str(error))
         return metrics.render()
 
 

@@ -44,6 +44,8 @@ OPERATION_SECONDS: Final = (
     300,
 )
 COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+DAMAGE_NOTICED: Final = ("retrieve", "store", "scrub")
+"""By what damage may be noticed."""
 COMMIT_INSTANCES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -168,6 +170,32 @@ class Metrics:
             ["kept"],
             registry=registry,
         )
+        self._damaged = Counter(
+            "pacsd_damaged_instances",
+            "Times that a kept file was missing, damaged or unreadable, by what noticed it",
+            ["noticed"],
+            registry=registry,
+        )
+        for noticed in DAMAGE_NOTICED:
+            self._damaged.labels(noticed)  # a counter that begins at 0 shows its first increase
+        self._quarantined = Gauge(
+            "pacsd_quarantined_files",
+            "Files that were taken out of service and wait for somebody to look at them",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._index_complete = Gauge(
+            "pacsd_index_complete",
+            "1 when the index knows all stored files, 0 while it is being completed",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._scrubbed = Gauge(
+            "pacsd_scrub_completed_timestamp_seconds",
+            "When the last scrub of all files came to its end, or the first one began",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         self._commit_instances = Histogram(
             "pacsd_commit_instances",
             "Instances in one group commit",
@@ -252,6 +280,22 @@ class Metrics:
     def demographics_differ(self, kept: str) -> None:
         """Instances disagree on their patient; `kept` is a `DemographicsPolicy`'s value."""
         self._differences.labels(kept).inc()
+
+    def instance_damaged(self, noticed: str) -> None:
+        """A kept file is missing, damaged or unreadable; `noticed` is one of `DAMAGE_NOTICED`."""
+        self._damaged.labels(noticed).inc()
+
+    def quarantined(self, count: int) -> None:
+        """So many files are in quarantine now."""
+        self._quarantined.set(count)
+
+    def index_complete(self, *, is_complete: bool) -> None:
+        """Whether the index knows all stored files now."""
+        self._index_complete.set(int(is_complete))
+
+    def scrubbed(self, timestamp: float) -> None:
+        """The last scrub ended at this moment, seconds since 1970; without one, the first began then."""
+        self._scrubbed.set(timestamp)
 
     def storage_free(self, count: int) -> None:
         """Bytes free for the store now."""

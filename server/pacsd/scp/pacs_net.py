@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from dicomnet import (
     CEchoRequest,
@@ -32,6 +32,9 @@ from pacsd.scp.store import StoreHandler
 __all__ = ["PacsNet"]
 
 Outcome = TypeVar("Outcome")
+
+_FROM_INDEX: Final = frozenset((Service.FIND, Service.MOVE, Service.GET))
+"""Answered from what the index knows."""
 
 
 class PacsNet(AdmittingNet):
@@ -209,7 +212,14 @@ class PacsNet(AdmittingNet):
         if service not in self._admission.services:
             # In the storage contexts of a peer that may get but not store, without role selection.
             return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
-        return safely(service, perform)
+        if service not in _FROM_INDEX:
+            return safely(service, perform)
+
+        def perform_on_whole_index() -> Outcome:
+            self._routes.require_complete()
+            return perform()
+
+        return safely(service, perform_on_whole_index)
 
 
 def _refused(status: Status, why: str) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,3 +61,5 @@ class Routes:
     move: MoveHandler
     get: GetHandler
     metrics: NetMetrics
+    require_complete: Callable[[], None] = lambda: None
+    """Raises IndexIncomplete where an answer from the index could lack something."""

@@ -19,6 +19,7 @@ from pacsd.errors import (
     DestinationUnreachable,
     DuplicateInstance,
     IdentifierInvalid,
+    IndexIncomplete,
     IndexUnavailable,
     StorageFull,
     StorageUnavailable,
@@ -84,7 +85,7 @@ def answer_for(service: Service, error: Exception) -> Answer:
         return _explained(
             DATASET_DOES_NOT_MATCH if error.mismatch else CANNOT_UNDERSTAND, error, error.keywords
         )
-    if isinstance(error, IndexUnavailable):
+    if isinstance(error, IndexUnavailable | IndexIncomplete):
         counting = service in (Service.MOVE, Service.GET)
         return _explained(UNABLE_TO_COUNT_MATCHES if counting else OUT_OF_RESOURCES, error)
     status = _BY_ERROR.get(type(error))

@@ -1,16 +1,19 @@
 """Taking an instance in: durable on disk and in the index before anybody is told of success.
 
 The order is the promise: file written and synced, published under its name, directory entries synced, row
-committed, answer. A crash in between leaves a file without a row, which the next start finds; it never leaves a
-row without a file, nor loses what was acknowledged.
+committed, answer. A crash in between leaves a file without a row, which a sweep finds; it never leaves a
+row without a file, nor loses what was acknowledged. What is kept already is acknowledged again only after a look at
+its file, and gives way where that is missing or damaged.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -19,12 +22,14 @@ from pacsd.errors import (
     DatasetInvalid,
     DuplicateInstance,
     IndexUnavailable,
+    InstanceDamaged,
     StorageFull,
     StorageUnavailable,
 )
-from pacsd.model import CommitOutcome, CommitResult, InstanceRecord
+from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
 from pacsd.services.group_commit import GroupCommit
-from pacsd.services.records import verify_identifying
+from pacsd.services.records import checksum_of_file, verify_identifying
+from pacsd.services.verification import InstanceFiles, open_instance, verify_file
 from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import examine
 from pacsd.storage.layout import instance_path
@@ -33,6 +38,14 @@ from pacsd.storage.part10 import part10_header
 __all__ = ["Fragment", "IncomingInstance", "Ingest", "InstanceIndex", "InstanceStore", "ReceivedInstance"]
 
 _log = structlog.get_logger()
+
+_VERIFIED_FILES: Final = 100_000
+"""Remembered as whole; when there are more, the memory starts anew, which costs some reading."""
+_DECISIONS: Final = 5
+"""On one duplicate, while others change what is kept."""
+_OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+"""Why a file cannot be opened that may well be whole."""
+_NOT_KEPT: Final = frozenset((CommitOutcome.IDENTICAL, CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
 
 Fragment = bytes | bytearray | memoryview
 
@@ -74,7 +87,7 @@ class InstanceFile(Protocol):
         """Remove the file unless it is published."""
 
 
-class InstanceStore(Protocol):
+class InstanceStore(InstanceFiles, Protocol):
     """Where files are kept; see `storage.filesystem.FileStore`."""
 
     def begin(self, header: bytes, /) -> InstanceFile:
@@ -89,6 +102,9 @@ class InstanceStore(Protocol):
     def remove(self, relative_path: str, /) -> bool:
         """Remove a published file."""
 
+    def quarantine(self, relative_path: str, reason: str, /) -> str | None:
+        """Take a published file out of service without removing it."""
+
 
 class InstanceIndex(Protocol):
     """What knows of all instances; see `index.repository.Index`."""
@@ -98,6 +114,9 @@ class InstanceIndex(Protocol):
 
     def has_path(self, path: str, /) -> bool:
         """Say whether a row names this file."""
+
+    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
+        """Return the instance that is kept under a UID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +146,7 @@ class Ingest:
     """Takes instances in; one object per process, used by all its associations at once, each by an `Intake`.
 
     `observe_batch` is told each commit's size and its duration in seconds, `observe_outcome` each instance's
-    outcome.
+    outcome, `observe_damaged` of each kept file that was found missing or damaged.
     """
 
     def __init__(
@@ -137,6 +156,7 @@ class Ingest:
         *,
         observe_batch: Callable[[int, float], None],
         observe_outcome: Callable[[CommitOutcome], None],
+        observe_damaged: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float],
     ) -> None:
@@ -144,9 +164,12 @@ class Ingest:
         self._index = index
         self._observe_batch = observe_batch
         self._observe_outcome = observe_outcome
+        self._observe_damaged = observe_damaged
         self._now = now
         self._clock = clock
         self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit)
+        self._verified: dict[str, tuple[int, ...]] = {}
+        """Of kept files that were found whole: what the system says of them as long as nobody touches them."""
 
     def receive(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> ReceivedInstance:
         """Write one instance down; raises as `Intake.receive` does, and then nothing is left of it."""
@@ -198,12 +221,18 @@ class Ingest:
 
     def finish(self, received: ReceivedInstance) -> CommitOutcome:
         """Wait for the commit of an instance that was handed in; raises as `Intake.receive` says."""
+        try:
+            return self._finish(received)
+        finally:
+            # Only now: until then its name under incoming/ says that it is about to be committed.
+            self._close(received)
+
+    def _finish(self, received: ReceivedInstance) -> CommitOutcome:
         if received.committed is None:
-            received.file.close()
             raise received.failure or ValueError("the instance was not handed in")
         record = received.record
         try:
-            result = received.committed()
+            result = self._decided(record, received.committed())
         except IndexUnavailable as error:
             if error.may_be_written:
                 # Its row may be there, or come yet, and must never be without its file.
@@ -218,10 +247,75 @@ class Ingest:
             self._withdraw(record.path)
             raise
         if result.obsolete_path is not None:
-            self._discard(result.obsolete_path)
+            self._give_up(result.obsolete_path, result.outcome)
         self._observe_outcome(result.outcome)
         self._report(record, result)
         return result.outcome
+
+    def _decided(self, record: InstanceRecord, result: CommitResult) -> CommitResult:
+        """Look at what is kept, where that is why the index did not take an instance, and have it decide again."""
+        for _ in range(_DECISIONS):
+            if result.outcome not in _NOT_KEPT or result.obsolete_path is None:
+                return result
+            kept = self._index.find_by_sop_instance_uid(record.sop_instance_uid)
+            if kept is not None and self._is_whole(kept):
+                algorithm = kept.checksum.partition(":")[0]
+                if result.outcome is CommitOutcome.IDENTICAL or any(
+                    checksum.startswith(f"{algorithm}:")
+                    for checksum in (record.checksum, *record.other_checksums)
+                ):
+                    return result
+                record = replace(
+                    record,
+                    other_checksums=record.other_checksums
+                    | {checksum_of_file(self._store, record, algorithm)},
+                )
+            elif kept is not None:
+                record = replace(record, distrusted_path=kept.path)
+            result = self._group.submit(record)()
+        raise IndexUnavailable("others change what is kept under this SOP Instance UID all the time")
+
+    def _is_whole(self, kept: StoredInstance) -> bool:
+        """Whether a kept file is what the index says; read once, and again when it is not the same file any more."""
+        try:
+            with open_instance(self._store, kept) as file:
+                status = os.fstat(file.fileno())
+                same = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+                if self._verified.get(kept.path) != same:
+                    verify_file(file, kept, by="checksum")
+        except (InstanceDamaged, StorageUnavailable) as error:
+            if getattr(error.__cause__, "errno", None) in _OUR_OWN_FAULT:
+                raise
+            _log.error(
+                "instance-damaged",
+                sop_instance_uid=kept.sop_instance_uid,
+                path=kept.path,
+                reason=str(error),
+                consequence="what was sent again takes its place",
+            )
+            self._observe_damaged()
+            self._verified.pop(kept.path, None)
+            return False
+        if len(self._verified) >= _VERIFIED_FILES:
+            self._verified.clear()
+        self._verified[kept.path] = same
+        return True
+
+    def _give_up(self, path: str, outcome: CommitOutcome) -> None:
+        """Take a file away that no row names any more; one that was found damaged stays for people to look at."""
+        if outcome is not CommitOutcome.HEALED:
+            self._discard(path)
+            return
+        try:
+            self._store.quarantine(path, "it was damaged or unreadable when its instance was sent again")
+        except (StorageFull, StorageUnavailable) as error:
+            _log.warning("file-not-quarantined", path=path, reason=str(error))
+
+    def _close(self, received: ReceivedInstance) -> None:
+        try:
+            received.file.close()
+        except (StorageFull, StorageUnavailable) as error:
+            _log.warning("file-not-removed", path="incoming", reason=str(error))
 
     def _commit(self, records: Sequence[InstanceRecord]) -> Sequence[CommitResult | Exception]:
         started = self._clock()
@@ -252,6 +346,8 @@ class Ingest:
             _log.warning("file-not-removed", path=path, reason=str(error))
 
     def _report(self, record: InstanceRecord, result: CommitResult) -> None:
+        if result.outcome is CommitOutcome.HEALED:
+            _log.warning("instance-healed", sop_instance_uid=record.sop_instance_uid, path=record.path)
         if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REPLACED, CommitOutcome.REJECTED):
             _log.warning(
                 "duplicate-with-other-content",

@@ -16,7 +16,7 @@ from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import examine
 from pacsd.storage.part10 import FileMetaInformation, read_part10
 
-__all__ = ["ReadableStore", "attributes_of_file", "record_of_file", "verify_identifying"]
+__all__ = ["ReadableStore", "attributes_of_file", "checksum_of_file", "record_of_file", "verify_identifying"]
 
 _CHUNK_LENGTH: Final = 1 << 20
 _IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -51,6 +51,12 @@ def attributes_of_file(store: ReadableStore, path: str) -> dict[str, str]:
     """Return what the index should say of a published file's header; raises as `record_of_file` does."""
     with _opened(store, path) as file:
         return _attributes(file, read_part10(file))
+
+
+def checksum_of_file(store: ReadableStore, record: InstanceRecord, algorithm: str) -> str:
+    """Return the checksum of a published file's data set by another algorithm; raises StorageUnavailable."""
+    with _opened(store, record.path) as file:
+        return _checksum(file.fileno(), record.dataset_offset, algorithm)
 
 
 @contextmanager

@@ -1,118 +1,273 @@
-"""Putting right, at start, what a crash has left: half files go, whole files without a row are indexed.
+"""Making the index know every stored file: after a start, and after a worker was killed.
 
-A file without a row can only have come about since the last sweep, so only what was received since then is
-looked at; unless the index is empty, as when the database was lost: then everything is.
+Which days have to be looked at is recorded, by the store and the index, and so is how far the work has come; it goes on
+where it was ended. A server may store meanwhile: what it is about to commit is left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final, Protocol
 
 import structlog
 
-from pacsd.errors import DatasetInvalid, StorageUnavailable
-from pacsd.model import CommitResult, InstanceRecord
+from pacsd.errors import DatasetInvalid, InstanceDamaged, StorageUnavailable
+from pacsd.model import (
+    CommitOutcome,
+    CommitResult,
+    DuplicatePolicy,
+    InstanceRecord,
+    StoredInstance,
+    WorkProgress,
+)
+from pacsd.services.verification import InstanceFiles, open_instance, verify_file
 
-__all__ = ["SweptIndex", "SweptStore", "sweep"]
+__all__ = ["SWEEP", "SweptIndex", "SweptStore", "complete_index", "remove_half_files", "sweep_days"]
 
 _log = structlog.get_logger()
 
+SWEEP: Final = "sweep"
+"""The name of this work's progress in the index."""
 _BATCH: Final = 200
-_CLOCK_MARGIN: Final = timedelta(days=2)
-"""How far the clock may have been set back since the last sweep."""
 
 
-class SweptStore(Protocol):
-    """The file store before any worker runs; see `storage.filesystem.FileStore`."""
+class SweptStore(InstanceFiles, Protocol):
+    """The file store; see `storage.filesystem.FileStore`."""
 
     def leftovers(self) -> Iterator[str]:
         """Yield the files that never were published."""
 
-    def published(self, since: datetime | None, /) -> Iterator[str]:
-        """Yield the published files received since a day."""
+    def days(self) -> list[str]:
+        """Return the days that have files, oldest first."""
+
+    def received_days(self, generation: int, /) -> list[str] | None:
+        """Return the days on which files came in this generation or later, None where that is not known."""
+
+    def published(self, days: Collection[str] | None, /) -> Iterator[str]:
+        """Yield the published files of some days."""
+
+    def is_incoming(self, relative_path: str, /) -> bool:
+        """Say whether a published file is about to be committed."""
 
     def remove(self, relative_path: str, /) -> bool:
         """Remove a file."""
 
+    def quarantine(self, relative_path: str, reason: str, /) -> str | None:
+        """Take a file out of service without removing it."""
+
     def sync_directories(self, relative_paths: Iterable[str], /) -> None:
         """Make the names of published files durable."""
-
-    @property
-    def last_sweep(self) -> datetime | None:
-        """When the last sweep began that came to its end."""
-
-    def note_sweep(self, began: datetime, /) -> None:
-        """Remember that a sweep that began then has come to its end."""
 
 
 class SweptIndex(Protocol):
     """The index; see `index.repository.Index`."""
 
-    def has_path(self, path: str, /) -> bool:
-        """Say whether a row names this file."""
+    def unknown_paths(self, paths: Sequence[str], /) -> list[str]:
+        """Return those of the files that no row names."""
 
-    def paths(self) -> Iterator[str]:
-        """Yield the files of all rows."""
+    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
+        """Return the instance that is kept under a UID."""
 
     def commit(self, records: Sequence[InstanceRecord], /) -> Sequence[CommitResult | DatasetInvalid]:
         """Keep a batch."""
 
+    def progress_of(self, work: str, /) -> WorkProgress | None:
+        """Return how far a work has come."""
 
-def sweep(
-    store: SweptStore,
-    index: SweptIndex,
+    def note_progress(self, work: str, reached: WorkProgress, /) -> None:
+        """Remember how far a work has come."""
+
+    def note_swept(self, generation: int, /) -> None:
+        """Remember that all files of earlier generations have been looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeping:
+    """What a sweep works with. `index` must keep the first of duplicates; `policy` is the configured one."""
+
+    store: SweptStore
+    index: SweptIndex
+    read_record: Callable[[str], InstanceRecord]
+    """Makes an index record from a published file."""
+    policy: DuplicatePolicy
+    is_stopped: Callable[[], bool] = lambda: False
+    """Asked between batches; once it says so, the sweep ends and can be taken up again."""
+    report: Callable[[int, int], None] = lambda _done, _total: None
+    """Told how many of how many files have been looked at."""
+
+
+def remove_half_files(store: SweptStore) -> int:
+    """Remove what was being received when the processes ended; before any worker runs. Returns how many files."""
+    return sum(store.remove(path) for path in list(store.leftovers()))
+
+
+def complete_index(
+    sweeping: Sweeping,
     *,
-    read_record: Callable[[str], InstanceRecord],
+    swept_generation: int,
+    generation: int,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> None:
-    """Run once before the workers start; `read_record` makes an index record from a published file.
+) -> bool:
+    """Index all files without a row that came in `swept_generation` or since; note that the index is complete then.
 
-    A file that cannot be read as what it should be stays where it is and is named in the log. `index` must keep
-    the first of duplicates: a whole file without a row, under a UID that is kept, is one that was never
-    acknowledged, or one that gave way to what is kept, and so it goes.
+    `generation` is that of the server that does so. How far it is gets remembered after each day of receipt, so that
+    it goes on there, whoever ends it and how often. Returns False where `is_stopped` ended it.
     """
-    began = now()
-    half = [path for path in store.leftovers() if store.remove(path)]
-    missing = (path for path in store.published(_begin(store, index)) if not index.has_path(path))
+    days = sweeping.store.received_days(swept_generation)
+    if days is None:
+        days = sweeping.store.days()
+    is_latest_first = sweeping.policy is DuplicatePolicy.REPLACE
+    if is_latest_first:
+        days.reverse()  # of several files under one UID the last is the one to be kept
+    progress = sweeping.index.progress_of(SWEEP)
+    beginning = _Position(generation, is_latest_first)
+    done = _Position.of(progress.position) if progress and progress.ended_at is None else beginning
+    if progress is None or progress.ended_at or done.is_latest_first != is_latest_first:
+        done = beginning
+        progress = WorkProgress(began_at=now(), position=done.text)
+    pending = [day for day in days if not _is_done(day, done, sweeping.store)]
+    files = {day: sum(1 for _ in sweeping.store.published([day])) for day in pending}
+    looked_at = progress.done if len(pending) < len(days) else 0
+    progress = replace(progress, done=looked_at, total=looked_at + sum(files.values()))
+    sweeping.index.note_progress(SWEEP, progress)
+    sweeping.report(progress.done, progress.total or 0)
+    if files:
+        _log.info("index-is-completed", files=progress.total, done=progress.done, days=len(pending))
     indexed = 0
-    while paths := list(islice(missing, _BATCH)):
-        indexed += _index_files(paths, store, index, read_record)
-    store.note_sweep(began)
-    _log.info("sweep-finished", half_files_removed=len(half), files_indexed=indexed)
+    for day in pending:
+        found = sweep_days(sweeping, [day], done=progress.done, total=progress.total or 0)
+        if found is None:
+            return False
+        indexed += found
+        position = replace(done, day=day)
+        progress = replace(progress, position=position.text, done=progress.done + files[day])
+        sweeping.index.note_progress(SWEEP, progress)
+    sweeping.index.note_swept(generation)
+    sweeping.index.note_progress(SWEEP, replace(progress, ended_at=now()))
+    _log.info("index-complete", files_looked_at=progress.done, files_indexed=indexed)
+    return True
 
 
-def _begin(store: SweptStore, index: SweptIndex) -> datetime | None:
-    """Return since when a file may lack a row: since the last sweep, or ever, if the index is a new one."""
-    last = store.last_sweep
-    if last is None or next(index.paths(), None) is None:
-        return None
-    return last - _CLOCK_MARGIN
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """Up to which day a sweep has come that began in a generation, in which order."""
+
+    generation: int
+    is_latest_first: bool
+    day: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.generation} {'latest' if self.is_latest_first else 'earliest'} {self.day}".strip()
+
+    @classmethod
+    def of(cls, text: str) -> _Position:
+        generation, order, *day = text.split()
+        return cls(int(generation), order == "latest", day[0] if day else "")
 
 
-def _index_files(
-    paths: Sequence[str], store: SweptStore, index: SweptIndex, read_record: Callable[[str], InstanceRecord]
-) -> int:
-    records = [record for path in paths if (record := _readable(path, read_record)) is not None]
-    store.sync_directories([record.path for record in records])
+def _is_done(day: str, done: _Position, store: SweptStore) -> bool:
+    if not done.day:
+        return False
+    # Whatever came since the sweep began may lack its row again.
+    since = store.received_days(done.generation)
+    if since is None or day in since:
+        return False
+    return day >= done.day if done.is_latest_first else day <= done.day
+
+
+def sweep_days(sweeping: Sweeping, days: Collection[str], *, done: int = 0, total: int = 0) -> int | None:
+    """Index the files of these days that lack a row; returns how many, None where `is_stopped` ended it."""
     indexed = 0
-    for record, result in zip(records, index.commit(records), strict=True):
-        if isinstance(result, DatasetInvalid):
-            _log.warning("file-not-indexed", path=record.path, reason=str(result))
-            continue
-        if result.obsolete_path is None:
-            indexed += 1
-        else:
-            store.remove(result.obsolete_path)
+    paths = sweeping.store.published(days)
+    while batch := list(islice(paths, _BATCH)):
+        if sweeping.is_stopped():
+            return None
+        orphans = [path for path in sweeping.index.unknown_paths(batch) if _is_orphan(path, sweeping)]
+        indexed += _index_files(orphans, sweeping)
+        done += len(batch)
+        sweeping.report(done, total)
     return indexed
 
 
-def _readable(path: str, read_record: Callable[[str], InstanceRecord]) -> InstanceRecord | None:
+def _is_orphan(path: str, sweeping: Sweeping) -> bool:
+    """Whether nobody is about to commit a file that had no row a moment ago, and nobody has."""
+    return not sweeping.store.is_incoming(path) and bool(sweeping.index.unknown_paths([path]))
+
+
+def _index_files(paths: Sequence[str], sweeping: Sweeping) -> int:
+    records = [record for path in paths if (record := _readable(path, sweeping)) is not None]
+    if not records:
+        return 0
+    sweeping.store.sync_directories([record.path for record in records])
+    return sum(
+        _settle(record, result, sweeping)
+        for record, result in zip(records, sweeping.index.commit(records), strict=True)
+    )
+
+
+def _readable(path: str, sweeping: Sweeping) -> InstanceRecord | None:
     try:
-        return read_record(path)
+        return sweeping.read_record(path)
     except (DatasetInvalid, StorageUnavailable) as error:
-        # One bad sector shall not keep the archive from starting; nothing without a row was ever acknowledged.
+        # One bad sector shall not keep the archive from working.
         _log.warning("file-not-indexed", path=path, reason=str(error))
         return None
+
+
+def _settle(record: InstanceRecord, result: CommitResult | DatasetInvalid, sweeping: Sweeping) -> bool:
+    """Decide what becomes of a file whose UID may have another; returns whether the file is indexed now."""
+    if isinstance(result, DatasetInvalid):
+        _log.warning("file-not-indexed", path=record.path, reason=str(result))
+        return False
+    if result.obsolete_path is None:
+        return True
+    kept = sweeping.index.find_by_sop_instance_uid(record.sop_instance_uid)
+    if kept is None or kept.path == record.path:
+        return kept is not None
+    found = _look_at(kept, sweeping.store)
+    if found is None:
+        return _take_over(
+            record, kept, "it was missing or damaged when another file of its instance was found", sweeping
+        )
+    if result.outcome is CommitOutcome.IDENTICAL:
+        # The index names another file with the same content, which was read just now.
+        sweeping.store.remove(record.path)
+        return False
+    if sweeping.policy is DuplicatePolicy.REPLACE and record.received_at > found:
+        return _take_over(
+            record, kept, "a later version of its instance was found that the index lacked", sweeping
+        )
+    sweeping.store.quarantine(
+        record.path, "the index names another file, with other content, for its instance"
+    )
+    return False
+
+
+def _look_at(kept: StoredInstance, store: SweptStore) -> datetime | None:
+    """Return when a kept file was written if it is whole, else None."""
+    try:
+        with open_instance(store, kept) as file:
+            verify_file(file, kept, by="checksum")
+            return datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+    except (InstanceDamaged, StorageUnavailable) as error:
+        _log.error(
+            "instance-damaged", sop_instance_uid=kept.sop_instance_uid, path=kept.path, reason=str(error)
+        )
+        return None
+
+
+def _take_over(record: InstanceRecord, kept: StoredInstance, reason: str, sweeping: Sweeping) -> bool:
+    """Have the index name this file instead of the kept one, which is quarantined once that is durable."""
+    (result,) = sweeping.index.commit([replace(record, distrusted_path=kept.path)])
+    if isinstance(result, DatasetInvalid) or result.outcome is not CommitOutcome.HEALED:
+        return False  # somebody else was quicker; the next sweep looks again
+    _log.warning(
+        "instance-healed", sop_instance_uid=record.sop_instance_uid, path=record.path, instead_of=kept.path
+    )
+    sweeping.store.quarantine(kept.path, reason)
+    return True

@@ -14,26 +14,30 @@ import posixpath
 import secrets
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.disk import spread_subdirectories, storage_error, storage_errors, sync_directory
+from pacsd.storage.identity import ReceivedDays, read_identity, write_identity
 from pacsd.storage.incoming import IncomingFile
+from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.syncing import SyncThreads, make_durable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from pacsd.model import ArchiveIdentity
     from pacsd.storage.syncing import CompleteFile
 
 __all__ = ["FileStore", "IncomingFile"]
 
 INCOMING: Final = "incoming"
-SWEPT: Final = "last-sweep"
-"""A file whose time of modification says when the last complete sweep began."""
+DAY: Final = len("YYYY/MM/DD")
+"""Characters of a published path that say its day."""
+LAST_SWEEP: Final = "last-sweep"
+"""What earlier versions kept in the root, and nobody reads any more."""
 FREE_SPACE_INTERVAL: Final = 1.0
 """Seconds for which a look at the free space holds."""
 KNOWN_DIRECTORIES: Final = 100_000
@@ -77,6 +81,8 @@ class FileStore:
         self._durable: set[str] = set()
         self._lock = threading.Lock()
         self._sync_threads = SyncThreads()
+        self._received_days = ReceivedDays(root, sync=sync)
+        self.quarantined = Quarantine(root, sync=sync)
         # Once for all names: asking for random bytes takes as long as making one.
         self._token = secrets.token_hex(8)
         self._numbers = itertools.count()
@@ -104,6 +110,21 @@ class FileStore:
             if self.sync:
                 for directory in {self.root, *(path.parent for path in created)}:
                     sync_directory(directory)
+
+    @property
+    def identity(self) -> ArchiveIdentity | None:
+        """What the store says of itself, as of now; None where it says nothing. Raises `StorageUnavailable`."""
+        return read_identity(self.root)
+
+    def identify(self, identity: ArchiveIdentity) -> None:
+        """Have the store say this of itself from now on, durably; raises `StorageUnavailable` or `StorageFull`."""
+        write_identity(self.root, identity)
+        with storage_errors("remove what an earlier version kept"):
+            (self.root / LAST_SWEEP).unlink(missing_ok=True)
+
+    def received_days(self, generation: int) -> list[str] | None:
+        """Return the days on which files came in this generation or later; None where any day may have some."""
+        return self._received_days.since(generation)
 
     def _try_hard_link(self, probe: Path, linked: Path) -> None:
         try:
@@ -162,6 +183,7 @@ class FileStore:
         For `IncomingFile.publish`, which see.
         """
         published = relative_path
+        self._received_days.note(relative_path[:DAY])
         try:
             for attempt in range(1, NAME_ATTEMPTS + 1):
                 try:
@@ -234,6 +256,10 @@ class FileStore:
         with storage_errors("open a stored object"):
             return io.FileIO(path, "r")
 
+    def has(self, relative_path: str) -> bool:
+        """Return whether a published file is there; says nothing of its content."""
+        return os.path.isfile(self._resolve(relative_path))  # noqa: PTH113 - as text, as everything here
+
     def remove(self, relative_path: str) -> bool:
         """Remove a file, published or under `incoming/`, and return whether it was there."""
         path = Path(self._resolve(relative_path))
@@ -243,6 +269,25 @@ class FileStore:
             except FileNotFoundError:
                 return False
             return True
+
+    def quarantine(self, relative_path: str, reason: str) -> str | None:
+        """Take a published file out of service without removing it; see `Quarantine.take`."""
+        self._resolve(relative_path)
+        return self.quarantined.take(relative_path, reason)
+
+    def copy_from_quarantine(self, name: str) -> str:
+        """Publish a file in quarantine where it was, or beside what is there now; it stays in quarantine, too.
+
+        Returns the path. Raises `StorageUnavailable` where there is no such file, or nobody knows where it was.
+        """
+        path = self.quarantined.find(name).path
+        if len(path) <= DAY:
+            raise StorageUnavailable(f"the note of {name} does not say where it was")
+        return self.link(self._resolve(self.quarantined.path_of(name)), path)
+
+    def purge(self, name: str) -> None:
+        """Remove a file in quarantine for good; see `Quarantine.purge`."""
+        self.quarantined.purge(name)
 
     def leftovers(self, pid: int | None = None) -> Iterator[str]:
         """Yield the files under `incoming/`, relative to the root; with `pid` those of one process.
@@ -257,42 +302,64 @@ class FileStore:
             if pid is None or file.name.startswith(f"{pid}-"):
                 yield posixpath.relpath(file.path, self._root)
 
-    def published(self, since: datetime | None = None) -> Iterator[str]:
-        """Yield the published files, relative to the root and ordered by date; `since` leaves out days before it."""
-        earliest = since.strftime("%Y/%m/%d") if since else ""
-        pending = [""]
+    def is_incoming(self, relative_path: str) -> bool:
+        """Return whether a published file has its name under `incoming/` still: then its row is being committed."""
+        with storage_errors("look for an incoming object"):
+            try:
+                status = os.lstat(self._resolve(relative_path))
+            except FileNotFoundError:
+                return False
+            # Other links than ours, such as a backup's, don't count.
+            return status.st_nlink > 1 and status.st_ino in self._incoming_inodes()
+
+    def _incoming_inodes(self) -> set[int]:
+        folders = [str(self._incoming), *self._incoming_directories()]
+        return {entry.inode() for folder in folders for entry in os.scandir(folder)}
+
+    def published(self, days: Collection[str] | None = None) -> Iterator[str]:
+        """Yield the published files, relative to the root, day by day; those of some days (`YYYY/MM/DD`) only.
+
+        Ordered by date if no days are given, otherwise as the days are.
+        """
+        if days is None:
+            days = self.days()
+        for day in days:
+            yield from self._published_on(day)
+
+    def days(self) -> list[str]:
+        """Return the days that have a directory, `YYYY/MM/DD`, oldest first."""
+        return [
+            f"{year}/{month}/{day}"
+            for year in self._numbered("")
+            for month in self._numbered(year)
+            for day in self._numbered(f"{year}/{month}")
+        ]
+
+    def _numbered(self, directory: str) -> list[str]:
+        with storage_errors("list stored objects"):
+            return sorted(
+                entry.name
+                for entry in os.scandir(self.root / directory)
+                if entry.name.isdigit() and entry.is_dir(follow_symlinks=False)
+            )
+
+    def _published_on(self, day: str) -> Iterator[str]:
+        pending = [day]
         while pending:
             directory = pending.pop()
             with storage_errors("list stored objects"):
-                entries = sorted(os.scandir(self.root / directory), key=lambda entry: entry.name)
-            prefix = f"{directory}/" if directory else ""
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False) and directory:
-                    yield prefix + entry.name
+                try:
+                    entries = sorted(os.scandir(self.root / directory), key=lambda entry: entry.name)
+                except FileNotFoundError:
+                    continue
+            yield from [
+                f"{directory}/{entry.name}" for entry in entries if entry.is_file(follow_symlinks=False)
+            ]
             pending += [
-                prefix + entry.name
+                f"{directory}/{entry.name}"
                 for entry in reversed(entries)
                 if entry.is_dir(follow_symlinks=False)
-                and (directory or entry.name.isdigit())
-                and f"{prefix}{entry.name}"[: len(earliest)] >= earliest[: len(prefix + entry.name)]
             ]
-
-    @property
-    def last_sweep(self) -> datetime | None:
-        """When the last sweep began that came to its end; None before the first."""
-        try:
-            return datetime.fromtimestamp((self.root / SWEPT).stat().st_mtime, UTC)
-        except FileNotFoundError:
-            return None
-
-    def note_sweep(self, began: datetime) -> None:
-        """Remember that a sweep that began then has come to its end.
-
-        Not synced: if a power cut undoes it, the next sweep looks at more than it must.
-        """
-        with storage_errors("note the sweep"):
-            (self.root / SWEPT).touch()
-            os.utime(self.root / SWEPT, (began.timestamp(), began.timestamp()))
 
     def _resolve(self, relative_path: str) -> str:
         """Return the path below the root; raises `ValueError` for one that could lead out of it."""

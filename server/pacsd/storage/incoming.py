@@ -29,10 +29,11 @@ Fragment = bytes | bytearray | memoryview
 
 
 class IncomingFile:
-    """A context manager: leaving it without `publish` removes the file. For one thread at a time.
+    """A context manager: leaving it removes the name under `incoming/`, and unless it is published, the file.
 
-    It is finished in two steps: `complete` by whoever receives it, and then `sync`, best by `FileStore.make_durable`
-    together with others.
+    For one thread at a time. A published file has both names until `close`: that tells it from one that nobody is
+    about to commit. It is finished in two steps: `complete` by whoever receives it, and then `sync`, best by
+    `FileStore.make_durable` together with others.
 
     All methods raise `StorageFull` or `StorageUnavailable` where the disk fails, upon which the file is gone,
     as after a failed write or sync nobody knows what it holds. Using it further raises `ValueError`.
@@ -51,8 +52,11 @@ class IncomingFile:
         self._started = 0
         self._completed = False
         self._finished = False
+        self._published = False
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            self._descriptor: int | None = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640
+            )
         except OSError as error:
             raise storage_error("create a file for an incoming object", error) from error
         self._exists = True
@@ -104,7 +108,7 @@ class IncomingFile:
         self._write_out()
         self._make_sure_it_exists()
         try:
-            return os.pread(self._descriptor, length, self._header_length + position)
+            return os.pread(self._opened, length, self._header_length + position)
         except OSError as error:
             self._give_up("read an incoming object", error)
 
@@ -120,7 +124,7 @@ class IncomingFile:
     def write_back(self) -> None:
         """Set the disk to work, without waiting: worth it where something else is done before `sync`."""
         if self._store.sync and self._written > self._started:
-            start_writing_back(self._descriptor, self._started, self._written - self._started)
+            start_writing_back(self._opened, self._started, self._written - self._started)
             self._started = self._written
 
     def sync(self) -> None:
@@ -134,7 +138,7 @@ class IncomingFile:
             raise ValueError("only a completed file can be synced")
         if self._store.sync and not self._finished:
             try:
-                os.fdatasync(self._descriptor)
+                os.fdatasync(self._opened)
             except OSError as error:
                 self._give_up("make an incoming object durable", error)
         self._finished = True
@@ -143,13 +147,18 @@ class IncomingFile:
         """Put the finished file into its final place and return that, relative to the root.
 
         Never overwrites: if a file is there, the name gets `-1`, `-2`, ... before its suffix. The new
-        directory entry is durable only after `FileStore.sync_directories`. Raises `ValueError` before
+        directory entry is durable only after `FileStore.sync_directories`. The name under `incoming/` stays until
+        `close`. Raises `ValueError` before
         `sync`, and for a path that is none below the root.
         """
-        if not self._finished or not self._exists:
+        if not self._finished or self._published or not self._exists:
             raise ValueError("only a finished file can be published, and only once")
+        try:
+            self._close_descriptor()
+        except OSError as error:
+            self._give_up("close an incoming object", error)
         published = self._store.link(self._path, relative_path)
-        self.close()
+        self._published = True
         return published
 
     def close(self) -> None:
@@ -159,13 +168,24 @@ class IncomingFile:
         self._exists = False
         try:
             try:
-                os.close(self._descriptor)
+                self._close_descriptor()
             finally:
                 os.unlink(self._path)  # noqa: PTH108 - for every object, and pathlib takes several times as long
         except FileNotFoundError:
             return  # somebody has cleared up
         except OSError as error:
             raise storage_error("remove a file from incoming/", error) from error
+
+    def _close_descriptor(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    @property
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            raise ValueError("the file is published or removed")
+        return self._descriptor
 
     def _make_sure_it_exists(self) -> None:
         if not self._exists:
@@ -189,7 +209,7 @@ class IncomingFile:
 
     def _write_all(self, buffers: list[memoryview]) -> None:
         while buffers:
-            written = os.writev(self._descriptor, buffers)
+            written = os.writev(self._opened, buffers)
             if written <= 0:
                 self.close()
                 raise StorageUnavailable("cannot write an incoming object: no bytes were taken")

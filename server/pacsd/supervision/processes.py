@@ -12,6 +12,7 @@ from pacsd.supervision.child_process import Child, fork
 from pacsd.supervision.shared_numbers import (
     SLOTS,
     AssociationCounter,
+    IndexCompleteness,
     WorkerState,
     WorkerTable,
     shared_numbers,
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
     from pacsd.settings import Settings
 
-__all__ = ["HTTP", "WORKER", "Processes"]
+__all__ = ["HOUSEKEEPING", "HTTP", "WORKER", "Processes"]
 
 WORKER: Final = "worker"
 HTTP: Final = "http"
+HOUSEKEEPING: Final = "housekeeping"
 
 
 class Processes:
@@ -39,11 +41,13 @@ class Processes:
         *,
         dicom: list[socket.socket],
         http: socket.socket | None,
+        run_housekeeping: Callable[[WorkerContext], int] | None = None,
         dicom_tls: Sequence[socket.socket] = (),
         private: Iterable[socket.socket] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`dicom`, `dicom_tls` and `http` are the listening sockets; `private` ones stay the supervisor's."""
+        self.run_housekeeping = run_housekeeping
         self.metrics = Metrics()
         self.workers = WorkerTable()
         self.dicom = dicom
@@ -53,6 +57,10 @@ class Processes:
         self._private = tuple(private)
         self._clock = clock
         self._associations = shared_numbers(SLOTS)
+        self._completeness = IndexCompleteness()
+        if run_housekeeping is None:
+            self._completeness.complete()  # nobody would
+        self._deaths = shared_numbers(1)
         self._children: dict[int, Child] = {}
 
     def __len__(self) -> int:
@@ -107,6 +115,10 @@ class Processes:
                 self._clear_up(child)
                 yield child, status
 
+    def note_death(self) -> None:
+        """A worker has died, and what it left was cleared up: housekeeping may look at the rest."""
+        self._deaths[0] += 1
+
     def _clear_up(self, child: Child) -> None:
         child.channel.close()
         forget_process(str(child.slot))
@@ -116,22 +128,26 @@ class Processes:
     def _not_for(self, role: str) -> list[socket.socket]:
         """The sockets that a child of this role must not keep open."""
         others = [*self._private, *(child.channel for child in self._children.values())]
-        if role == HTTP:
-            return [*others, *self.dicom, *self.dicom_tls]
-        return others if self.http is None else [*others, self.http]
+        if role != WORKER:
+            others += [*self.dicom, *self.dicom_tls]
+        if role != HTTP and self.http is not None:
+            others.append(self.http)
+        return others
 
     def _run(self, role: str, slot: int, stop_fd: int, settings: Settings) -> int:
         """In the child: its whole life."""
         join_as(str(slot))
         self.metrics.peers = frozenset(peer.ae_title for peer in settings.peer)
         associations = AssociationCounter(self._associations, slot, settings.dicom.max_associations)
-        sockets = self.dicom if role == WORKER else [self.http] if self.http else []
+        sockets = self.dicom if role == WORKER else [self.http] if self.http and role == HTTP else []
         context = WorkerContext(
             index=slot,
             sockets=sockets,
             tls_sockets=self.dicom_tls if role == WORKER else [],
             stop_fd=stop_fd,
             settings=settings,
-            shared=SharedState(associations, self.metrics, self.workers),
+            shared=SharedState(associations, self.metrics, self.workers, self._completeness, self._deaths),
         )
-        return self._run_worker(context) if role == WORKER else run_http(context)
+        runs = {WORKER: self._run_worker, HTTP: run_http, HOUSEKEEPING: self.run_housekeeping}
+        run = runs[role]
+        return run(context) if run is not None else 0

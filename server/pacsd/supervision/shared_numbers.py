@@ -6,7 +6,14 @@ import mmap
 import threading
 from enum import IntEnum
 
-__all__ = ["SLOTS", "AssociationCounter", "WorkerState", "WorkerTable", "shared_numbers"]
+__all__ = [
+    "SLOTS",
+    "AssociationCounter",
+    "IndexCompleteness",
+    "WorkerState",
+    "WorkerTable",
+    "shared_numbers",
+]
 
 SLOTS = 1024
 """Processes at once, at most: a reload doubles the workers for a while."""
@@ -59,6 +66,31 @@ class AssociationCounter:
     def total(self) -> int:
         """Open in all processes."""
         return sum(self._numbers)
+
+
+class IndexCompleteness:
+    """Whether the index knows all stored files, and how many have been looked at; housekeeping writes it."""
+
+    def __init__(self) -> None:
+        self._numbers = shared_numbers(3)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether answers from the index lack nothing."""
+        return bool(self._numbers[0])
+
+    @property
+    def looked_at(self) -> tuple[int, int]:
+        """How many files have been looked at, of how many."""
+        return int(self._numbers[1]), int(self._numbers[2])
+
+    def report(self, done: int, total: int) -> None:
+        """So many of so many files have been looked at."""
+        self._numbers[1], self._numbers[2] = done, total
+
+    def complete(self) -> None:
+        """All have been looked at."""
+        self._numbers[0] = 1
 
 
 class WorkerState(IntEnum):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import os
 import signal
 import sys
 import threading
@@ -24,12 +25,13 @@ from pacsd.index.engines import database_file, database_url
 from pacsd.observability.logging import configure_logging
 from pacsd.observability.metrics import share_between_processes
 from pacsd.observability.metrics_directory import metrics_directory
+from pacsd.ownership import lock_files, own
 from pacsd.supervision.backoff import Backoff
 from pacsd.supervision.child_process import SUPERVISED_SIGNALS, Child, describe_exit
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
 from pacsd.supervision.listeners import bind
 from pacsd.supervision.open_files import allow_open_files
-from pacsd.supervision.processes import HTTP, WORKER, Processes
+from pacsd.supervision.processes import HOUSEKEEPING, HTTP, WORKER, Processes
 from pacsd.supervision.shared_numbers import WorkerState
 from pacsd.supervision.signals import SignalQueue
 
@@ -55,19 +57,23 @@ def serve(
     settings: Settings,
     *,
     run_worker: Callable[[WorkerContext], int],
+    run_housekeeping: Callable[[WorkerContext], int] | None = None,
     prepare: Callable[[Settings], None] | None = None,
     clear_up: Callable[[Settings, int], None] | None = None,
     reload: Callable[[], Settings] = load_settings,
 ) -> int:
     """Run the server until SIGTERM or SIGINT; returns the exit status.
 
-    An SQLite database is brought to the newest migration; another one must have it (MigrationNeeded). Then `prepare`
-    makes store and index ready, in this process before any fork, and must leave no thread and no open database
-    connection behind; `run_worker` runs in each worker process; `clear_up` removes what the worker with this process id
-    left behind when it was killed, in this process as well; `reload` reads the configuration anew at SIGHUP.
-    Raises AddressUnavailable, IndexUnavailable, and what `prepare` raises.
+    It holds the lock of the archive from before it touches anything, and so do all its processes. An SQLite database is
+    brought to the newest migration; another one must have it (MigrationNeeded). Then `prepare` makes store and index
+    ready, in this process before any fork, and must leave no thread and no open database connection behind;
+    `run_worker` runs in each worker process, `run_housekeeping` in one beside them; `clear_up` removes what the worker
+    with this process id left behind when it was killed, in this process as well; `reload` reads the configuration anew
+    at SIGHUP.
+    Raises AddressUnavailable, ArchiveInUse, IndexUnavailable, and what `prepare` raises.
     """
     configure_logging(settings.log)
+    os.umask(int(settings.server.umask, 8))
     allow_open_files(settings.dicom.max_associations)
     with contextlib.ExitStack() as stack:
         # As process 1 of a container, Python would not end on SIGTERM by itself.
@@ -83,12 +89,15 @@ def serve(
         if settings.http.enabled:
             http = stack.enter_context(bind(settings.http.host, settings.http.port, section="http"))
         share_between_processes(stack.enter_context(metrics_directory()))
+        locks = lock_files(settings.storage.root, database_file(database_url(settings.index.url)))
+        stack.enter_context(own(locks, wait=settings.server.shutdown_timeout + GRACE_SECONDS))
         _prepare_database(settings.index.url)
         if prepare is not None:
             prepare(settings)
         supervisor = Supervisor(
             settings,
             run_worker=run_worker,
+            run_housekeeping=run_housekeeping,
             clear_up=clear_up,
             reload=reload,
             dicom=[dicom],
@@ -106,6 +115,7 @@ class Supervisor:
         settings: Settings,
         *,
         run_worker: Callable[[WorkerContext], int],
+        run_housekeeping: Callable[[WorkerContext], int] | None = None,
         clear_up: Callable[[Settings, int], None] | None,
         reload: Callable[[], Settings],
         dicom: list[socket.socket],
@@ -120,6 +130,7 @@ class Supervisor:
         self._signals = SignalQueue(SUPERVISED_SIGNALS)
         self._processes = Processes(
             run_worker,
+            run_housekeeping=run_housekeeping,
             dicom=dicom,
             dicom_tls=dicom_tls,
             http=http,
@@ -128,7 +139,7 @@ class Supervisor:
         )
         self._vacancies: list[tuple[float, str]] = []
         """When to start which role again."""
-        self._backoff = {WORKER: Backoff(), HTTP: Backoff()}
+        self._backoff = {WORKER: Backoff(), HTTP: Backoff(), HOUSEKEEPING: Backoff()}
         self._stopping = False
         self._deadline: float | None = None
 
@@ -186,6 +197,8 @@ class Supervisor:
             self._start(WORKER)
         if self._processes.http is not None:
             self._start(HTTP)
+        if self._processes.run_housekeeping is not None:
+            self._start(HOUSEKEEPING)
 
     def _start(self, role: str) -> None:
         try:
@@ -219,6 +232,7 @@ class Supervisor:
         except (PacsdError, OSError) as error:
             # The next start does it.
             log.error("not-cleared-up", child=child.pid, reason=str(error))  # noqa: TRY400
+        self._processes.note_death()
 
     def _fill_vacancies(self) -> None:
         now = self._clock()
@@ -244,6 +258,8 @@ class Supervisor:
         for child in self._processes.of_role(WORKER):
             self._processes.workers.set(child.slot, WorkerState.STOPPING)
             child.shut_down()
+        for child in self._processes.of_role(HOUSEKEEPING):
+            child.shut_down()
         self._stop_http_last()
 
     def _stop_http_last(self) -> None:
@@ -255,7 +271,8 @@ class Supervisor:
     def _enforce_deadline(self) -> None:
         if self._deadline is None or self._clock() < self._deadline:
             return
-        for child in self._processes.of_role(WORKER) or self._processes.of_role(HTTP):
+        storing = [*self._processes.of_role(WORKER), *self._processes.of_role(HOUSEKEEPING)]
+        for child in storing or self._processes.of_role(HTTP):
             log.error("process-killed", role=child.role, index=child.slot, child=child.pid)
             child.kill()
         # The HTTP process is told to stop when the last worker is gone, and then has a deadline of its own.

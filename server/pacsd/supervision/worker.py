@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from pacsd.supervision.shared_numbers import WorkerState
+from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerState, shared_numbers
 
 if TYPE_CHECKING:
     import socket
@@ -38,6 +38,9 @@ class SharedState:
     associations: AssociationCounter
     metrics: Metrics
     workers: WorkerTable
+    completeness: IndexCompleteness = field(default_factory=IndexCompleteness)
+    deaths: memoryview = field(default_factory=lambda: shared_numbers(1))
+    """One number: how many workers have died since the server's start; what they left is to be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ def test_an_instance_that_is_not_kept_tells_nothing(open_index: OpenIndex) -> No
     told: list[DemographicsDifference] = []
     index = open_index(observe_difference=told.append)
     index.commit([record("1.1", PatientName="A")])
-    index.commit([record("1.1", checksum="other", PatientName="B")])
+    index.commit([record("1.1", checksum="other", path="other.dcm", PatientName="B")])
     # A study stays with its patient: what another one is called changes nothing.
     index.commit([record("1.2", PatientID="P2", PatientName="B")])
     assert told == []

@@ -15,7 +15,7 @@ from pacsd.observability.health import (
     readiness,
 )
 from pacsd.settings import IndexSettings, Settings, StorageSettings
-from pacsd.supervision.shared_numbers import WorkerState, WorkerTable
+from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerState, WorkerTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,10 +107,16 @@ def test_readiness_names_each_check(tmp_path: Path, database: str, workers: Work
     settings = Settings(
         storage=StorageSettings(root=tmp_path, min_free_mb=0), index=IndexSettings(url=database)
     )
-    found = readiness(settings, workers)
+    completeness = IndexCompleteness()
+    completeness.report(600, 6000)
+    found = readiness(settings, workers, completeness)
+    assert found["index"].reason == "rebuilding the index: 600 of 6000 files have been looked at"
+    completeness.complete()
+    assert readiness(settings, workers, completeness)["index"].ok
     assert {name: check.ok for name, check in found.items()} == {
         "workers": False,
         "database": True,
         "durability": True,
+        "index": False,
         "storage": True,
     }

@@ -33,6 +33,7 @@ class Client:
     def __init__(self, port: int, context: WorkerContext) -> None:
         self.port = port
         self.workers = context.shared.workers
+        self.completeness = context.shared.completeness
 
     def request(self, path: str, method: str = "GET") -> tuple[int, str, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -91,6 +92,8 @@ def test_health_follows_the_workers(client: Client) -> None:
     assert client.request("/healthz")[0] == 200
     assert client.request("/readyz")[0] == 503
     client.workers.set(0, WorkerState.READY)
+    assert client.request("/readyz")[0] == 503
+    client.completeness.complete()
     assert client.request("/readyz")[0] == 200
 
 

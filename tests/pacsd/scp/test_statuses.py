@@ -22,11 +22,16 @@ STATUSES: dict[type[PacsdError], dict[Service, int]] = {
     errors.StorageFull: dict.fromkeys(Service, 0xA700),
     errors.StorageUnavailable: dict.fromkeys(Service, 0xA700),
     errors.IndexUnavailable: {**dict.fromkeys(Service, 0xA700), MOVE: 0xA701, GET: 0xA701},
+    errors.IndexIncomplete: {**dict.fromkeys(Service, 0xA700), MOVE: 0xA701, GET: 0xA701},
     errors.IdentifierInvalid: dict.fromkeys(Service, 0xA900),
     errors.UnknownDestination: dict.fromkeys(Service, 0xA801),
     errors.DestinationUnreachable: dict.fromkeys(Service, 0xA702),
 }
 NEVER_ANSWERED: dict[type[PacsdError], str] = {
+    errors.ArchiveInUse: "met before anybody can connect",
+    errors.ArchiveMismatch: "met before anybody can connect",
+    errors.InstanceDamaged: "makes a sub-operation fail, or gives way to what is stored",
+    errors.QuarantineRefused: "met by a command of the administrator",
     errors.ConfigurationError: "met before anybody can connect",
     errors.MigrationNeeded: "met before anybody can connect",
     errors.ReindexRefused: "met by a command of the administrator",

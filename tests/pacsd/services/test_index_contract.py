@@ -68,8 +68,7 @@ def test_the_same_content_again_is_not_kept_twice(
     index = open_any(policy)
     index.commit([record_of()])
     assert index.commit([record_of(path="again.dcm")]) == [CommitResult(CommitOutcome.IDENTICAL, "again.dcm")]
-    # Its own row: a commit whose answer was lost is found to be done.
-    assert index.commit([record_of()]) == [CommitResult(CommitOutcome.STORED)]
+    assert index.commit([record_of()]) == [STORED]
     assert not index.has_path("again.dcm")
 
 
@@ -96,6 +95,35 @@ def test_other_content_meets_the_policy(
     assert results == [STORED, CommitResult(outcome, obsolete)]
     assert index.has_path(kept)
     assert not index.has_path(obsolete)
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_a_row_says_of_its_file_what_the_file_is_now(
+    open_any: Callable[..., AnyIndex], policy: DuplicatePolicy
+) -> None:
+    """The file was lost, and another one got its name."""
+    index = open_any(policy)
+    old, new = record_of(), record_of(checksum="xxh3_128:other", size=4321)
+    index.commit([old])
+    assert index.commit([new]) == [CommitResult(CommitOutcome.HEALED)]
+    kept = index.find_by_sop_instance_uid(old.sop_instance_uid)
+    assert kept is not None
+    assert (kept.path, kept.checksum, kept.size) == (new.path, new.checksum, new.size)
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+@pytest.mark.parametrize("checksum", ["xxh3_128:other", "xxh3_128:00"])
+def test_a_distrusted_file_gives_way_whatever_the_policy(
+    open_any: Callable[..., AnyIndex], policy: DuplicatePolicy, checksum: str
+) -> None:
+    index = open_any(policy)
+    index.commit([record_of(path="old.dcm")])
+    new = replace(record_of(path="new.dcm", checksum=checksum), distrusted_path="old.dcm")
+    assert index.commit([new]) == [CommitResult(CommitOutcome.HEALED, "old.dcm")]
+    assert index.has_path("new.dcm")
+    assert not index.has_path("old.dcm")
+    later = replace(record_of(path="third.dcm", checksum=checksum), distrusted_path="old.dcm")
+    assert index.commit([later]) == [CommitResult(CommitOutcome.IDENTICAL, "third.dcm")]
 
 
 def test_universal_and_single_value_matching_find_studies(index: AnyIndex) -> None:

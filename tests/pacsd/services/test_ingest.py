@@ -20,12 +20,18 @@ from pacsd.errors import (
     StorageUnavailable,
 )
 from pacsd.model import CommitOutcome, DuplicatePolicy
+from pacsd.services.ingest import Ingest
+from pacsd.services.intake import Intake
+from pacsd.services.verification import verify_file
+from pacsd.storage.filesystem import FileStore
 from support.constructed import FAMILY_NAME, PATIENT_ID
-from support.fake_archive import Archive, altered
+from support.fake_archive import Archive, altered, incoming
+from support.fake_index import FakeIndex
 from support.service_parts import NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from support.instance import Instance
 
@@ -245,6 +251,128 @@ def test_the_same_again_is_no_event(policy: DuplicatePolicy, instance: Instance)
         assert archive.take(instance) is CommitOutcome.IDENTICAL
     assert archive.store.files == kept
     assert logs == []
+
+
+def altered_content(archive: Archive, change: Callable[[bytes], bytes]) -> str:
+    """Damage the one file that is kept; return its path."""
+    (path,) = archive.store.files
+    archive.store.files[path] = change(archive.store.files[path])
+    return path
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "flipped bit": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    "cut short": lambda content: content[:-10],
+    "empty": lambda content: b"",
+    "grown": lambda content: content + bytes(2),
+    "another instance's": lambda content: content[:-200] + bytes(200),
+}
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_damaged_file_gives_way_to_what_is_sent_again(
+    policy: DuplicatePolicy, damage: Callable[[bytes], bytes], is_same: bool, instance: Instance
+) -> None:
+    """Whatever the policy: what is acknowledged is kept, and what is kept is whole."""
+    archive = Archive(policy)
+    archive.take(instance)
+    damaged = altered_content(archive, damage)
+    content = archive.store.files[damaged]
+    again = instance if is_same else altered(StudyID="other")
+    outcome = archive.take(again)
+    if policy is DuplicatePolicy.REPLACE and not is_same:
+        assert outcome is CommitOutcome.REPLACED
+    else:
+        assert outcome is CommitOutcome.HEALED
+        assert archive.store.quarantined == {damaged: content}
+    (record,) = archive.index.records.values()
+    assert set(archive.store.files) == {record.path}
+    assert archive.store.files[record.path].endswith(again.dataset)
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_a_lost_file_is_brought_back_by_what_is_sent_again(
+    policy: DuplicatePolicy, instance: Instance
+) -> None:
+    archive = Archive(policy)
+    archive.take(instance)
+    archive.store.files.clear()
+    # The name is free again, so the row names the new file already.
+    assert archive.take(instance) is CommitOutcome.STORED
+    (record,) = archive.index.records.values()
+    assert archive.store.files[record.path].endswith(instance.dataset)
+    assert archive.take(instance) is CommitOutcome.IDENTICAL
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_a_lost_file_gives_way_to_other_content(policy: DuplicatePolicy, instance: Instance) -> None:
+    """It gets the name that the row has, and the row must say of it what it is."""
+    archive = Archive(policy)
+    archive.take(instance)
+    archive.store.files.clear()
+    other = altered(StudyID="other", PatientName="A^Much^Longer^Name")
+    assert archive.take(other) is CommitOutcome.HEALED
+    (record,) = archive.index.records.values()
+    assert archive.store.files[record.path].endswith(other.dataset)
+    assert record.size == len(archive.store.files[record.path])
+    assert archive.take(other) is CommitOutcome.IDENTICAL
+
+
+def test_a_file_is_read_once_as_long_as_nobody_touches_it(
+    tmp_path: Path, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    archive = Archive()
+    store = FileStore(tmp_path)
+    store.open()
+    archive.store = store  # type: ignore[assignment]
+    archive.ingest = ingest_into(store, archive.index)
+    monkeypatch.setattr(
+        "pacsd.services.ingest.verify_file",
+        lambda file, kept, by: (read.append(kept.path), verify_file(file, kept, by=by)),
+    )
+    archive.take(instance)
+    for _ in range(3):
+        assert archive.take(instance) is CommitOutcome.IDENTICAL
+    assert len(read) == 1
+    (path,) = store.published()
+    content = (store.root / path).read_bytes()
+    (store.root / path).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert archive.take(instance) is CommitOutcome.HEALED
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_another_algorithm_for_checksums_does_not_make_another_content(
+    policy: DuplicatePolicy, instance: Instance, tmp_path: Path
+) -> None:
+    """`storage.checksum` was changed since: what is kept has the other kind."""
+    index = FakeIndex(policy)
+    for algorithm in ("xxh3_128", "sha256"):
+        store = FileStore(tmp_path, checksum_algorithm=algorithm)
+        store.open()
+        finish = Intake(ingest_into(store, index)).receive(incoming(instance), [instance.dataset])
+        again = CommitOutcome.REPLACED if policy is DuplicatePolicy.REPLACE else CommitOutcome.IDENTICAL
+        assert finish() is (CommitOutcome.STORED if algorithm == "xxh3_128" else again)
+    other = altered(StudyID="other")
+    finish = Intake(ingest_into(store, index)).receive(incoming(other), [other.dataset])
+    if policy is DuplicatePolicy.REJECT:
+        with pytest.raises(DuplicateInstance):
+            finish()
+    else:
+        assert finish() in {CommitOutcome.KEPT_FIRST, CommitOutcome.REPLACED}
+
+
+def ingest_into(store: FileStore, index: FakeIndex) -> Ingest:
+    return Ingest(
+        store,
+        index,
+        observe_batch=lambda size, seconds: None,
+        observe_outcome=lambda outcome: None,
+        clock=lambda: 0.0,
+    )
 
 
 # Many at once.

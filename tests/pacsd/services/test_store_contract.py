@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,17 +133,30 @@ def test_directories_of_published_files_can_be_synced(store: Store) -> None:
 
 
 def test_published_files_come_by_day(store: Store) -> None:
-    paths = [f"{day}/1.2/1.3/1.4.dcm" for day in ("2025/12/31", "2026/01/02", "2026/01/03", "2026/11/01")]
+    days = ["2025/12/31", "2026/01/02", "2026/01/03", "2026/11/01"]
+    paths = [f"{day}/1.2/1.3/1.4.dcm" for day in days]
     for path in reversed(paths):
         publish(store, path=path)
+    assert store.days() == days
     assert list(store.published(None)) == paths
-    assert list(store.published(datetime(2026, 1, 2, 23, tzinfo=UTC))) == paths[1:]
-    assert list(store.published(datetime(2026, 2, 1, tzinfo=UTC))) == paths[3:]
+    assert list(store.published(days[1:3])) == paths[1:3]
+    assert list(store.published(["1999/01/01"])) == []
 
 
-def test_a_sweep_is_remembered(store: Store) -> None:
-    assert store.last_sweep is None
-    began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    store.note_sweep(began)
-    assert store.last_sweep == began
+def test_a_file_is_incoming_until_it_is_closed(store: Store) -> None:
+    with store.begin(b"header") as file:
+        file.complete()
+        file.sync()
+        path = file.publish(PATH)
+        assert store.is_incoming(path)
+    assert not store.is_incoming(path)
+    assert not store.is_incoming("2026/01/02/1.2/1.3/none.dcm")
+
+
+def test_a_file_in_quarantine_is_out_of_service(store: Store) -> None:
+    publish(store)
+    assert store.quarantine(PATH, "damaged")
     assert list(store.published(None)) == []
+    with pytest.raises(StorageUnavailable):
+        store.open_dataset(PATH)
+    assert store.quarantine(PATH, "damaged") is None

@@ -1,9 +1,10 @@
-"""What the next start makes of what a crash has left, with the real store and index."""
+"""What a server makes of files without a row, with the real store and index."""
 
 from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from pacsd.errors import DatasetInvalid, StorageUnavailable
-from pacsd.model import DuplicatePolicy, FindQuery, QueryLevel, QueryModel
+from pacsd.model import ArchiveIdentity, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
+from pacsd.services.archive import EVERYTHING, begin_generation
 from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
 from pacsd.services.records import record_of_file
-from pacsd.services.sweep import sweep
+from pacsd.services.sweep import SWEEP, Sweeping, complete_index, remove_half_files, sweep_days
 from pacsd.storage.filesystem import FileStore
 from support.constructed import FAMILY_NAME, PATIENT_ID
 from support.fake_archive import altered, incoming
@@ -26,6 +28,7 @@ from support.matches import matches_of
 from support.service_parts import record_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pacsd.index.repository import Index
@@ -70,18 +73,42 @@ def take_without_row(store: FileStore, instance: Instance, *, received: datetime
     return path
 
 
-def run_sweep(store: FileStore, index: Index, now: datetime = RECEIVED) -> list[dict[str, Any]]:
-    """Sweep; return what was logged, the closing line last."""
+def sweeping(
+    store: FileStore | FakeStore,
+    index: Index | FakeIndex,
+    *,
+    policy: DuplicatePolicy = DuplicatePolicy.KEEP_FIRST,
+    **parts: Any,
+) -> Sweeping:
+    read_record = partial(record_of_file, store, checksum_algorithm="xxh3_128")
+    return Sweeping(store, index, **{"read_record": read_record, "policy": policy, **parts})
+
+
+def run_sweep(
+    store: FileStore, index: Index, *, policy: DuplicatePolicy = DuplicatePolicy.KEEP_FIRST
+) -> list[dict[str, Any]]:
+    """Look at all files; return what was logged, the closing line last."""
     with capture_logs() as logs:
-        sweep(
-            store,
-            index,
-            read_record=partial(record_of_file, store, checksum_algorithm="xxh3_128"),
-            now=lambda: now,
+        remove_half_files(store)
+        assert complete_index(
+            sweeping(store, index, policy=policy),
+            swept_generation=EVERYTHING,
+            generation=1,
+            now=lambda: RECEIVED,
         )
     assert FAMILY_NAME not in str(logs)
     assert PATIENT_ID not in str(logs)
-    return [dict(line) for line in logs]
+    return [dict(line) for line in logs if line["event"] != "index-is-completed"]
+
+
+def start(store: FileStore, index: Index, *, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+    """Begin a generation, as a server does, and complete the index; return whether that came to its end."""
+    begun = begin_generation(store, index)
+    return complete_index(
+        sweeping(store, index, is_stopped=is_stopped),
+        swept_generation=index.state().swept_generation,
+        generation=begun.generation,
+    )
 
 
 def patient_names(index: Index) -> list[str]:
@@ -92,8 +119,7 @@ def patient_names(index: Index) -> list[str]:
 def test_half_files_go(store: FileStore, index: Index) -> None:
     for number in range(3):
         (store.root / "incoming" / f"1-{number}.part").write_bytes(b"half")
-    (finished,) = run_sweep(store, index)
-    assert finished["half_files_removed"] == 3
+    assert remove_half_files(store) == 3
     assert list(store.leftovers()) == []
 
 
@@ -131,7 +157,8 @@ def test_a_second_run_does_nothing(store: FileStore, index: Index) -> None:
     run_sweep(store, index)
     before = {path: (store.root / path).stat().st_mtime_ns for path in store.published()}
     (finished,) = run_sweep(store, index)
-    assert (finished["half_files_removed"], finished["files_indexed"]) == (0, 0)
+    assert finished["files_indexed"] == 0
+    assert list(store.leftovers()) == []
     assert {path: (store.root / path).stat().st_mtime_ns for path in store.published()} == before
     assert len(list(index.paths())) == 2
 
@@ -169,7 +196,7 @@ def test_a_file_that_the_disk_does_not_give_stays_and_is_named(store: FileStore,
         return record_of_file(store, asked, checksum_algorithm="xxh3_128")
 
     with capture_logs() as logs:
-        sweep(store, index, read_record=read_record)
+        sweep_days(sweeping(store, index, read_record=read_record), store.days())
     assert [line["path"] for line in logs if line["event"] == "file-not-indexed"] == [path]
     assert list(index.paths()) == [good]
 
@@ -202,11 +229,65 @@ def test_a_file_that_gave_way_is_not_brought_back(store: FileStore, open_index: 
     (store.root / old_path).write_bytes(old_content)
     assert len(list(store.published())) == 2
 
-    (finished,) = run_sweep(store, open_index(DuplicatePolicy.KEEP_FIRST))
+    os.utime(store.root / old_path, (RECEIVED.timestamp(), RECEIVED.timestamp()))
+    finished = run_sweep(store, open_index(DuplicatePolicy.KEEP_FIRST), policy=DuplicatePolicy.REPLACE)[-1]
     assert finished["files_indexed"] == 0
     assert patient_names(replacing) == ["New^Name"]
     assert list(store.published()) == list(replacing.paths())
     assert old_path not in store.published()
+    (kept_all_the_same,) = store.quarantined.list()
+    assert kept_all_the_same.path == old_path
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_an_older_index_takes_what_replaced_its_file(
+    store: FileStore, open_index: OpenIndex, policy: DuplicatePolicy
+) -> None:
+    """Its row names a file that is gone: the other one is the last copy, whatever the policy."""
+    index = open_index(DuplicatePolicy.KEEP_FIRST)
+    take(store, index, altered(PatientName="Old^Name"))
+    (old_path,) = store.published()
+    new_path = take_without_row(store, altered(PatientName="New^Name"))
+    store.remove(old_path)
+    run_sweep(store, index, policy=policy)
+    assert list(store.published()) == list(index.paths()) == [new_path]
+    assert patient_names(index) == ["New^Name"]
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "cut short", "another instance's"])
+def test_a_damaged_file_gives_way_to_a_whole_one(store: FileStore, index: Index, damage: str) -> None:
+    take(store, index, altered())
+    (damaged,) = store.published()
+    whole = take_without_row(store, altered())
+    file = store.root / damaged
+    content = file.read_bytes()
+    changed = {
+        "flipped bit": content[:-1] + bytes([content[-1] ^ 1]),
+        "cut short": content[:-10],
+        "another instance's": altered(7).dataset,
+    }[damage]
+    file.write_bytes(changed)
+    run_sweep(store, index)
+    assert list(store.published()) == list(index.paths()) == [whole]
+    (taken,) = store.quarantined.list()
+    assert taken.path == damaged
+    assert (store.root / store.quarantined.path_of(taken.name)).read_bytes() == changed
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_the_later_of_two_whole_files_wins_where_the_policy_is_to_replace(
+    store: FileStore, open_index: OpenIndex, policy: DuplicatePolicy
+) -> None:
+    """The replacement was acknowledged, and then an older index was put back before its file was removed."""
+    index = open_index(DuplicatePolicy.KEEP_FIRST)
+    take(store, index, altered(PatientName="Old^Name"))
+    (old_path,) = store.published()
+    os.utime(store.root / old_path, (RECEIVED.timestamp(), RECEIVED.timestamp()))
+    new_path = take_without_row(store, altered(PatientName="New^Name"))
+    run_sweep(store, index, policy=policy)
+    kept, other = (new_path, old_path) if policy is DuplicatePolicy.REPLACE else (old_path, new_path)
+    assert list(store.published()) == list(index.paths()) == [kept]
+    assert [each.path for each in store.quarantined.list()] == [other]
 
 
 def test_a_copy_of_what_is_kept_goes(store: FileStore, index: Index) -> None:
@@ -218,62 +299,122 @@ def test_a_copy_of_what_is_kept_goes(store: FileStore, index: Index) -> None:
     assert list(store.published()) == list(index.paths()) == kept
 
 
-def test_only_days_since_the_last_sweep_are_looked_at(store: FileStore, index: Index) -> None:
-    old = take_without_row(store, altered(1), received=RECEIVED - timedelta(days=30))
-    store.note_sweep(RECEIVED - timedelta(days=10))
-    take(store, index, altered(4))
-    within_margin = take_without_row(store, altered(2), received=RECEIVED - timedelta(days=12))
-    recent = take_without_row(store, altered(3), received=RECEIVED - timedelta(days=1))
-    run_sweep(store, index)
-    assert set(index.paths()) == {*store.published()} - {old}
-    assert {within_margin, recent} < set(index.paths())
+def test_only_what_came_since_the_index_was_complete_is_looked_at(store: FileStore, index: Index) -> None:
+    assert start(store, index)
+    old = take_without_row(store, altered(1), received=RECEIVED)
+    take(store, index, altered(2), received=RECEIVED)
+    assert start(store, index)
+    assert old in index.paths(), "the days of the generation before are looked at"
+    index.forget(altered(1).sop_instance_uid, old)
+    assert start(store, index)
+    assert old not in index.paths(), "nothing came since"
 
 
-def test_an_index_that_was_lost_is_made_anew(store: FileStore, index: Index) -> None:
-    old = take_without_row(store, altered(1), received=RECEIVED - timedelta(days=30))
-    store.note_sweep(RECEIVED)
-    run_sweep(store, index)
-    assert list(index.paths()) == [old]
-
-
-def test_the_first_sweep_looks_at_everything(store: FileStore, index: Index) -> None:
-    path = take_without_row(store, altered(), received=datetime(1999, 12, 31, tzinfo=UTC))
-    run_sweep(store, index)
+@pytest.mark.parametrize("year", [1970, 1999, 2049])
+def test_the_clock_does_not_say_where_to_look(store: FileStore, index: Index, year: int) -> None:
+    assert start(store, index)
+    path = take_without_row(store, altered(), received=datetime(year, 12, 31, tzinfo=UTC))
+    assert start(store, index)
     assert list(index.paths()) == [path]
-    assert store.last_sweep == RECEIVED
+
+
+def test_an_older_index_gets_all_that_it_lacks(
+    store: FileStore, index: Index, open_index: OpenIndex, tmp_path: Path
+) -> None:
+    """The days of all generations since its own are looked at, however long ago that is."""
+    start(store, index)
+    for number in range(1, 4):
+        take_without_row(store, altered(number), received=RECEIVED + timedelta(days=100 * number))
+        store.identify(replace(store.identity or ArchiveIdentity("", 0), generation=1 + number))
+    assert start(store, index)
+    assert set(index.paths()) == set(store.published())
+    assert len(set(index.paths())) == 3
+
+
+def stopping_after(batches: int) -> Callable[[], bool]:
+    left = iter([False] * batches)
+    return lambda: next(left, True)
+
+
+def test_an_interrupted_sweep_goes_on_until_all_is_known(store: FileStore, index: Index) -> None:
+    start(store, index)
+    paths = {
+        take_without_row(store, altered(number), received=RECEIVED + timedelta(days=number))
+        for number in range(1, 8)
+    }
+    for done in range(1, 7):
+        assert not start(store, index, is_stopped=stopping_after(1))
+        assert len(list(index.paths())) == done
+        progress = index.progress_of(SWEEP)
+        assert progress is not None
+        assert progress.ended_at is None
+    assert start(store, index)
+    assert set(index.paths()) == paths
+    progress = index.progress_of(SWEEP)
+    assert progress is not None
+    assert progress.ended_at is not None
+
+
+def test_what_came_after_an_interrupted_sweep_is_looked_at_too(store: FileStore, index: Index) -> None:
+    """A crash of the server that went on storing while it swept, on a day that it had done already."""
+    start(store, index)
+    for day in range(3):
+        take_without_row(store, altered(1 + day), received=RECEIVED + timedelta(days=day))
+    assert not start(store, index, is_stopped=stopping_after(1))
+    take_without_row(FileStore(store.root), altered(9), received=RECEIVED)
+    assert start(store, index)
+    assert set(index.paths()) == set(store.published())
+
+
+def test_a_file_that_is_about_to_be_committed_is_left_alone(store: FileStore, index: Index) -> None:
+    """Also where it is a copy of what is kept, which would go otherwise."""
+    take(store, index, altered())
+    kept = set(store.published())
+    with store.begin(b"header") as file:
+        file.write(altered().dataset)
+        file.complete()
+        file.sync()
+        path = file.publish(next(iter(kept)))
+        assert sweep_days(sweeping(store, index), store.days()) == 0
+        assert set(store.published()) == kept | {path}
+        assert set(index.paths()) == kept
 
 
 def test_files_are_durable_before_their_rows() -> None:
     journal: list[str] = []
     store, index = FakeStore(journal), FakeIndex(journal=journal)
-    paths = [f"2026/01/02/1.2/1.3/1.4.{number}.dcm" for number in range(450)]
+    paths = [f"2026/01/02/1.2/1.3/1.4.{number:03}.dcm" for number in range(450)]
     store.files.update(dict.fromkeys(paths, b"content"))
     numbers = {path: number for number, path in enumerate(paths)}
-    sweep(store, index, read_record=lambda path: record_of(numbers[path], path=path), now=lambda: RECEIVED)
-    effects = [effect for effect in journal if effect != "has path"]
-    assert effects == ["directories synced", "committing", "committed"] * 3 + ["sweep noted"]
+    parts = sweeping(store, index, read_record=lambda path: record_of(numbers[path], path=path))
+    assert sweep_days(parts, ["2026/01/02"]) == 450
+    assert journal == ["directories synced", "committing", "committed"] * 3
     assert {record.path for record in index.records.values()} == set(paths)
 
 
-def test_a_sweep_that_fails_is_not_noted() -> None:
-    store, index = FakeStore(), FakeIndex()
-    store.files["2026/01/02/1.2/1.3/1.4.dcm"] = b"content"
-    index.failures["committing"] = StorageUnavailable("gone")
-    with pytest.raises(StorageUnavailable):
-        sweep(store, index, read_record=lambda path: record_of(path=path))
-    assert store.last_sweep is None
+def test_a_sweep_that_fails_is_not_noted(store: FileStore, index: Index) -> None:
+    start(store, index)
+    take_without_row(store, altered())
+    begun = begin_generation(store, index)
+
+    def fail(path: str) -> InstanceRecord:
+        raise OSError(path)
+
+    with pytest.raises(OSError, match="2026"):
+        complete_index(
+            sweeping(store, index, read_record=fail), swept_generation=1, generation=begun.generation
+        )
+    assert index.state().swept_generation == 1
 
 
 def test_what_the_index_refuses_is_named() -> None:
     store, index = FakeStore(), FakeIndex()
     path = "2026/01/02/1.2/1.3/1.4.dcm"
     store.files[path] = b"content"
+    parts = sweeping(store, index, read_record=lambda path: record_of(path=path, SOPInstanceUID=""))
     with capture_logs() as logs:
-        sweep(store, index, read_record=lambda path: record_of(path=path, SOPInstanceUID=""))
-    assert [(line["event"], line.get("path")) for line in logs] == [
-        ("file-not-indexed", path),
-        ("sweep-finished", None),
-    ]
+        assert sweep_days(parts, store.days()) == 0
+    assert [(line["event"], line.get("path")) for line in logs] == [("file-not-indexed", path)]
     assert path in store.files
 
 

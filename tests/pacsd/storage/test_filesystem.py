@@ -10,7 +10,6 @@ import posixpath
 import resource
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -281,14 +280,6 @@ def test_the_root_itself_is_made_durable(tmp_path: Path, monkeypatch: pytest.Mon
     synced.clear()
     FileStore(root).open()
     assert synced == {root}
-
-
-def test_only_files_of_a_day_or_later_are_listed(store: FileStore) -> None:
-    paths = [f"{date}/1/2/3.dcm" for date in ("2023/12/31", "2024/01/01", "2024/01/02", "2024/02/01")]
-    for path in paths:
-        put(store, b"x", path)
-    assert list(store.published(datetime(2024, 1, 2, 12, tzinfo=UTC))) == paths[2:]
-    assert list(store.published(datetime(2025, 1, 1, tzinfo=UTC))) == []
 
 
 def test_every_new_directory_is_synced_with_its_parents_once(

@@ -69,9 +69,12 @@ def test_a_batch_is_synced_once_each_and_can_be_published(
     monkeypatch.setattr(os, "fdatasync", noted)
     files = [begin(content) for content in contents(count)]
     assert store.make_durable(files) == [None] * count
+    monkeypatch.undo()
     paths = [file.publish(PATH) for file in files]
     assert sorted(synced) == sorted((store.root / path).stat().st_ino for path in paths)
     assert [(store.root / path).read_bytes() for path in paths] == [HEADER + one for one in contents(count)]
+    for file in files:
+        file.close()
     assert list(store.leftovers()) == []
 
 

@@ -182,7 +182,7 @@ def test_a_worker_that_ends_by_itself_is_replaced_and_its_status_is_told(server:
     assert server.events("process-died")[0]["exit_code"] == 3
     server.until(lambda: len(server.workers()) == 2, "it is replaced")
     pid = server.events("process-died")[0]["child"]
-    assert [path.name for path in (server.folder / "store").iterdir()] == [f"cleared-{pid}"]
+    assert [path.name for path in (server.folder / "store").glob("cleared-*")] == [f"cleared-{pid}"]
     assert server.events("not-cleared-up")[0]["child"] == pid
 
 

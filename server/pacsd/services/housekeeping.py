@@ -1,0 +1,148 @@
+"""What one process does beside serving: it completes the index, sweeps up after dead workers, and scrubs the files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+import structlog
+
+from pacsd.errors import IndexUnavailable, PacsdError
+from pacsd.model import IndexState, WorkProgress
+from pacsd.services.scrub import SCRUB, SCRUBBED, Scrub
+from pacsd.services.sweep import Sweeping, complete_index, sweep_days
+
+__all__ = ["Housekeeping"]
+
+_log = structlog.get_logger()
+
+_RETRY_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 1.0
+"""Between looks whether a worker has died."""
+_LATEST_DAYS: Final = 2
+"""On one of these a file came that a worker was about to commit when it died."""
+
+
+class HousekeepingIndex(Protocol):
+    """The index; see `index.repository.Index`."""
+
+    def state(self) -> IndexState:
+        """Return what the index says of itself."""
+
+    def progress_of(self, work: str, /) -> WorkProgress | None:
+        """Return how far a work has come."""
+
+    def note_progress(self, work: str, reached: WorkProgress, /) -> None:
+        """Remember how far a work has come."""
+
+
+@dataclass(slots=True)
+class Housekeeping:
+    """For one process and its one thread. `keep` does it all."""
+
+    sweeping: Sweeping
+    index: HousekeepingIndex
+    scrub: Scrub
+    generation: int
+    """The server's."""
+    scrub_days: int
+    """From one scrub to the next, begin to begin; 0: none."""
+    scrub_bytes_per_second: float
+    note_scrubbed: Callable[[float], None]
+    """Told when the last scrub ended, or the first began, in seconds since 1970."""
+    is_complete: Callable[[], bool]
+    """Whether the index knows all files already, as an earlier process of this server has seen to."""
+    note_complete: Callable[[], None]
+    """Told when it does."""
+    deaths: Callable[[], int]
+    """How many workers have died since the server's start, and were cleared up after."""
+    wait_for_stop: Callable[[float], bool]
+    """Waits for so many seconds at most; returns whether all is to end."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    _is_stopped: bool = False
+    _seen_deaths: int = 0
+
+    def keep(self) -> None:
+        """Work until told to stop. What fails is logged and tried again."""
+        sweeping = replace(self.sweeping, is_stopped=lambda: self._stops(0))
+        self._seen_deaths = self.deaths()
+        while not (self._is_stopped or self.is_complete() or self._attempt(lambda: self._complete(sweeping))):
+            self._stops(_RETRY_SECONDS)
+        next_step = self.clock()
+        while not self._stops(min(_LOOK_SECONDS, max(0.0, next_step - self.clock()))):
+            deaths = self.deaths()
+            if deaths != self._seen_deaths and self._attempt(lambda: self._sweep_up(sweeping)):
+                self._seen_deaths = deaths
+            if self.clock() >= next_step:
+                next_step = self.clock() + self._scrub_step()
+        self._attempt(self._pause_scrub)
+
+    def _stops(self, seconds: float) -> bool:
+        self._is_stopped = self._is_stopped or self.wait_for_stop(seconds)
+        return self._is_stopped
+
+    def _attempt(self, work: Callable[[], bool]) -> bool:
+        try:
+            return work()
+        except IndexUnavailable as error:
+            _log.warning("housekeeping-waits", reason=str(error), again_in_seconds=_RETRY_SECONDS)
+        except PacsdError as error:
+            _log.error("housekeeping-failed", reason=str(error), again_in_seconds=_RETRY_SECONDS)
+        return False
+
+    def _complete(self, sweeping: Sweeping) -> bool:
+        swept = self.index.state().swept_generation
+        if complete_index(sweeping, swept_generation=swept, generation=self.generation, now=self.now):
+            self.note_complete()
+            return True
+        return self._is_stopped
+
+    def _sweep_up(self, sweeping: Sweeping) -> bool:
+        days = sweeping.store.received_days(self.generation)
+        latest = (sweeping.store.days() if days is None else days)[-_LATEST_DAYS:]
+        indexed = sweep_days(sweeping, latest)
+        if indexed:
+            _log.info("files-of-dead-worker-indexed", files=indexed)
+        return indexed is not None
+
+    def _scrub_step(self) -> float:
+        """Scrub some more if it is time; return how many seconds to wait for the next step."""
+        if not self.scrub_days:
+            return 3600.0
+        waits: list[float] = []
+
+        def step() -> bool:
+            waits.append(self._scrub_some())
+            return True
+
+        return waits[0] if self._attempt(step) else _RETRY_SECONDS
+
+    def _scrub_some(self) -> float:
+        if self.scrub.progress is None:
+            earlier = self.index.progress_of(SCRUB)
+            last = self.index.progress_of(SCRUBBED)
+            known = last.ended_at if last and last.ended_at else (earlier.began_at if earlier else self.now())
+            self.note_scrubbed(known.timestamp())
+            if earlier and earlier.ended_at is not None:
+                due = earlier.began_at + timedelta(days=self.scrub_days)
+                if due > self.now():
+                    return min(60.0, (due - self.now()).total_seconds())
+            self.scrub.begin()
+        read = self.scrub.step()
+        progress = self.scrub.progress
+        if read is None or (progress is not None and progress.ended_at is not None):
+            if progress is not None:
+                self.index.note_progress(SCRUBBED, progress)
+                _log.info("scrub-finished", instances=progress.done, faults=progress.faults)
+            self.scrub.progress = None
+            return _LOOK_SECONDS
+        return (read or 0) / self.scrub_bytes_per_second
+
+    def _pause_scrub(self) -> bool:
+        if self.scrub.progress is not None:
+            self.scrub.pause()
+        return True

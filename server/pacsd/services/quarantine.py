@@ -1,0 +1,93 @@
+"""Taking an instance out of service by command, and putting it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from pacsd.errors import DatasetInvalid, QuarantineRefused
+from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
+
+__all__ = ["QuarantiningIndex", "QuarantiningStore", "quarantine_instance", "restore_file"]
+
+
+class QuarantiningStore(Protocol):
+    """The file store; see `storage.filesystem.FileStore`."""
+
+    def quarantine(self, relative_path: str, reason: str, /) -> str | None:
+        """Take a published file out of service; return its name in quarantine, None if it is not there."""
+
+    def copy_from_quarantine(self, name: str, /) -> str:
+        """Publish a copy of a file in quarantine where it was; return its path."""
+
+    def sync_directories(self, relative_paths: Iterable[str], /) -> None:
+        """Make the names of published files durable."""
+
+    def remove(self, relative_path: str, /) -> bool:
+        """Remove a published file."""
+
+    def purge(self, name: str, /) -> None:
+        """Remove a file in quarantine for good."""
+
+
+class QuarantiningIndex(Protocol):
+    """The index; see `index.repository.Index`."""
+
+    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
+        """Return the instance that is kept under a UID."""
+
+    def forget(self, sop_instance_uid: str, path: str, /) -> bool:
+        """Remove the row of an instance, if it still names this file."""
+
+    def has_path(self, path: str, /) -> bool:
+        """Say whether a row names this file."""
+
+    def commit(self, records: Sequence[InstanceRecord], /) -> Sequence[CommitResult | DatasetInvalid]:
+        """Keep a batch."""
+
+
+def quarantine_instance(
+    store: QuarantiningStore, index: QuarantiningIndex, sop_instance_uid: str, reason: str
+) -> str | None:
+    """Take an instance out of service: it is found no more, and stored anew when it is sent again.
+
+    Returns the name of its file in quarantine, None where the file is missing. Raises QuarantineRefused where the
+    index knows no such instance.
+    """
+    kept = index.find_by_sop_instance_uid(sop_instance_uid)
+    if kept is None:
+        raise QuarantineRefused(f"the index has no instance {sop_instance_uid}")
+    # The row first: a file without a row is found by the next sweep, where a row without its file would be served.
+    if not index.forget(kept.sop_instance_uid, kept.path):
+        raise QuarantineRefused(f"{sop_instance_uid} was replaced just now: look at it again")
+    return store.quarantine(kept.path, reason)
+
+
+def restore_file(
+    store: QuarantiningStore,
+    index: QuarantiningIndex,
+    name: str,
+    read_record: Callable[[str], InstanceRecord],
+) -> str:
+    """Put a file in quarantine back into service and return its path; it leaves the quarantine only after that.
+
+    `index` must keep the first of duplicates. Raises QuarantineRefused where the index names another file for its
+    instance, DatasetInvalid where it is no complete instance, StorageUnavailable.
+    """
+    path = store.copy_from_quarantine(name)
+    store.sync_directories([path])
+    try:
+        (result,) = index.commit([read_record(path)])
+    except DatasetInvalid as error:
+        result = error
+    if not isinstance(result, DatasetInvalid) and index.has_path(path):
+        store.purge(name)
+        return path
+    store.remove(path)
+    if isinstance(result, DatasetInvalid):
+        raise result
+    same = "the same content" if result.outcome is CommitOutcome.IDENTICAL else "other content"
+    raise QuarantineRefused(
+        f"another file with {same} is kept for its instance: take that one out of service first "
+        "(pacsd quarantine add), or purge this one"
+    )

@@ -1,0 +1,190 @@
+"""Comparing the index with the files, in both directions: `pacsd verify`, and the scrub that never ends.
+
+How far it is gets remembered in the index, so that it goes on where it was ended.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final, Protocol
+
+from pacsd.errors import InstanceDamaged, StorageUnavailable
+from pacsd.model import StoredInstance, WorkProgress
+from pacsd.services.verification import InstanceFiles, VerifyBy, open_instance, verify_file
+
+__all__ = ["SCRUB", "SCRUBBED", "VERIFY", "Fault", "Scrub", "ScrubbedIndex", "ScrubbedStore"]
+
+SCRUB: Final = "scrub"
+"""The name in the index of the progress of the scrub in the background."""
+SCRUBBED: Final = "scrubbed"
+"""Of the last that came to its end."""
+VERIFY: Final = "verify"
+"""Of `pacsd verify`."""
+
+_PAGE: Final = 50
+_FILES_AT_ONCE: Final = 500
+_NOTE_SECONDS: Final = 5.0
+"""Between notes of how far it is: so much is read again at most."""
+_DAYS: Final = "day "
+"""Begins a position in the second part, which goes by days of receipt; one in the first is a path."""
+
+
+class ScrubbedStore(InstanceFiles, Protocol):
+    """The file store; see `storage.filesystem.FileStore`."""
+
+    def days(self) -> list[str]:
+        """Return the days that have files, oldest first."""
+
+    def published(self, days: Collection[str] | None, /) -> Iterator[str]:
+        """Yield the published files of some days."""
+
+    def is_incoming(self, relative_path: str, /) -> bool:
+        """Say whether a published file is about to be committed."""
+
+
+class ScrubbedIndex(Protocol):
+    """The index; see `index.repository.Index`."""
+
+    def count_instances(self) -> int:
+        """Return how many instances there are."""
+
+    def stored_after(self, path: str, most: int, /) -> Sequence[StoredInstance]:
+        """Return the next instances after a file, in the order of paths."""
+
+    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
+        """Return the instance that is kept under a UID."""
+
+    def unknown_paths(self, paths: Sequence[str], /) -> list[str]:
+        """Return those of the files that no row names."""
+
+    def progress_of(self, work: str, /) -> WorkProgress | None:
+        """Return how far a work has come."""
+
+    def note_progress(self, work: str, reached: WorkProgress, /) -> None:
+        """Remember how far a work has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one file; `sop_instance_uid` is "" for a file that no row names."""
+
+    path: str
+    reason: str
+    sop_instance_uid: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Scrub:
+    """One comparison of the whole archive, in steps. `work` is the name under which its progress is kept."""
+
+    store: ScrubbedStore
+    index: ScrubbedIndex
+    work: str
+    by: VerifyBy
+    report_fault: Callable[[Fault], None]
+    with_extra_files: bool = True
+    """Whether files are looked for, too, that no row names."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    progress: WorkProgress | None = None
+    _noted: float = float("-inf")
+
+    def begin(self, *, anew: bool = False) -> WorkProgress:
+        """Take up what was ended before its end, or begin; return how far it is."""
+        progress = self.index.progress_of(self.work)
+        if anew or progress is None or progress.ended_at is not None:
+            progress = WorkProgress(began_at=self.now())
+        self.progress = replace(progress, total=self.index.count_instances())
+        self._note()
+        return self.progress
+
+    @property
+    def reached(self) -> WorkProgress:
+        """How far it is; only after `begin`."""
+        if self.progress is None:
+            raise ValueError("it has not begun")
+        return self.progress
+
+    def step(self) -> int | None:
+        """Compare some more; return how many bytes were read, None if nothing is left. Faults are reported."""
+        progress = self.progress or self.begin()
+        if progress.ended_at is not None:
+            return None
+        read = (
+            self._compare_files(progress)
+            if progress.position.startswith(_DAYS)
+            else self._compare_rows(progress)
+        )
+        has_ended = self.progress is not None and self.progress.ended_at is not None
+        if has_ended or self.clock() >= self._noted + _NOTE_SECONDS:
+            self._note()
+        return read
+
+    def pause(self) -> None:
+        """Remember how far it is, as it may be ended now."""
+        self._note()
+
+    def _note(self) -> None:
+        if self.progress is not None:
+            self.index.note_progress(self.work, self.progress)
+            self._noted = self.clock()
+
+    def _compare_rows(self, progress: WorkProgress) -> int:
+        stored = self.index.stored_after(progress.position, _PAGE)
+        if not stored:
+            self.progress = (
+                replace(progress, position=_DAYS)
+                if self.with_extra_files
+                else replace(progress, position="", ended_at=self.now())
+            )
+            return 0
+        faults = 0
+        for instance in stored:
+            reason = self._fault_of(instance)
+            if reason is not None:
+                faults += 1
+                self.report_fault(Fault(instance.path, reason, instance.sop_instance_uid))
+        self.progress = replace(
+            progress,
+            position=stored[-1].path,
+            done=progress.done + len(stored),
+            total=max(progress.total or 0, progress.done + len(stored)),
+            faults=progress.faults + faults,
+        )
+        return sum(instance.size for instance in stored)
+
+    def _fault_of(self, instance: StoredInstance) -> str | None:
+        try:
+            with open_instance(self.store, instance) as file:
+                # What is in memory says nothing of the disk; and nobody else needs what is read here.
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                try:
+                    verify_file(file, instance, by=self.by)
+                finally:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        except (InstanceDamaged, StorageUnavailable) as error:
+            kept = self.index.find_by_sop_instance_uid(instance.sop_instance_uid)
+            # Replaced or removed meanwhile: what is kept now has its turn, or had it.
+            return str(error) if kept is not None and kept.path == instance.path else None
+        return None
+
+    def _compare_files(self, progress: WorkProgress) -> int:
+        done = progress.position.removeprefix(_DAYS)
+        day = next((day for day in self.store.days() if day > done), None)
+        if day is None:
+            self.progress = replace(progress, position="", ended_at=self.now())
+            return 0
+        faults = 0
+        paths = self.store.published([day])
+        while batch := list(islice(paths, _FILES_AT_ONCE)):
+            for path in self.index.unknown_paths(batch):
+                if not self.store.is_incoming(path) and self.index.unknown_paths([path]):
+                    faults += 1
+                    self.report_fault(Fault(path, "no row of the index names this file"))
+        self.progress = replace(progress, position=f"{_DAYS}{day}", faults=progress.faults + faults)
+        return 0

@@ -1,0 +1,132 @@
+"""What a store says of itself: which archive it is, how often a server was started on it, and which days it used.
+
+Both files are in the storage root and are backed up with it. `received-days` says which of the dated directories can
+hold files that an index knows nothing of, whatever the clock said when they were received and however old the index is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pacsd.errors import StorageUnavailable
+from pacsd.model import ArchiveIdentity
+from pacsd.storage.disk import storage_errors, sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["ARCHIVE", "RECEIVED_DAYS", "ReceivedDays", "read_identity", "write_identity"]
+
+ARCHIVE: Final = "archive.json"
+RECEIVED_DAYS: Final = "received-days"
+
+_FROM: Final = re.compile(r"from (\d+)\.")
+"""The first line: of this generation and those after it, all days are here."""
+_LINE: Final = re.compile(r"(\d+) (\d{4}/\d{2}/\d{2})\.")
+_TORN: Final = re.compile(r"\d+( \d{0,4}(/\d{0,2}(/\d{0,2})?)?)?")
+"""What a power cut leaves of a line that was being written: nothing was received on that day by it."""
+
+
+def read_identity(root: Path) -> ArchiveIdentity | None:
+    """Return what a store says of itself, None where it says nothing; raises StorageUnavailable."""
+    with storage_errors(f"read {root / ARCHIVE}"):
+        try:
+            content = (root / ARCHIVE).read_text("utf-8")
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError:
+            content = ""
+    try:
+        fields = json.loads(content)
+        return ArchiveIdentity(str(fields["identity"]), int(fields["generation"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageUnavailable(
+            f"{root / ARCHIVE} is damaged: put it back from a backup, or move it away and run `pacsd adopt store`"
+        ) from error
+
+
+def write_identity(root: Path, identity: ArchiveIdentity) -> None:
+    """Have a store say this of itself from now on, durably; raises StorageUnavailable or StorageFull."""
+    if ReceivedDays(root).since(identity.generation) is None:
+        # Lost, damaged, or never there. It begins anew, and says so.
+        _replace(root / RECEIVED_DAYS, f"from {identity.generation}.\n")
+    content = json.dumps({"identity": identity.identity, "generation": identity.generation}) + "\n"
+    _replace(root / ARCHIVE, content)
+
+
+def _replace(path: Path, content: str) -> None:
+    part = path.with_name(f"{path.name}.part")
+    with storage_errors(f"write {path}"):
+        with part.open("w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_directory(path.parent)
+
+
+class ReceivedDays:
+    """The days on which a store took files, by generation. Several processes may note days at once."""
+
+    def __init__(self, root: Path, *, sync: bool = True) -> None:
+        self._path = root / RECEIVED_DAYS
+        self._sync = sync
+        self._noted: set[str] = set()
+        self._generation: int | None = None
+        self._lock = threading.Lock()
+
+    def note(self, day: str) -> None:
+        """Remember durably that files are received on a day, `YYYY/MM/DD`: before the first is published.
+
+        Done once for a day and process. Raises StorageUnavailable or StorageFull.
+        """
+        if day in self._noted:
+            return
+        with self._lock, storage_errors("note the day of an object"):
+            if day not in self._noted:
+                self._append(day)
+                self._noted.add(day)
+
+    def _append(self, day: str) -> None:
+        if self._generation is None:
+            identity = read_identity(self._path.parent)
+            self._generation = identity.generation if identity else 0
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            # In one write and on a line of its own, also after one that a power cut has torn.
+            os.write(descriptor, f"\n{self._generation} {day}.\n".encode())
+            if self._sync:
+                os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def since(self, generation: int) -> list[str] | None:
+        """Return the days on which files came in this generation or a later one, oldest first.
+
+        None where that is not known, as for generation 0: then any day may have some. Raises StorageUnavailable.
+        """
+        with storage_errors("read the days of receipt"):
+            try:
+                lines = self._path.read_text("utf-8", errors="replace").splitlines()
+            except FileNotFoundError:
+                return None
+        return _days(filter(None, lines), generation)
+
+
+def _days(lines: Iterable[str], generation: int) -> list[str] | None:
+    days = set()
+    complete_from = None
+    for line in lines:
+        if beginning := _FROM.fullmatch(line):
+            complete_from = int(beginning[1])
+        elif matched := _LINE.fullmatch(line):
+            if int(matched[1]) >= generation:
+                days.add(matched[2])
+        elif not _TORN.fullmatch(line):
+            return None
+    return None if complete_from is None or generation < complete_from else sorted(days)
