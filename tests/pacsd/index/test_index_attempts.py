@@ -16,6 +16,7 @@ from pacsd.index.failures import UnconfirmedError
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.repository import Index
 from pacsd.model import CommitOutcome, DuplicatePolicy
+from support.deadline import wait_until
 from support.postgres import postgres_server
 from support.postgres_proxy import Hold, PostgresProxy, postgres_proxy
 
@@ -329,3 +330,27 @@ def test_an_index_that_is_disposed_of_leaves_no_thread(proxy: PostgresProxy) -> 
 
 def overtime_threads() -> int:
     return sum(thread.name == "index-overtime" for thread in threading.enumerate())
+
+
+def test_what_a_store_asks_for_is_asked_again_until_the_database_is_back(proxy: PostgresProxy) -> None:
+    """An instance that is kept already is looked up: that is no reason to refuse it either."""
+    index = Index(proxy.url(), duplicates=DuplicatePolicy.KEEP_FIRST, commit_timeout=20.0)
+    kept = record("8.1", study="8.2", series="8.3")
+    index.commit([kept])
+    assert index.has_path(kept.path)
+    proxy.takes_clients = False
+    proxy.cut_all()
+    asked = [
+        in_background(lambda: index.find_by_sop_instance_uid(kept.sop_instance_uid)),
+        in_background(lambda: index.has_path(kept.path)),
+    ]
+    wait_until(lambda: index._patience._away_since is not None, within=10, what="it is noticed")
+    assert all(not results for _, results in asked)
+    proxy.takes_clients = True
+    for thread, _ in asked:
+        thread.join(20.0)
+    (_, (found,)), (_, (is_known,)) = asked
+    assert found is not None
+    assert found.path == kept.path
+    assert is_known is True
+    index.dispose()
