@@ -235,7 +235,7 @@ class Ingest:
             result = self._decided(record, received.committed())
         except IndexUnavailable as error:
             if error.may_be_written:
-                # A row may yet come back at the next start, and must not come back without its file.
+                # Its row may be there, or come yet, and must never be without its file.
                 _log.warning("file-left-for-next-start", path=record.path)
             elif error.was_reached:
                 self._withdraw(record.path)
