@@ -39,6 +39,7 @@ from pacsd.services.records import attributes_of_file, record_of_file
 from pacsd.services.reindex import Reindexed, Reread
 from pacsd.services.reindex import reindex as build_extra_keys
 from pacsd.services.reindex import reread_files as reread_headers
+from pacsd.services.retrieve import KeptInstances
 from pacsd.services.scrub import SCRUB, VERIFY, Fault, Scrub
 from pacsd.services.sweep import Sweeping, remove_half_files
 from pacsd.services.verification import VerifyBy
@@ -408,6 +409,12 @@ def _routes(
     metrics = shared.metrics
     ae_title = settings.dicom.ae_title
     configuration = net_configuration(settings)
+    instances = KeptInstances(
+        store,
+        index,
+        verify_by=settings.integrity.on_retrieve,
+        observe_damaged=partial(metrics.instance_damaged, "retrieve"),
+    )
     return Routes(
         access=_access_rules(settings),
         places=shared.associations,
@@ -423,7 +430,7 @@ def _routes(
         find=FindHandler(index, ae_title=ae_title),
         move=MoveHandler(
             index,
-            store,
+            instances,
             transcode,
             destinations={
                 peer.ae_title: Peer(peer.ae_title, peer.host, peer.port, tls if peer.tls else None)
@@ -433,7 +440,7 @@ def _routes(
             new_net=lambda: DicomNet(configuration),
             clock=time.monotonic,
         ),
-        get=GetHandler(index, store, transcode, clock=time.monotonic),
+        get=GetHandler(index, instances, transcode, clock=time.monotonic),
         metrics=metrics,
     )
 
