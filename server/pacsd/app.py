@@ -186,7 +186,7 @@ def verify(
     """
     migrations.check(settings.index.url)
     index = _whole_index(settings)
-    scrub = Scrub(store=_file_store(settings), index=index, work=VERIFY, by=by, report_fault=report_fault)
+    scrub = Scrub(store=_file_store(settings), index=index, work=VERIFY[by], by=by, report_fault=report_fault)
     try:
         report_begin(scrub.begin(anew=anew))
         while (read := scrub.step()) is not None:
