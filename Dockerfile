@@ -21,7 +21,7 @@ FROM python:3.11-slim-bookworm
 # A fixed id, so that a volume's files still belong to it after an update.
 RUN groupadd --gid 10001 pacsd \
  && useradd --uid 10001 --gid pacsd --no-create-home --home-dir /var/lib/pacsd --shell /usr/sbin/nologin pacsd \
- && install -d -o pacsd -g pacsd -m 0750 /var/lib/pacsd
+ && install -d -o pacsd -g pacsd -m 0700 /var/lib/pacsd
 COPY --from=build /opt/venv /opt/venv
 COPY config/pacsd.toml /etc/pacsd/pacsd.toml
 # What must be so in a container; everything else comes from the file, and the environment overrides both.

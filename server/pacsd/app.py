@@ -14,9 +14,11 @@ from typing import Final, Literal
 import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
-from pacsd.errors import IndexIncomplete, StorageUnavailable
+from pacsd.errors import ArchiveInUse, ConfigurationError, IndexIncomplete, StorageUnavailable
 from pacsd.index import migrations
+from pacsd.index.capacity import capacity, connections_of_each
 from pacsd.index.engines import database_file, database_url
+from pacsd.index.promises import broken_promises, refuse_shared_sessions
 from pacsd.index.repository import Index
 from pacsd.model import DemographicsDifference, DuplicatePolicy, ExtraKeysBuild, WorkProgress
 from pacsd.observability.metrics import Metrics
@@ -37,6 +39,7 @@ from pacsd.services.records import attributes_of_file, record_of_file
 from pacsd.services.reindex import Reindexed, Reread
 from pacsd.services.reindex import reindex as build_extra_keys
 from pacsd.services.reindex import reread_files as reread_headers
+from pacsd.services.retrieve import KeptInstances
 from pacsd.services.scrub import SCRUB, VERIFY, Fault, Scrub
 from pacsd.services.sweep import Sweeping, remove_half_files
 from pacsd.services.verification import VerifyBy
@@ -67,6 +70,11 @@ _log = structlog.get_logger()
 
 CONNECTIONS_WITHOUT_ASSOCIATION: Final = 500
 """That a worker serves at once besides all the associations: they are asking, or being told that we are full."""
+_DEAD_CONNECTIONS_SECONDS: Final = 5.0
+_HOUSEKEEPING_COMMIT: Final = 5.0
+"""Seconds that housekeeping tries a commit: it comes again, and looks meanwhile whether it is to stop."""
+_LAST_ANSWERS: Final = 1.0
+"""Seconds of the shutdown that are left when the last commits are given up."""
 _RETIRED_CHECK_INTERVAL: Final = 1.0
 """Seconds between looks whether a retired worker's last association has ended."""
 
@@ -78,11 +86,12 @@ def prepare(settings: Settings) -> None:
     """
     if settings.storage.sync == "off":
         _log.warning("storage-sync-off", consequence="a power cut may lose instances that were acknowledged")
+    _verify_database(settings)
     store = _file_store(settings)
     store.open()
     index = _whole_index(settings)
     try:
-        generation = begin_generation(store, index).generation
+        generation = _begun_generation(store, index)
         half_files = remove_half_files(store)
         _log.info("archive-opened", generation=generation, half_files_removed=half_files)
         unbuilt = index.register_extra_keys()
@@ -93,12 +102,25 @@ def prepare(settings: Settings) -> None:
         store.close()
 
 
+def _begun_generation(store: FileStore, index: Index) -> int:
+    """Begin a generation; wait a little for PostgreSQL to notice that a killed server's connections are gone."""
+    deadline = time.monotonic() + _DEAD_CONNECTIONS_SECONDS
+    while True:
+        try:
+            return begin_generation(store, index).generation
+        except ArchiveInUse as error:
+            if time.monotonic() >= deadline:
+                raise
+            _log.warning("waiting-for-other-writers", reason=str(error))
+            time.sleep(0.5)
+
+
 def run_housekeeping(context: WorkerContext) -> int:
     """Complete the index, then do what is to be done beside serving, until told to stop; return the exit status."""
     settings, shared = context.settings, context.shared
     store = _file_store(settings)
     generation = _generation(store)
-    index = _whole_index(settings, generation=generation)
+    index = _whole_index(settings, generation=generation, commit_timeout=_HOUSEKEEPING_COMMIT)
     house = Housekeeping(
         Sweeping(
             store,
@@ -131,13 +153,13 @@ def run_housekeeping(context: WorkerContext) -> int:
 
 
 def _note_fault(metrics: Metrics, fault: Fault) -> None:
-    metrics.instance_damaged("scrub")
-    _log.error(
-        "instance-damaged" if fault.sop_instance_uid else "file-without-row",
-        path=fault.path,
-        reason=fault.reason,
-        **({"sop_instance_uid": fault.sop_instance_uid} if fault.sop_instance_uid else {}),
-    )
+    if fault.sop_instance_uid:
+        metrics.instance_damaged("scrub")
+        _log.error(
+            "instance-damaged", sop_instance_uid=fault.sop_instance_uid, path=fault.path, reason=fault.reason
+        )
+    else:
+        _log.warning("file-without-row", path=fault.path, reason=fault.reason)
 
 
 def _generation(store: FileStore) -> int:
@@ -212,7 +234,9 @@ def _checked_index(settings: Settings) -> Iterator[Index]:
         index.dispose()
 
 
-def _whole_index(settings: Settings, *, generation: int | None = None) -> Index:
+def _whole_index(
+    settings: Settings, *, generation: int | None = None, commit_timeout: float | None = None
+) -> Index:
     """Return an index for making it complete: it keeps the first of duplicates, whatever the policy for new ones."""
     return Index(
         settings.index.url,
@@ -221,6 +245,7 @@ def _whole_index(settings: Settings, *, generation: int | None = None) -> Index:
         extra_keywords=settings.index.extra_keys,
         observe_difference=partial(_log_difference, settings),
         generation=generation,
+        commit_timeout=commit_timeout or settings.index.commit_timeout,
     )
 
 
@@ -245,6 +270,31 @@ def adopt(settings: Settings, half: Literal["index", "store"]) -> None:
 
 def _locks(settings: Settings) -> list[Path]:
     return lock_files(settings.storage.root, database_file(database_url(settings.index.url)))
+
+
+def _verify_database(settings: Settings) -> None:
+    """Tell of what is wrong with the database; raise ConfigurationError where it is not fit to keep the index."""
+    url = settings.index.url
+    refuse_shared_sessions(url)
+    broken = broken_promises(url)
+    for promise in broken:
+        _log.error("database-not-durable", reason=promise)
+    if broken and settings.index.durability == "required":
+        raise ConfigurationError(
+            f"the database may lose what it has committed: {'; '.join(broken)}; or, to start all the same, write "
+            'durability = "as-configured" below [index]'
+        )
+    found = capacity(url, settings.server.worker_count)
+    if found is not None and found.is_tight:
+        each = found.of_each
+        _log.warning(
+            "database-connections-tight",
+            room=found.room,
+            workers=found.workers,
+            writing_of_each=each.writing,
+            reading_of_each=each.reading,
+            remedy=found.remedy,
+        )
 
 
 def reindex(settings: Settings, report: Callable[[ExtraKeysBuild], None]) -> Reindexed:
@@ -299,6 +349,8 @@ def run_worker(context: WorkerContext) -> int:
         demographics=settings.index.demographics,
         extra_keywords=settings.index.extra_keys,
         accents=settings.index.names == "case-insensitive",
+        commit_timeout=settings.index.commit_timeout,
+        connections=connections_of_each(settings.index.url, settings.server.worker_count),
         generation=_generation(store := _file_store(settings)),
         observe_wait=metrics.database_wait,
         observe_difference=partial(_note_difference, settings, metrics),
@@ -317,6 +369,8 @@ def run_worker(context: WorkerContext) -> int:
         net.stop_accepting()
         while net.client_count and context.wait_for_stop(_RETIRED_CHECK_INTERVAL) is not Stop.SHUTDOWN:
             pass
+    # What waits for the database is told in time to its peers, before they are cut off.
+    index.end_commits_within(max(0.0, settings.server.shutdown_timeout - _LAST_ANSWERS))
     net.close(timeout=settings.server.shutdown_timeout)
     index.dispose()
     return 0
@@ -355,6 +409,12 @@ def _routes(
     metrics = shared.metrics
     ae_title = settings.dicom.ae_title
     configuration = net_configuration(settings)
+    instances = KeptInstances(
+        store,
+        index,
+        verify_by=settings.integrity.on_retrieve,
+        observe_damaged=partial(metrics.instance_damaged, "retrieve"),
+    )
     return Routes(
         access=_access_rules(settings),
         places=shared.associations,
@@ -370,7 +430,7 @@ def _routes(
         find=FindHandler(index, ae_title=ae_title),
         move=MoveHandler(
             index,
-            store,
+            instances,
             transcode,
             destinations={
                 peer.ae_title: Peer(peer.ae_title, peer.host, peer.port, tls if peer.tls else None)
@@ -380,7 +440,7 @@ def _routes(
             new_net=lambda: DicomNet(configuration),
             clock=time.monotonic,
         ),
-        get=GetHandler(index, store, transcode, clock=time.monotonic),
+        get=GetHandler(index, instances, transcode, clock=time.monotonic),
         metrics=metrics,
     )
 

@@ -33,6 +33,8 @@ from pacsd.scp.sop_classes import Service
 from pacsd.scu.peer import Peer
 from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
+from pacsd.services.retrieve import KeptInstances
+from pacsd.services.verification import VerifyBy
 from support.fake_archive import incoming
 from support.fake_index import FakeIndex
 from support.fake_store import FakeStore
@@ -129,6 +131,7 @@ def archive_server(
     transcode: Callable[[io.FileIO, Collection[str]], tuple[str, bytes]] = no_transcoding,
     clock: Callable[[], float] = time.monotonic,
     accept_unknown_sop_classes: bool = False,
+    verify_by: VerifyBy = "checksum",
 ) -> Iterator[ArchiveServer]:
     """Serve on a free port; `destinations` are ports of C-MOVE destinations by AE title."""
     store, index, metrics = FakeStore(), FakeIndex(), RecordedMetrics()
@@ -137,6 +140,12 @@ def archive_server(
         store, index, observe_batch=lambda *_: None, observe_outcome=lambda _: None, clock=lambda: 0.0
     )
     configuration = NetConfiguration(timeouts=TIMEOUTS)
+    instances = KeptInstances(
+        store,
+        index,
+        verify_by=verify_by,
+        observe_damaged=lambda: metrics.calls.append(("damaged",)),
+    )
     routes = Routes(
         access=AccessRules(
             ae_title=AE_TITLE,
@@ -151,14 +160,14 @@ def archive_server(
         find=FindHandler(index, ae_title=AE_TITLE),
         move=MoveHandler(
             index,
-            store,
+            instances,
             transcode,
             destinations={title: Peer(title, "127.0.0.1", port) for title, port in destinations.items()},
             ae_title=AE_TITLE,
             new_net=lambda: DicomNet(configuration),
             clock=clock,
         ),
-        get=GetHandler(index, store, transcode, clock=clock),
+        get=GetHandler(index, instances, transcode, clock=clock),
         metrics=metrics,
     )
     net = PacsNet(configuration, routes)

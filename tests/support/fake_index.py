@@ -103,11 +103,6 @@ class FakeIndex:
             return CommitResult(outcome, _unused(kept.path, record.path))
         return CommitResult(outcome, _unused(record.path, kept.path))
 
-    def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
-        self.note("find by SOP Instance UID")
-        record = self.records.get(sop_instance_uid)
-        return None if record is None else _stored(record)
-
     def unknown_paths(self, paths: Sequence[str]) -> list[str]:
         known = {record.path for record in self.records.values()}
         return [path for path in paths if path not in known]
@@ -118,6 +113,11 @@ class FakeIndex:
     def has_path(self, path: str) -> bool:
         self.note("has path")
         return any(record.path == path for record in self.records.values())
+
+    def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
+        self.note("find by SOP Instance UID")
+        record = self.records.get(sop_instance_uid)
+        return None if record is None else _stored(record)
 
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         return tuple(keyword for keyword in query.keys if _vr(keyword) in ("SQ", "OB", "OW", "UN"))

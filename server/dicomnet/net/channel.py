@@ -79,8 +79,10 @@ class Channel:
         """Write one message. An exception out of `dataset` leaves half of it on the wire, so it aborts."""
         try:
             writes = self.connection.send_message(context_id, message, dataset)
-        except LocalProtocolError:
+        except LocalProtocolError as error:
             self.raise_if_over()
+            if self.connection.state in _OVER:  # by our own abort, out of a message before: no mistake either
+                raise AssociationReleased("the association is over") from error
             raise
         self.messages_under_way += 1
         try:
@@ -245,8 +247,9 @@ class Channel:
             timeout = deadline - time.monotonic()
         wakes = idle or self.connection.state is State.AWAITING_ASSOCIATE_RQ
         try:
-            if idle or deadline is not None:
-                self._wait(timeout, self.wake_fd if wakes else None)
+            woken = (idle or deadline is not None) and self._wait(timeout, self.wake_fd if wakes else None)
+            if woken is Wait.WOKEN:
+                raise self.violation("the server is shutting down", AbortReason.NOT_SPECIFIED)
             began = time.monotonic()
             data = self.transport.receive(timeout)
             self._check_pace(len(data), time.monotonic() - began)
@@ -263,14 +266,13 @@ class Channel:
         if self._in_dataset and not self._receiving.keeps_up(count, seconds):
             raise AssociationTimedOut("the peer sends a data set too slowly")
 
-    def _wait(self, timeout: float, wake_fd: int | None) -> None:
+    def _wait(self, timeout: float, wake_fd: int | None) -> Wait:
+        """Wait for the peer or, if that comes first, for `wake_fd`."""
         self.transport.release_buffer()
-        match self.transport.wait(timeout, wake_fd):
-            case Wait.TIMED_OUT:
-                raise AssociationTimedOut(f"the peer sent nothing for {timeout:.0f} s")
-            case Wait.WOKEN:
-                self._linger_seconds = min(self._linger_seconds, _LINGER_WHEN_CLOSING)
-                raise self.violation("the server is shutting down", AbortReason.NOT_SPECIFIED)
+        waited = self.transport.wait(timeout, wake_fd)
+        if waited is Wait.TIMED_OUT:
+            raise AssociationTimedOut(f"the peer sent nothing for {timeout:.0f} s")
+        return waited
 
     def _feed(self, data: memoryview) -> None:
         if data:
@@ -295,11 +297,12 @@ class Channel:
     def _linger(self) -> None:
         """Let the peer read our last PDU and close first, but not for longer than ARTIM (PS3.8 §9.1.5)."""
         self.transport.finish_writing()
-        deadline = time.monotonic() + self._linger_seconds
+        deadline, wake_fd = time.monotonic() + self._linger_seconds, self.wake_fd
         try:
             while (remaining := deadline - time.monotonic()) > 0:
-                self._wait(remaining, None)
-                if not self.transport.receive(remaining):
+                if self._wait(remaining, wake_fd) is Wait.WOKEN:
+                    deadline, wake_fd = min(deadline, time.monotonic() + _LINGER_WHEN_CLOSING), None
+                elif not self.transport.receive(remaining):
                     return
         except AssociationTimedOut:
             self.connection.artim_expired()

@@ -30,8 +30,8 @@ def reindex(
 ) -> None:
     """Build the indexes of index.extra_keys for what is stored already.
 
-    The server may run meanwhile. What was done stays done, so a run that was ended is taken up where it was; that of
-    --files begins anew. Exit status 1 if a file could not be read.
+    The server may run meanwhile. What was done stays done, so a run that was ended is taken up where it was. Exit
+    status 1 if a file could not be read.
     """
     settings = archive_settings(config)
     _build_extra_keys(settings)
@@ -71,12 +71,14 @@ def _reread_files(settings: Settings) -> None:
         task = bar.add_task("")
 
         def report(done: Reread) -> None:
-            bar.update(task, completed=done.read + done.unreadable)
+            bar.update(task, completed=done.earlier + done.read + done.unreadable)
 
         def report_unreadable(path: str, reason: str) -> None:
             note(f"{path}: {reason}")
 
         done = app.reread_files(settings, report, report_unreadable)
+    if done.earlier:
+        note(f"This went on where an earlier run was ended, after {done.earlier} files.")
     say(f"Read {done.read} files again; {done.changed} rows of the index changed.")
     if done.unreadable:
         note(f"{done.unreadable} files could not be read; the index says of them what it said.")

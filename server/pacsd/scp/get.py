@@ -11,7 +11,8 @@ from pacsd.scp.retrieving import LocatingIndex, Retrieval
 from pacsd.scp.selection import read_selection
 from pacsd.scp.sop_classes import GET_MODELS
 from pacsd.scp.statuses import Answer
-from pacsd.scu.sender import InstanceFiles, InstanceSender, Transcode
+from pacsd.scu.sender import InstanceSender, Transcode
+from pacsd.services.retrieve import KeptInstances
 
 __all__ = ["GetHandler"]
 
@@ -22,10 +23,15 @@ class GetHandler:
     """Sends selections back to who asks for them."""
 
     def __init__(
-        self, index: LocatingIndex, files: InstanceFiles, transcode: Transcode, *, clock: Callable[[], float]
+        self,
+        index: LocatingIndex,
+        instances: KeptInstances,
+        transcode: Transcode,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         self._index = index
-        self._files = files
+        self._instances = instances
         self._transcode = transcode
         self._clock = clock
 
@@ -57,5 +63,5 @@ class GetHandler:
             is_cancelled=is_cancelled,
             clock=self._clock,
         )
-        sender = InstanceSender(net, self._files, self._transcode, priority=request.priority)
+        sender = InstanceSender(net, self._instances, self._transcode, priority=request.priority)
         return retrieval.perform(sender.send)

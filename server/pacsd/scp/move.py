@@ -14,7 +14,8 @@ from pacsd.scp.sop_classes import MOVE_MODELS
 from pacsd.scp.statuses import Answer
 from pacsd.scu.delivery import Delivery
 from pacsd.scu.peer import Peer
-from pacsd.scu.sender import InstanceFiles, InstanceSender, Transcode
+from pacsd.scu.sender import InstanceSender, Transcode
+from pacsd.services.retrieve import KeptInstances
 
 __all__ = ["MoveHandler"]
 
@@ -27,7 +28,7 @@ class MoveHandler:
     def __init__(
         self,
         index: LocatingIndex,
-        files: InstanceFiles,
+        instances: KeptInstances,
         transcode: Transcode,
         *,
         destinations: Mapping[str, Peer],
@@ -36,7 +37,7 @@ class MoveHandler:
         clock: Callable[[], float],
     ) -> None:
         self._index = index
-        self._files = files
+        self._instances = instances
         self._transcode = transcode
         self._destinations = destinations
         self._ae_title = ae_title
@@ -75,7 +76,7 @@ class MoveHandler:
         def new_sender(net: DicomNet) -> InstanceSender:
             return InstanceSender(
                 net,
-                self._files,
+                self._instances,
                 self._transcode,
                 priority=request.priority,
                 move_originator=(calling_ae_title, request.message_id),

@@ -47,7 +47,7 @@ class Retrieval:
             cancelled = self._send_all(progress, send)
         except DestinationUnreachable as error:
             progress.fail_remaining(self.instances)
-            progress.reason = str(error)
+            progress.reason = progress.reason or str(error)
             cancelled = False
         failed = failed_list(progress.failed_sop_instance_uids, self.transfer_syntax)
         return retrieve_answer(progress, cancelled=cancelled, failed_list=failed)

@@ -64,5 +64,7 @@ class Delivery:
 
     def _close(self) -> None:
         if self._net is not None:
+            if not self._net.is_associated:
+                self._net.interrupt()  # an abort of ours was the last word; nobody need wait until it is heard
             self._net.close()
             self._net = None

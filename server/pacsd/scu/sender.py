@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import os
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from dicomnet import CStoreResponse, DicomNet, LocalProtocolError, StatusClass
-from pacsd.errors import StorageUnavailable, TranscodingFailed
+from pacsd.errors import InstanceDamaged, StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
 from pacsd.scu.storing import StoreRequester, Transcode
 from pacsd.scu.verdicts import verdict
-from pacsd.services.retrieve import Sent, SubOperation
+from pacsd.services.retrieve import KeptInstances, Sent, SubOperation
+from pacsd.services.verification import DatasetBuffer
 
-__all__ = ["OUTCOMES", "InstanceFiles", "InstanceSender", "Transcode"]
+__all__ = ["OUTCOMES", "InstanceSender", "Transcode"]
 
 _log = structlog.get_logger()
 
 OUTCOMES: Final = {StatusClass.SUCCESS: SubOperation.COMPLETED, StatusClass.WARNING: SubOperation.WARNING}
 """What a C-STORE response's class of status makes of the sub-operation; all others failed."""
-
-
-class InstanceFiles(Protocol):
-    """Where stored files are read from; see `storage.filesystem.FileStore`."""
-
-    def open_dataset(self, relative_path: str, /) -> io.FileIO:
-        """Open a stored file for reading, unbuffered."""
 
 
 class InstanceSender:
@@ -36,27 +28,26 @@ class InstanceSender:
     def __init__(
         self,
         net: DicomNet,
-        files: InstanceFiles,
+        instances: KeptInstances,
         transcode: Transcode,
         *,
         priority: int = 0,
         move_originator: tuple[str, int] | None = None,
     ) -> None:
-        self._files = files
+        self._instances = instances
+        self._buffer = DatasetBuffer()
         self._requester = StoreRequester(net, transcode, priority=priority, move_originator=move_originator)
 
     def send(self, instance: StoredInstance) -> Sent:
         """Send one instance and return how it went; a failure is logged with its reason.
 
-        Raises AssociationEnded where the association is gone, for this instance and all others.
+        It is verified before its first byte goes out, so that a damaged one costs no other. Raises AssociationEnded
+        where the association is gone, for this instance and all others.
         """
         try:
-            with self._files.open_dataset(instance.path) as file:
-                # Noticed half way, it would abort the association, and all other instances with it.
-                if os.fstat(file.fileno()).st_size < instance.size:
-                    raise StorageUnavailable("a stored file is shorter than it was")  # noqa: TRY301
-                response = self._requester.store(instance, file)
-        except (StorageUnavailable, TranscodingFailed, LocalProtocolError, OSError) as error:
+            with self._instances.opened(instance, self._buffer) as opened:
+                response = self._requester.store(opened.instance, opened.file, opened.dataset)
+        except (InstanceDamaged, StorageUnavailable, TranscodingFailed, LocalProtocolError) as error:
             _log.warning("suboperation-failed", sop_instance_uid=instance.sop_instance_uid, reason=str(error))
             return Sent(instance, SubOperation.FAILED, str(error))
         return _sent(instance, response)

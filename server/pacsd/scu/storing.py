@@ -17,7 +17,8 @@ __all__ = ["StoreRequester", "Transcode"]
 Transcode = Callable[[io.FileIO, Collection[str]], tuple[str, bytes]]
 """From a DICOM file and the acceptable transfer syntaxes to the one chosen and the data set in it."""
 
-_CHUNK_LENGTH: Final = 262144
+_CHUNK_LENGTH: Final = 1 << 19
+"""Bytes that are read at once, of files whose data set has not been read already."""
 
 
 class StoreRequester:
@@ -37,11 +38,14 @@ class StoreRequester:
         self._move_originator = move_originator
         self._buffers: tuple[memoryview, memoryview] | None = None
 
-    def store(self, instance: StoredInstance, file: io.FileIO) -> CStoreResponse:
+    def store(
+        self, instance: StoredInstance, file: io.FileIO, read: memoryview | None = None
+    ) -> CStoreResponse:
         """Send one instance from its opened file and return the peer's verdict.
 
-        Raises LocalProtocolError where no context fits, TranscodingFailed, and StorageUnavailable or OSError where
-        the file cannot be read, upon which the association is aborted; AssociationEnded where it is gone.
+        `read` is its data set, where that has been read already. Raises LocalProtocolError where no context fits,
+        TranscodingFailed, and StorageUnavailable or OSError where the file cannot be read, upon which the association
+        is aborted; AssociationEnded where it is gone.
         """
         association = self._net.association
         contexts = association.contexts_of(instance.sop_class_uid) if association else []
@@ -49,9 +53,9 @@ class StoreRequester:
         if not by_syntax:
             raise LocalProtocolError(f"the peer accepted no context for SOP class {instance.sop_class_uid}")
         context = by_syntax.get(instance.transfer_syntax_uid)
-        dataset: bytes | Iterator[memoryview]
+        dataset: bytes | memoryview | Iterator[memoryview]
         if context is not None:
-            dataset = self._fragments(file, instance)
+            dataset = self._fragments(file, instance) if read is None or _is_padded(instance) else read
         else:
             syntax, dataset = self._transcode(file, by_syntax.keys())
             context = by_syntax[syntax]
@@ -77,9 +81,14 @@ class StoreRequester:
             if count == 0:
                 raise StorageUnavailable(f"a stored file ends at {position} of {instance.size} bytes")
             position += count
-            if position == instance.size and count % 2 and instance.transfer_syntax_uid in DEFLATED:
+            if position == instance.size and _is_padded(instance):
                 # PS3.5 §A.5 pads these; a deflated stream knows its end, and DCMTK aborts on an odd fragment.
                 buffers[turn][count] = 0
                 count += 1
             yield buffers[turn][:count]
             turn = 1 - turn
+
+
+def _is_padded(instance: StoredInstance) -> bool:
+    """Whether the data set is sent with one byte more than the file has."""
+    return (instance.size - instance.dataset_offset) % 2 == 1 and instance.transfer_syntax_uid in DEFLATED

@@ -28,8 +28,8 @@ from pacsd.errors import (
 )
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
 from pacsd.services.group_commit import GroupCommit
-from pacsd.services.records import checksum_of_file, verify_identifying
-from pacsd.services.verification import InstanceFiles, open_instance, verify_file
+from pacsd.services.records import ReadableStore, checksum_of_file, verify_identifying
+from pacsd.services.verification import open_instance, verify_file
 from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import examine
 from pacsd.storage.layout import instance_path
@@ -87,7 +87,7 @@ class InstanceFile(Protocol):
         """Remove the file unless it is published."""
 
 
-class InstanceStore(InstanceFiles, Protocol):
+class InstanceStore(ReadableStore, Protocol):
     """Where files are kept; see `storage.filesystem.FileStore`."""
 
     def begin(self, header: bytes, /) -> InstanceFile:
@@ -235,7 +235,7 @@ class Ingest:
             result = self._decided(record, received.committed())
         except IndexUnavailable as error:
             if error.may_be_written:
-                # A row may yet come back at the next start, and must not come back without its file.
+                # Its row may be there, or come yet, and must never be without its file.
                 _log.warning("file-left-for-next-start", path=record.path)
             elif error.was_reached:
                 self._withdraw(record.path)

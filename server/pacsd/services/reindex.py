@@ -7,14 +7,17 @@ an older version kept less of.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from pacsd.errors import DatasetInvalid, ReindexRefused, StorageUnavailable
-from pacsd.model import ExtraKeysBuild, StoredInstance
+from pacsd.model import ExtraKeysBuild, StoredInstance, WorkProgress
 
-__all__ = ["Reindexed", "ReindexedIndex", "Reread", "RereadIndex", "reindex", "reread_files"]
+__all__ = ["REREAD", "Reindexed", "ReindexedIndex", "Reread", "RereadIndex", "reindex", "reread_files"]
 
+REREAD: Final = "reread"
+"""The name in the index of the progress of reading headers again."""
 _FILES_IN_ONE_TRANSACTION: Final = 100
 
 
@@ -84,14 +87,24 @@ class RereadIndex(Protocol):
     def refresh(self, attributes: Mapping[str, Mapping[str, str]], /) -> int:
         """Bring rows up to date with what files say; return how many changed."""
 
+    def progress_of(self, work: str, /) -> WorkProgress | None:
+        """Return how far a work has come."""
+
+    def note_progress(self, work: str, reached: WorkProgress, /) -> None:
+        """Remember how far a work has come."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """What was found so far: files that were read, rows that changed by it, and files that could not be read."""
+    """What was found so far: files that were read, rows that changed by it, and files that could not be read.
+
+    `earlier` are the files that were read by a run that was ended half way.
+    """
 
     read: int = 0
     changed: int = 0
     unreadable: int = 0
+    earlier: int = 0
 
 
 def reread_files(
@@ -100,14 +113,19 @@ def reread_files(
     *,
     report: Callable[[Reread], None] = lambda _: None,
     report_unreadable: Callable[[str, str], None],
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Reread:
     """Bring the rows of all stored files up to date; `report` is told after each step.
 
-    Beside a running server. `read_attributes` gives those of a file by its path; one that it cannot read, or that is
-    another instance than its row says, keeps its row as it is, and `report_unreadable` is told its path and why.
+    Beside a running server. A run that was ended half way is taken up where it was. `read_attributes` gives those of a
+    file by its path; one that it cannot read, or that is another instance than its row says, keeps its row as it is,
+    and `report_unreadable` is told its path and why.
     """
-    done = Reread()
-    for stored in _pages(index):
+    progress = index.progress_of(REREAD)
+    if progress is None or progress.ended_at is not None:
+        progress = WorkProgress(began_at=now())
+    done = Reread(earlier=progress.done)
+    for stored in _pages(index, progress.position):
         attributes = {}
         for instance in stored:
             try:
@@ -118,13 +136,21 @@ def reread_files(
             done.read + len(attributes),
             done.changed + (index.refresh(attributes) if attributes else 0),
             done.unreadable + len(stored) - len(attributes),
+            done.earlier,
         )
+        progress = replace(
+            progress,
+            position=stored[-1].path,
+            done=progress.done + len(stored),
+            faults=progress.faults + len(stored) - len(attributes),
+        )
+        index.note_progress(REREAD, progress)
         report(done)
+    index.note_progress(REREAD, replace(progress, ended_at=now()))
     return done
 
 
-def _pages(index: RereadIndex) -> Iterator[Sequence[StoredInstance]]:
-    path = ""
+def _pages(index: RereadIndex, path: str) -> Iterator[Sequence[StoredInstance]]:
     while stored := index.stored_after(path, _FILES_IN_ONE_TRANSACTION):
         yield stored
         path = stored[-1].path

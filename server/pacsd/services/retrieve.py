@@ -1,14 +1,139 @@
-"""The sub-operations of a C-MOVE or C-GET, and how they are counted (PS3.4 §C.4.2, §C.4.3)."""
+"""The sub-operations of a C-MOVE or C-GET: what is sent, and how they are counted (PS3.4 §C.4.2, §C.4.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final, Protocol
 
+import structlog
+
+from pacsd.errors import IndexUnavailable, InstanceDamaged, StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
+from pacsd.services.records import ReadableStore
+from pacsd.services.verification import DatasetBuffer, VerifyBy, load_verified, open_instance
+from pacsd.storage.disk import storage_error
 
-__all__ = ["Progress", "Sent", "SubOperation"]
+__all__ = ["InstanceLookup", "KeptInstances", "OpenedInstance", "Progress", "Sent", "SubOperation"]
+
+_log = structlog.get_logger()
+
+_ATTEMPTS: Final = 8
+"""Files that are opened for one sub-operation at most: each but the first because the one before was replaced."""
+
+
+class InstanceLookup(Protocol):
+    """What knows which file is an instance's now; see `index.repository.Index`."""
+
+    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
+        """Return the instance that is kept under a UID, wherever it belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedInstance:
+    """A kept instance that was verified and is ready to be sent."""
+
+    instance: StoredInstance
+    """As the index has it now, which may be another version than the one that was asked for."""
+    file: io.FileIO
+    dataset: memoryview | None
+    """The verified data set where it was small enough to be held, in the caller's buffer; else read `file`."""
+
+
+class KeptInstances:
+    """The archive's instances as retrieves need them; one object per process, used by all its associations at once.
+
+    `observe_damaged` is told of each file that is missing, damaged or unreadable though the index names it.
+    """
+
+    def __init__(
+        self,
+        files: ReadableStore,
+        index: InstanceLookup,
+        *,
+        verify_by: VerifyBy,
+        observe_damaged: Callable[[], None],
+    ) -> None:
+        self._files = files
+        self._index = index
+        self._verify_by = verify_by
+        self._observe_damaged = observe_damaged
+
+    @contextmanager
+    def opened(self, instance: StoredInstance, buffer: DatasetBuffer) -> Iterator[OpenedInstance]:
+        """Open and verify an instance for the length of the block, whose errors of reading are noted as damage.
+
+        The file stays whole for the block even where the instance is replaced meanwhile. Where it was replaced
+        before, as the index says, the new one is opened. Raises InstanceDamaged where the index still names a file
+        that is not what it says; StorageUnavailable where the file cannot be read, or the instance is gone.
+        """
+        current, file, dataset = self._open(instance, buffer)
+        with file:
+            try:
+                yield OpenedInstance(current, file, dataset)
+            except OSError as error:
+                failure = storage_error("read a stored object", error)
+                self._note_damage(current, str(failure))
+                raise failure from error
+            except StorageUnavailable as error:
+                self._note_damage(current, str(error))
+                raise
+            except TranscodingFailed as error:
+                if isinstance(error.__cause__, OSError):
+                    self._note_damage(current, str(error))
+                raise
+
+    def _open(
+        self, instance: StoredInstance, buffer: DatasetBuffer
+    ) -> tuple[StoredInstance, io.FileIO, memoryview | None]:
+        for _ in range(_ATTEMPTS):
+            try:
+                return instance, *self._open_verified(instance, buffer)
+            except (InstanceDamaged, StorageUnavailable) as error:
+                instance = self._successor(instance, error)
+        raise StorageUnavailable("the instance is replaced again and again")
+
+    def _open_verified(
+        self, instance: StoredInstance, buffer: DatasetBuffer
+    ) -> tuple[io.FileIO, memoryview | None]:
+        file = open_instance(self._files, instance)
+        try:
+            return file, load_verified(file, instance, buffer, by=self._verify_by)
+        except BaseException:
+            file.close()
+            raise
+
+    def _successor(
+        self, instance: StoredInstance, error: InstanceDamaged | StorageUnavailable
+    ) -> StoredInstance:
+        """Return what the index has instead of an instance that could not be opened or verified.
+
+        Raises `error` where it has the same still, or cannot be asked.
+        """
+        try:
+            current = self._index.find_by_sop_instance_uid(instance.sop_instance_uid)
+        except IndexUnavailable:
+            raise error from None  # whether it is damaged or was replaced, nobody can say
+        if current is None:
+            raise StorageUnavailable("the instance is not kept any more") from error
+        # Not only the path: the name of a file that was removed may have been given to a later one.
+        if current == instance:
+            self._note_damage(instance, str(error))
+            raise error
+        return current
+
+    def _note_damage(self, instance: StoredInstance, reason: str) -> None:
+        self._observe_damaged()
+        _log.error(
+            "instance-damaged",
+            noticed="retrieve",
+            sop_instance_uid=instance.sop_instance_uid,
+            path=instance.path,
+            reason=reason,
+        )
 
 
 class SubOperation(Enum):

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance, WorkProgress
-from pacsd.services.verification import InstanceFiles, VerifyBy, open_instance, verify_file
+from pacsd.services.records import ReadableStore
+from pacsd.services.verification import VerifyBy, open_instance, verify_file
 
 __all__ = ["SCRUB", "SCRUBBED", "VERIFY", "Fault", "Scrub", "ScrubbedIndex", "ScrubbedStore"]
 
@@ -36,7 +37,7 @@ _DAYS: Final = "day "
 """Begins a position in the second part, which goes by days of receipt; one in the first is a path."""
 
 
-class ScrubbedStore(InstanceFiles, Protocol):
+class ScrubbedStore(ReadableStore, Protocol):
     """The file store; see `storage.filesystem.FileStore`."""
 
     def days(self) -> list[str]:

@@ -24,7 +24,8 @@ from pacsd.model import (
     StoredInstance,
     WorkProgress,
 )
-from pacsd.services.verification import InstanceFiles, open_instance, verify_file
+from pacsd.services.records import ReadableStore
+from pacsd.services.verification import open_instance, verify_file
 
 __all__ = ["SWEEP", "SweptIndex", "SweptStore", "complete_index", "remove_half_files", "sweep_days"]
 
@@ -35,7 +36,7 @@ SWEEP: Final = "sweep"
 _BATCH: Final = 200
 
 
-class SweptStore(InstanceFiles, Protocol):
+class SweptStore(ReadableStore, Protocol):
     """The file store; see `storage.filesystem.FileStore`."""
 
     def leftovers(self) -> Iterator[str]:

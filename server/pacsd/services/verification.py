@@ -12,17 +12,17 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance
+from pacsd.services.records import ReadableStore
 from pacsd.storage.checksums import ALGORITHMS, Checksum, new_checksum
 from pacsd.storage.disk import storage_error
 
 __all__ = [
     "LARGEST_HELD",
     "DatasetBuffer",
-    "InstanceFiles",
     "VerifyBy",
     "load_verified",
     "open_instance",
@@ -32,20 +32,13 @@ __all__ = [
 VerifyBy = Literal["checksum", "length"]
 """What a file is compared with the index by; `checksum` compares the length too."""
 
-LARGEST_HELD: Final = 2 << 20
+LARGEST_HELD: Final = 1 << 20
 """Bytes of a data set up to which `load_verified` holds it in memory, so that its file is read once."""
-_PIECE_LENGTH: Final = 1 << 18
+_PIECE_LENGTH: Final = 1 << 20
 """Bytes that are read and summed up at once: they stay in the processor's cache in between."""
 _BUFFERS_KEPT: Final = 8
 _PIECES: Final[deque[memoryview]] = deque(maxlen=_BUFFERS_KEPT)
 """Buffers for pieces that nobody uses just now. A deque's ends are safe for threads."""
-
-
-class InstanceFiles(Protocol):
-    """Where stored files are read from; see `storage.filesystem.FileStore`."""
-
-    def open_dataset(self, relative_path: str, /) -> io.FileIO:
-        """Open a stored file for reading, unbuffered."""
 
 
 class DatasetBuffer:
@@ -61,7 +54,7 @@ class DatasetBuffer:
         return self._memory[:length]
 
 
-def open_instance(files: InstanceFiles, instance: StoredInstance) -> io.FileIO:
+def open_instance(files: ReadableStore, instance: StoredInstance) -> io.FileIO:
     """Open the file of an instance; the caller closes it.
 
     Raises InstanceDamaged where it is missing, StorageUnavailable where it cannot be opened.

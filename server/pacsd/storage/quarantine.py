@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -64,7 +66,7 @@ class Quarantine:
             name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
             self._write_note(name, {"path": relative_path, "at": now.isoformat(), "reason": reason})
             try:
-                source.rename(self._folder / f"{name}{_FILE}")
+                self._move(source, self._folder / f"{name}{_FILE}")
             except FileNotFoundError:
                 (self._folder / f"{name}{_NOTE}").unlink()
                 return None
@@ -72,6 +74,21 @@ class Quarantine:
                 sync_directory(self._folder)
                 sync_directory(source.parent)
         return name
+
+    def _move(self, source: Path, target: Path) -> None:
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # Older days may have been moved to another disk.
+            part = target.with_suffix(".part")
+            shutil.copy2(source, part)
+            with part.open("rb") as copied:
+                os.fsync(copied.fileno())
+            part.rename(target)
+            sync_directory(target.parent)
+            source.unlink()
 
     def _write_note(self, name: str, note: dict[str, str]) -> None:
         with (self._folder / f"{name}{_NOTE}").open("x", encoding="utf-8") as file:

@@ -197,7 +197,7 @@ class Supervisor:
             self._start(WORKER)
         if self._processes.http is not None:
             self._start(HTTP)
-        if self._processes.run_housekeeping is not None:
+        if self._processes.run_housekeeping is not None and not self._processes.of_role(HOUSEKEEPING):
             self._start(HOUSEKEEPING)
 
     def _start(self, role: str) -> None:
@@ -218,6 +218,9 @@ class Supervisor:
         if self._stopping or child.expected_to_end:
             log.info("process-ended", **facts)
             self._stop_http_last()
+            if child.role == HOUSEKEEPING and not self._stopping:
+                # Never two at once: what one has looked at, another could have removed.
+                self._start(HOUSEKEEPING)
             return
         delay = self._backoff[child.role].delay(self._processes.lived(child))
         self._vacancies.append((self._clock() + delay, child.role))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 from tests.dicomnet.net.nets import (
@@ -11,6 +12,7 @@ from tests.dicomnet.net.nets import (
     ask_for,
     ended_with,
     serving,
+    store,
 )
 from tests.dicomnet.net.raw_peer import RawPeer
 from tests.dicomnet.pair import STUDY_ROOT_FIND, send
@@ -228,3 +230,24 @@ def test_end_of_another_association_aborts_this_one() -> None:
         assert peer.read_to_end() == [ul.AbortReceived(2, 0)]
         peer.socket.close()
         assert ended_with(server.journal) == [AssociationReleased]
+
+
+def test_after_an_abort_of_our_own_the_association_is_over() -> None:
+    """What cannot be read to its end aborts in the middle of its message; the next message is no caller's mistake."""
+
+    def breaking_off() -> Iterator[bytes]:
+        yield bytes(1000)
+        yield bytes(1000)
+        raise OSError("the disk fails")
+
+    server, client = Net(), Net()
+    with serving(server) as address:
+        client.connect(*address)
+        client.associate(ask_for())
+        with pytest.raises(OSError, match="the disk fails"):
+            store(client, "1.2.3", breaking_off())
+        with pytest.raises(AssociationReleased):
+            store(client, "1.2.4", b"data")
+        client.close()
+        assert ended_with(server.journal) == [AssociationAborted]
+    assert server.objects == {}

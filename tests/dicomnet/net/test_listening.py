@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.dicomnet.net.gate import Gate, in_background
 from tests.dicomnet.net.nets import CONFIGURATION, WITHIN, Net, ask_for, associated, ended_with, serving
 from tests.dicomnet.net.raw_peer import RawPeer
+from tests.dicomnet.pair import VERIFICATION
 from tests.support.certificates import Authority
 from tests.support.deadline import wait_until
 
@@ -19,11 +21,13 @@ from dicomnet import (
     CEchoRequest,
     ConnectionLost,
     DicomNet,
+    NetConfiguration,
     PresentationContext,
     TlsConfiguration,
     TlsHandshakeFailed,
 )
 from dicomnet.upper_layer import events as ul
+from dicomnet.upper_layer.pdu import ReleaseResponse
 from dicomnet.upper_layer.writer import write_pdu
 
 LONG = 3600.0
@@ -66,6 +70,38 @@ def test_connections_without_an_association_are_closed_at_once(asked: bytes) -> 
         )
         server.close(timeout=LONG)
         assert peer.socket.recv(100) == b""
+    assert ended_with(server.journal) == [AssociationAborted]
+
+
+def patient() -> NetConfiguration:
+    """As configured, but for ARTIM, for which nobody waits."""
+    return replace(CONFIGURATION, timeouts=replace(CONFIGURATION.timeouts, artim=LONG))
+
+
+def test_a_peer_that_was_aborted_and_does_not_close_is_not_waited_for() -> None:
+    """PS3.8 §9.1.5 has us wait until ARTIM; not where the server itself is to end."""
+    server = Net(patient())
+    address = server.listen()
+    with RawPeer(address).associate() as peer:
+        peer.send(write_pdu(ReleaseResponse()))
+        server.journal.wait_for("disassociated")
+        server.close(timeout=LONG)
+        assert peer.read_to_end() == [ul.AbortReceived(2, 2)]
+    assert ended_with(server.journal) == [AssociationAborted]
+
+
+def test_an_association_that_breaks_while_the_server_closes_is_not_waited_for() -> None:
+    server = Gate(patient())
+    address = server.listen()
+    with RawPeer(address).associate() as peer:
+        peer.send_message(1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION))
+        server.journal.wait_for("echo")
+        closing = in_background(lambda: server.close(timeout=LONG))
+        assert select.select([server.closing_fd], [], [], WITHIN)[0]
+        peer.send(write_pdu(ReleaseResponse()))
+        server.let.set()
+        closing.join(WITHIN)
+        assert not closing.is_alive()
     assert ended_with(server.journal) == [AssociationAborted]
 
 

@@ -46,6 +46,14 @@ def test_associations_are_open_from_accept_to_release_or_abort(metrics: Metrics)
     assert found["pacsd_associations_aborted_total", "CT1", "peer"] == 1
 
 
+def test_damage_is_counted_from_nought_by_what_noticed_it(metrics: Metrics) -> None:
+    """An alert on the increase would miss a first one that comes out of nowhere."""
+    counted = ("pacsd_damaged_instances_total", "retrieve")
+    assert _samples(metrics.render())[counted] == 0
+    metrics.instance_damaged("retrieve")
+    assert _samples(metrics.render())[counted] == 1
+
+
 def test_only_configured_peers_are_labels(metrics: Metrics) -> None:
     metrics.association_accepted("MALLORY")
     metrics.association_accepted("EVE")

@@ -159,8 +159,17 @@ def test_what_the_requestor_cannot_read_is_transcoded() -> None:
     assert net.received == {instance.sop_instance_uid: (IMPLICIT, b"converted!")}
 
 
-@pytest.mark.parametrize("trouble", ["missing", "shorter", "not convertible"])
-def test_one_instance_that_cannot_be_sent_hurts_no_other(trouble: str) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ("missing", "missing"),
+        ("shorter", "bytes instead of"),
+        ("longer", "bytes instead of"),
+        ("changed", "content has changed"),
+        ("not convertible", "no decoder for it"),
+    ],
+)
+def test_one_instance_that_cannot_be_sent_hurts_no_other(trouble: str, reason: str) -> None:
     instances = study(3)
 
     def transcode(file: io.FileIO, syntaxes: Collection[str]) -> tuple[str, bytes]:
@@ -173,6 +182,10 @@ def test_one_instance_that_cannot_be_sent_hurts_no_other(trouble: str) -> None:
             del server.store.files[second.path]
         elif trouble == "shorter":
             server.store.files[second.path] = server.store.files[second.path][:-100]
+        elif trouble == "longer":
+            server.store.files[second.path] += b"\0"
+        elif trouble == "changed":
+            server.store.files[second.path] = server.store.files[second.path][:-1] + b"\xa5"
         else:
             server.index.records[second.sop_instance_uid] = replace(second, transfer_syntax_uid="1.2.3")
         with client(server, GET, as_scp_of=[STORAGE]) as net:
@@ -182,6 +195,45 @@ def test_one_instance_that_cannot_be_sent_hurts_no_other(trouble: str) -> None:
     assert len(net.received) == 2
     (line,) = [line for line in logs if line["event"] == "suboperation-failed"]
     assert line["sop_instance_uid"] == second.sop_instance_uid
+    assert reason in line["reason"]
+    assert final.error_comment == line["reason"][:64]
+    is_damaged = trouble != "not convertible"
+    assert [line["path"] for line in logs if line["event"] == "instance-damaged"] == [
+        second.path
+    ] * is_damaged
+    assert server.metrics.calls.count(("damaged",)) == is_damaged
+
+
+def test_an_instance_that_was_replaced_meanwhile_is_sent_as_it_is_now() -> None:
+    """In the transfer syntax that it has now, by transcoding where the requestor takes no other."""
+    first, second, third = study(3)
+    asked: list[tuple[bytes, set[str]]] = []
+
+    def transcode(file: io.FileIO, syntaxes: Collection[str]) -> tuple[str, bytes]:
+        asked.append((file.read(), set(syntaxes)))
+        return EXPLICIT, b"converted!"
+
+    with archive_server(transcode=transcode) as server:
+        server.keep(first, second, third)
+
+        def replace_second(request: CStoreRequest) -> int:
+            if request.affected_sop_instance_uid == first.sop_instance_uid:
+                record = server.index.records[second.sop_instance_uid]
+                server.store.files["newer.dcm"] = server.store.files.pop(record.path)
+                server.index.records[second.sop_instance_uid] = replace(
+                    record, path="newer.dcm", transfer_syntax_uid=IMPLICIT
+                )
+            return 0
+
+        with client(server, GET, as_scp_of=[STORAGE], reply=replace_second) as net:
+            *_, (final, _) = ask(net, StudyInstanceUID=STUDY)
+    assert asked == [(server.store.files["newer.dcm"], {EXPLICIT})]
+    assert (final.status, counts(final)) == (Status.SUCCESS, (None, 3, 0, 0))
+    assert net.received == {
+        first.sop_instance_uid: (EXPLICIT, first.dataset),
+        second.sop_instance_uid: (EXPLICIT, b"converted!"),
+        third.sop_instance_uid: (EXPLICIT, third.dataset),
+    }
 
 
 class SteppingClock:

@@ -186,6 +186,7 @@ def classy_record(number: int) -> InstanceRecord:
         path=f"2026/01/02/{number}.dcm",
         size=408,
         dataset_offset=400,
+        checksum="",
     )
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 import select
 import threading
+import time
+
+import pytest
+from tests.dicomnet.net.gate import in_background
+from tests.dicomnet.net.raw_acceptor import listening
 
 from dicomnet import CStoreRequest, PresentationContext, Status, SubOperationResponse
 from pacsd.identifier import elements_of, write_identifier
-from support.archive_server import EXPLICIT, ArchiveServer, client
+from pacsd.scu import storing
+from pacsd.services.verification import LARGEST_HELD
+from support.archive_server import EXPLICIT, TIMEOUTS, ArchiveServer, archive_server, client
 from support.deadline import wait_until
-from support.workstation import MOVE, STUDY, Workstation, counts, moving, study
+from support.service_parts import record_of
+from support.workstation import MOVE, STUDY, Workstation, ask, counts, moving, study
 
 
 def test_a_cancelled_move_stops_the_delivery() -> None:
@@ -80,3 +91,39 @@ def test_a_requestor_that_vanishes_stops_the_delivery() -> None:
         wait_until(lambda: bool(seen.ends), within=10, what="the delivery ends")
     assert len(seen.requests) == 2
     assert seen.ends == [None], "the destination is released in order"
+
+
+def test_a_destination_that_does_not_close_after_our_abort_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The disk fails in the middle of a data set, which ends the association; whoever asked hears of it at once."""
+    dataset = bytes(3 * LARGEST_HELD)
+    reads = itertools.count()
+
+    def failing(descriptor: int, buffers: list[memoryview], position: int) -> int:
+        if next(reads) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(descriptor, buffers, position)
+
+    read = os.preadv
+    with listening() as destination:
+        accepting = in_background(destination.accept)
+        with archive_server(
+            destinations={"WORKSTATION": destination.address[1]}, verify_by="length"
+        ) as server:
+            for number in (1, 2):
+                record = record_of(
+                    number, StudyInstanceUID=STUDY, path=f"{number}.dcm", size=400 + len(dataset)
+                )
+                server.index.records[record.sop_instance_uid] = record
+                server.store.files[record.path] = bytes(400) + dataset
+            monkeypatch.setattr(storing.os, "preadv", failing)
+            with client(server, MOVE) as net:
+                began = time.monotonic()
+                reading = in_background(lambda: (accepting.join(), destination.read_to_end()))
+                *_, (final, failed) = ask(net)
+                assert time.monotonic() - began < TIMEOUTS.artim
+                reading.join()
+    assert (final.status, counts(final), len(failed)) == (0xA702, (None, 0, 2, 0), 2)
+    assert final.error_comment.startswith("cannot read a stored object: Input/output error")
+    assert server.metrics.calls.count(("damaged",)) == 1

@@ -34,6 +34,7 @@ NEVER_ANSWERED: dict[type[PacsdError], str] = {
     errors.QuarantineRefused: "met by a command of the administrator",
     errors.ConfigurationError: "met before anybody can connect",
     errors.MigrationNeeded: "met before anybody can connect",
+    errors.InstanceDamaged: "makes a sub-operation fail, not the operation",
     errors.ReindexRefused: "met by a command of the administrator",
     errors.TranscodingFailed: "makes a sub-operation fail, not the operation",
 }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pacsd.index.repository import Index
-    from pacsd.model import StoredInstance
+    from pacsd.model import StoredInstance, WorkProgress
     from support.service_parts import OpenIndex
 
 
@@ -38,13 +38,25 @@ class WatchedIndex:
     def __init__(self, stored: Sequence[StoredInstance]) -> None:
         self.stored = sorted(stored, key=lambda each: each.path)
         self.refreshed: list[Mapping[str, Mapping[str, str]]] = []
+        self.progress: dict[str, WorkProgress] = {}
+        self.left = -1
+        """How many steps succeed before one is interrupted; negative: all."""
 
     def stored_after(self, path: str, most: int) -> Sequence[StoredInstance]:
         return [each for each in self.stored if each.path > path][:most]
 
     def refresh(self, attributes: Mapping[str, Mapping[str, str]]) -> int:
+        self.left -= 1
+        if self.left == -1:
+            raise KeyboardInterrupt
         self.refreshed.append(attributes)
         return len(attributes)
+
+    def progress_of(self, work: str) -> WorkProgress | None:
+        return self.progress.get(work)
+
+    def note_progress(self, work: str, reached: WorkProgress) -> None:
+        self.progress[work] = reached
 
 
 def _keep(store: FileStore, index: Index, numbers: range) -> list[StoredInstance]:
@@ -74,6 +86,18 @@ def test_every_file_is_read_in_steps(store: FileStore, open_index: OpenIndex) ->
     read = {path: attributes for step in index.refreshed for path, attributes in step.items()}
     assert list(read) == [each.path for each in index.stored]
     assert {each["ProtocolName"] for each in read.values()} == {f"protocol {n}" for n in range(101)}
+
+
+def test_an_interrupted_run_is_taken_up_where_it_was(store: FileStore, open_index: OpenIndex) -> None:
+    index = WatchedIndex(_keep(store, open_index(DuplicatePolicy.KEEP_FIRST), range(101)))
+    read = partial(attributes_of_file, store)
+    index.left = 1
+    with pytest.raises(KeyboardInterrupt):
+        reread_files(index, read, report_unreadable=pytest.fail)
+    done = reread_files(index, read, report_unreadable=pytest.fail)
+    assert done == Reread(read=1, changed=1, earlier=100)
+    assert [path for step in index.refreshed for path in step] == [each.path for each in index.stored]
+    assert reread_files(index, read, report_unreadable=pytest.fail) == Reread(read=101, changed=101)
 
 
 def test_a_file_that_cannot_be_read_is_told_and_the_others_go_on(
