@@ -230,6 +230,8 @@ def _settle(record: InstanceRecord, result: CommitResult | DatasetInvalid, sweep
     kept = sweeping.index.find_by_sop_instance_uid(record.sop_instance_uid)
     if kept is None or kept.path == record.path:
         return kept is not None
+    if not _is_abandoned(record.path, kept, sweeping):
+        return False
     found = _look_at(kept, sweeping.store)
     if found is None:
         return _take_over(
@@ -247,6 +249,15 @@ def _settle(record: InstanceRecord, result: CommitResult | DatasetInvalid, sweep
         record.path, "the index names another file, with other content, for its instance"
     )
     return False
+
+
+def _is_abandoned(path: str, kept: StoredInstance, sweeping: Sweeping) -> bool:
+    """Whether nobody is about to remove a file without a row because another one is kept.
+
+    Who has brought that one does so before its name under `incoming/` goes. If the file were gone before, its name
+    could be a later one's when the removal comes.
+    """
+    return not sweeping.store.is_incoming(kept.path) and _is_orphan(path, sweeping)
 
 
 def _look_at(kept: StoredInstance, store: SweptStore) -> datetime | None:

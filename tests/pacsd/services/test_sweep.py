@@ -380,6 +380,23 @@ def test_a_file_that_is_about_to_be_committed_is_left_alone(store: FileStore, in
         assert set(index.paths()) == kept
 
 
+def test_a_file_that_is_about_to_be_removed_is_left_alone(store: FileStore, open_index: OpenIndex) -> None:
+    """Else its name would be free for a later version, which the removal would then take."""
+    index = open_index(DuplicatePolicy.REPLACE)
+    take(store, index, altered(PatientName="Old^Name"))
+    left: list[list[str]] = []
+
+    class Slow(FileStore):
+        def remove(self, relative_path: str) -> bool:
+            sweep_days(sweeping(store, open_index(DuplicatePolicy.KEEP_FIRST)), store.days())
+            left.append(list(store.published()))
+            return super().remove(relative_path)
+
+    take(Slow(store.root), index, altered(PatientName="New^Name"))
+    assert [len(paths) for paths in left] == [2]
+    assert list(store.published()) == list(index.paths())
+
+
 def test_files_are_durable_before_their_rows() -> None:
     journal: list[str] = []
     store, index = FakeStore(journal), FakeIndex(journal=journal)
