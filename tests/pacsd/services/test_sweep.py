@@ -184,6 +184,21 @@ def test_an_unreadable_file_stays_and_is_named(store: FileStore, index: Index, d
     assert file.exists()
 
 
+@pytest.mark.parametrize("is_kept_whole", [True, False])
+def test_an_unreadable_file_is_set_aside_only_for_a_whole_one(
+    store: FileStore, index: Index, *, is_kept_whole: bool
+) -> None:
+    """What a worker leaves that died before it had moved the damaged file of an instance it has healed."""
+    damaged = take_without_row(store, altered())
+    take(store, index, altered())
+    (kept,) = index.paths()
+    for path in [damaged] if is_kept_whole else [damaged, kept]:
+        os.truncate(store.root / path, (store.root / path).stat().st_size - 5)
+    run_sweep(store, index)
+    assert [each.path for each in store.quarantined.list()] == [damaged] * is_kept_whole
+    assert sorted(store.published()) == sorted([kept] if is_kept_whole else [kept, damaged])
+
+
 def test_a_file_that_the_disk_does_not_give_stays_and_is_named(store: FileStore, index: Index) -> None:
     """A directory under a file's name stands for a bad sector: it opens for nobody, root included."""
     path = take_without_row(store, altered(1))
