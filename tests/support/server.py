@@ -110,9 +110,13 @@ class PacsdServer:
         return sorted(int(pid) for pid in children.split())
 
     def storing_workers(self) -> list[int]:
-        """Of the child processes those that take associations, as the log tells them (`log.format` is "json")."""
+        """Of the child processes those that take associations."""
+        return self.processes("worker")
+
+    def processes(self, role: str) -> list[int]:
+        """The child processes of a role, as the log tells them (`log.format` is "json")."""
         events = [json.loads(line) for line in self.log_text().splitlines() if '"process-started"' in line]
-        named = {event["child"] for event in events if event["role"] == "worker"}
+        named = {event["child"] for event in events if event["role"] == role}
         return [pid for pid in self.workers() if pid in named]
 
     def wait_for_workers(self, number: int) -> None:
@@ -123,10 +127,28 @@ class PacsdServer:
             what=f"{number} workers run",
         )
 
-    def start(self) -> None:
-        """Start in a process group of its own and return when /readyz says so."""
+    def start(self, *, launcher: Sequence[str] = ()) -> None:
+        """Start in a process group of its own and return when /readyz says so; `launcher` is for this time only."""
+        self.launch(launcher=launcher)
+        try:
+            wait_until(self._is_ready, within=START_DEADLINE, what="the server becomes ready")
+        except AssertionError:
+            self.kill()
+            raise
+
+    def launch(self, *, launcher: Sequence[str] = ()) -> None:
+        """Start, and do not wait."""
         assert self._process is None, "the server is running already"
-        command = [*self._launcher, sys.executable, "-m", "pacsd", "serve", "--config", str(self.config_path)]
+        command = [
+            *self._launcher,
+            *launcher,
+            sys.executable,
+            "-m",
+            "pacsd",
+            "serve",
+            "--config",
+            str(self.config_path),
+        ]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PACSD_")}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -137,11 +159,6 @@ class PacsdServer:
                 start_new_session=True,
                 env=environment,
             )
-        try:
-            wait_until(self._is_ready, within=START_DEADLINE, what="the server becomes ready")
-        except AssertionError:
-            self.kill()
-            raise
 
     def _is_ready(self) -> bool:
         assert self._process is not None
@@ -154,9 +171,11 @@ class PacsdServer:
         except OSError:
             return False
 
-    def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run another command of pacsd with this server's configuration."""
-        command = [sys.executable, "-m", "pacsd", *arguments, "--config", str(self.config_path)]
+    def run(
+        self, *arguments: str, timeout: float = 60.0, launcher: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run another command of pacsd with this server's configuration; `launcher` precedes it."""
+        command = [*launcher, sys.executable, "-m", "pacsd", *arguments, "--config", str(self.config_path)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PACSD_")}
         return subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, check=False, env=environment
