@@ -156,6 +156,21 @@ def test_an_unreadable_file_stays_and_is_named(store: FileStore, index: Index, d
     assert file.exists()
 
 
+@pytest.mark.parametrize("is_kept_whole", [True, False])
+def test_an_unreadable_file_is_set_aside_only_for_a_whole_one(
+    store: FileStore, index: Index, *, is_kept_whole: bool
+) -> None:
+    """What a worker leaves that died before it had moved the damaged file of an instance it has healed."""
+    damaged = take_without_row(store, altered())
+    take(store, index, altered())
+    (kept,) = index.paths()
+    for path in [damaged] if is_kept_whole else [damaged, kept]:
+        os.truncate(store.root / path, (store.root / path).stat().st_size - 5)
+    run_sweep(store, index)
+    assert [each.path for each in store.quarantined.list()] == [damaged] * is_kept_whole
+    assert sorted(store.published()) == sorted([kept] if is_kept_whole else [kept, damaged])
+
+
 def test_a_file_that_the_disk_does_not_give_stays_and_is_named(store: FileStore, index: Index) -> None:
     """A directory under a file's name stands for a bad sector: it opens for nobody, root included."""
     path = take_without_row(store, altered(1))
@@ -350,6 +365,23 @@ def test_a_file_that_is_about_to_be_committed_is_left_alone(store: FileStore, in
         assert sweep_days(sweeping(store, index), store.days()) == 0
         assert set(store.published()) == kept | {path}
         assert set(index.paths()) == kept
+
+
+def test_a_file_that_is_about_to_be_removed_is_left_alone(store: FileStore, open_index: OpenIndex) -> None:
+    """Else its name would be free for a later version, which the removal would then take."""
+    index = open_index(DuplicatePolicy.REPLACE)
+    take(store, index, altered(PatientName="Old^Name"))
+    left: list[list[str]] = []
+
+    class Slow(FileStore):
+        def remove(self, relative_path: str) -> bool:
+            sweep_days(sweeping(store, open_index(DuplicatePolicy.KEEP_FIRST)), store.days())
+            left.append(list(store.published()))
+            return super().remove(relative_path)
+
+    take(Slow(store.root), index, altered(PatientName="New^Name"))
+    assert [len(paths) for paths in left] == [2]
+    assert list(store.published()) == list(index.paths())
 
 
 def test_files_are_durable_before_their_rows() -> None:
