@@ -318,6 +318,43 @@ def test_an_older_index_gets_all_that_it_lacks(
     assert len(set(index.paths())) == 3
 
 
+class Killed(BaseException):
+    """Ends a worker where it stands."""
+
+
+@pytest.mark.parametrize("damage", [None, b"damaged"])
+def test_what_was_replaced_is_looked_at_though_it_is_of_an_earlier_day(
+    store: FileStore, open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
+) -> None:
+    """The worker died between the commit and the removal of a file of a day on which nothing came since."""
+    index = open_index(DuplicatePolicy.REPLACE)
+    start(store, index)
+    take(store, index, altered(PatientName="Old^Name"), received=RECEIVED)
+    start(store, index)
+    (old,) = store.published()
+    if damage is not None:
+        (store.root / old).write_bytes(damage)
+
+    def die(self: FileStore, *arguments: object) -> None:
+        raise Killed
+
+    later = FileStore(store.root)
+    monkeypatch.setattr(FileStore, "remove", die)
+    monkeypatch.setattr(FileStore, "quarantine", die)
+    with pytest.raises(Killed):
+        take(later, index, altered(PatientName="New^Name"), received=RECEIVED + timedelta(days=400))
+    monkeypatch.undo()
+    assert len(list(store.published())) == 2
+    begun = begin_generation(store, index)
+    assert complete_index(
+        sweeping(store, open_index(DuplicatePolicy.KEEP_FIRST), policy=DuplicatePolicy.REPLACE),
+        swept_generation=index.state().swept_generation,
+        generation=begun.generation,
+    )
+    assert list(store.published()) == list(index.paths()) != [old]
+    assert [each.path for each in store.quarantined.list()] == [old]
+
+
 def stopping_after(batches: int) -> Callable[[], bool]:
     left = iter([False] * batches)
     return lambda: next(left, True)
