@@ -44,8 +44,12 @@ def state(connection: Connection) -> IndexState:
     return IndexState(row.identity, row.generation, row.swept_generation, has_instances)
 
 
-def claim(connection: Connection, identity: ArchiveIdentity, swept_generation: int) -> None:
+def claim(
+    connection: Connection, identity: ArchiveIdentity, swept_generation: int, *, anew: bool = False
+) -> None:
     """Belong to this store, and to the server that is starting in this generation of it.
+
+    `anew` says that whatever work was under way on the archive begins at its beginning.
 
     Raises ArchiveInUse where a process of another server is connected to write. On PostgreSQL that is what its lock
     says, which ends with the connection; on SQLite the start holds a lock on a file.
@@ -59,7 +63,7 @@ def claim(connection: Connection, identity: ArchiveIdentity, swept_generation: i
         "swept_generation": swept_generation,
     }
     before = state(connection)
-    if before.identity != identity.identity or before.swept_generation > swept_generation:
+    if anew or before.identity != identity.identity or before.swept_generation > swept_generation:
         # How far work on another archive, or on a better known one, has come says nothing here.
         connection.execute(progress.delete())
     insert = _INSERT[connection.dialect.name](archive).values(row)

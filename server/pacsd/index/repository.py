@@ -184,9 +184,12 @@ class Index:
         with self._connected() as connection:
             return archive.state(connection)
 
-    def claim(self, identity: ArchiveIdentity, *, swept_generation: int) -> None:
-        """Belong to a store and to the server of its generation; raises ArchiveInUse where another one writes."""
-        self._write(lambda connection: archive.claim(connection, identity, swept_generation))
+    def claim(self, identity: ArchiveIdentity, *, swept_generation: int, anew: bool = False) -> None:
+        """Belong to a store and to the server of its generation; raises ArchiveInUse where another one writes.
+
+        `anew` says that whatever work was under way on the archive begins at its beginning.
+        """
+        self._write(lambda connection: archive.claim(connection, identity, swept_generation, anew=anew))
 
     def note_swept(self, generation: int) -> None:
         """Remember that all files of earlier generations of the store have been looked at."""

@@ -50,7 +50,7 @@ class ArchiveIndex(Protocol):
     def state(self) -> IndexState:
         """Return what the index says of itself."""
 
-    def claim(self, identity: ArchiveIdentity, /, *, swept_generation: int) -> None:
+    def claim(self, identity: ArchiveIdentity, /, *, swept_generation: int, anew: bool = False) -> None:
         """Belong to a store and to the server of its generation."""
 
     def stored_after(self, path: str, most: int, /) -> Sequence[StoredInstance]:
@@ -133,7 +133,7 @@ def adopt_store(store: ArchiveStore, index: ArchiveIndex) -> None:
 def _unite(halves: _Halves, store: ArchiveStore, index: ArchiveIndex, identity: str) -> None:
     generation = max(halves.store.generation if halves.store else 0, halves.index.generation) + 1
     store.identify(ArchiveIdentity(identity, generation))
-    index.claim(ArchiveIdentity(identity, generation), swept_generation=EVERYTHING)
+    index.claim(ArchiveIdentity(identity, generation), swept_generation=EVERYTHING, anew=True)
 
 
 def _look(store: ArchiveStore, index: ArchiveIndex) -> _Halves:

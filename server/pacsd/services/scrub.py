@@ -33,6 +33,8 @@ _STEP_BYTES: Final = 64_000_000
 _FILES_AT_ONCE: Final = 500
 _NOTE_SECONDS: Final = 5.0
 """Between notes of how far it is: so much is read again at most."""
+_MOMENT: Final = 1.0
+"""Seconds after which a file without a row is looked at again before it is called a fault."""
 _DAYS: Final = "day "
 """Begins a position in the second part, which goes by days of receipt; one in the first is a path."""
 
@@ -45,6 +47,9 @@ class ScrubbedStore(ReadableStore, Protocol):
 
     def published(self, days: Collection[str] | None, /) -> Iterator[str]:
         """Yield the published files of some days."""
+
+    def has(self, relative_path: str, /) -> bool:
+        """Say whether a published file is there."""
 
     def is_incoming(self, relative_path: str, /) -> bool:
         """Say whether a published file is about to be committed."""
@@ -94,6 +99,7 @@ class Scrub:
     """Whether files are looked for, too, that no row names."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
+    wait: Callable[[float], None] = time.sleep
     progress: WorkProgress | None = None
     _noted: float = float("-inf")
 
@@ -176,9 +182,18 @@ class Scrub:
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         except (InstanceDamaged, StorageUnavailable) as error:
             kept = self.index.find_by_sop_instance_uid(instance.sop_instance_uid)
-            # Replaced or removed meanwhile: what is kept now has its turn, or had it.
-            return str(error) if kept is not None and kept.path == instance.path else None
+            # Replaced or removed meanwhile: what is kept now has its turn, or had it. Not only the path says so: a
+            # later file may have been given the name of one that was removed.
+            return str(error) if kept == instance else None
         return None
+
+    def _extra_files(self, paths: Sequence[str]) -> list[str]:
+        """Return those of the files that are there, named by no row, and not about to be."""
+        return [
+            path
+            for path in self.index.unknown_paths(paths)
+            if not self.store.is_incoming(path) and self.index.unknown_paths([path]) and self.store.has(path)
+        ]
 
     def _compare_files(self, progress: WorkProgress) -> int:
         done = progress.position.removeprefix(_DAYS)
@@ -186,12 +201,17 @@ class Scrub:
         if day is None:
             self.progress = replace(progress, position="", ended_at=self.now())
             return 0
-        faults = 0
+        suspects: list[str] = []
         paths = self.store.published([day])
         while batch := list(islice(paths, _FILES_AT_ONCE)):
-            for path in self.index.unknown_paths(batch):
-                if not self.store.is_incoming(path) and self.index.unknown_paths([path]):
-                    faults += 1
-                    self.report_fault(Fault(path, "no row of the index names this file"))
+            suspects += self._extra_files(batch)
+        if suspects:
+            # Who replaces an instance removes its old file a moment after the row has changed.
+            self.wait(_MOMENT)
+        faults = 0
+        for start in range(0, len(suspects), _FILES_AT_ONCE):
+            for path in self._extra_files(suspects[start : start + _FILES_AT_ONCE]):
+                faults += 1
+                self.report_fault(Fault(path, "no row of the index names this file"))
         self.progress = replace(progress, position=f"{_DAYS}{day}", faults=progress.faults + faults)
         return 0

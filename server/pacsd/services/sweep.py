@@ -131,7 +131,9 @@ def complete_index(
     if progress is None or progress.ended_at or done.is_latest_first != is_latest_first:
         done = beginning
         progress = WorkProgress(began_at=now(), position=done.text)
-    pending = [day for day in days if not _is_done(day, done, sweeping.store)]
+    # Whatever came since the sweep began may lack its row again.
+    since = sweeping.store.received_days(done.generation)
+    pending = [day for day in days if since is None or day in since or not _is_done(day, done)]
     files = {day: sum(1 for _ in sweeping.store.published([day])) for day in pending}
     looked_at = progress.done if len(pending) < len(days) else 0
     progress = replace(progress, done=looked_at, total=looked_at + sum(files.values()))
@@ -172,12 +174,8 @@ class _Position:
         return cls(int(generation), order == "latest", day[0] if day else "")
 
 
-def _is_done(day: str, done: _Position, store: SweptStore) -> bool:
+def _is_done(day: str, done: _Position) -> bool:
     if not done.day:
-        return False
-    # Whatever came since the sweep began may lack its row again.
-    since = store.received_days(done.generation)
-    if since is None or day in since:
         return False
     return day >= done.day if done.is_latest_first else day <= done.day
 

@@ -118,7 +118,7 @@ class FileStore:
 
     def identify(self, identity: ArchiveIdentity) -> None:
         """Have the store say this of itself from now on, durably; raises `StorageUnavailable` or `StorageFull`."""
-        write_identity(self.root, identity)
+        write_identity(self.root, identity, self.days())
         with storage_errors("remove what an earlier version kept"):
             (self.root / LAST_SWEEP).unlink(missing_ok=True)
 
@@ -130,8 +130,11 @@ class FileStore:
         self._received_days.note(relative_path[:DAY])
 
     def received_days(self, generation: int) -> list[str] | None:
-        """Return the days on which files came in this generation or later; None where any day may have some."""
-        return self._received_days.since(generation)
+        """Return the days on which files came in this generation or later; None where any day may have some.
+
+        With them those that nobody has noted, as where an older copy of the notes was put back.
+        """
+        return self._received_days.since(generation, self.days())
 
     def _try_hard_link(self, probe: Path, linked: Path) -> None:
         try:

@@ -51,11 +51,15 @@ def read_identity(root: Path) -> ArchiveIdentity | None:
         ) from error
 
 
-def write_identity(root: Path, identity: ArchiveIdentity) -> None:
-    """Have a store say this of itself from now on, durably; raises StorageUnavailable or StorageFull."""
+def write_identity(root: Path, identity: ArchiveIdentity, days: Iterable[str] = ()) -> None:
+    """Have a store, with these days, say this of itself from now on, durably.
+
+    Raises StorageUnavailable or StorageFull.
+    """
     if ReceivedDays(root).since(identity.generation) is None:
         # Lost, damaged, or never there. It begins anew, and says so.
-        _replace(root / RECEIVED_DAYS, f"from {identity.generation}.\n")
+        earlier = "".join(f"0 {day}.\n" for day in days)
+        _replace(root / RECEIVED_DAYS, f"from {identity.generation}.\n{earlier}")
     content = json.dumps({"identity": identity.identity, "generation": identity.generation}) + "\n"
     _replace(root / ARCHIVE, content)
 
@@ -109,28 +113,33 @@ class ReceivedDays:
         finally:
             os.close(descriptor)
 
-    def since(self, generation: int) -> list[str] | None:
+    def since(self, generation: int, present: Iterable[str] = ()) -> list[str] | None:
         """Return the days on which files came in this generation or a later one, oldest first.
 
-        None where that is not known, as for generation 0: then any day may have some. Raises StorageUnavailable.
+        With them come those of the days `present` in the store that were never noted. None where that is not known, as
+        for generation 0: then any day may have some. Raises StorageUnavailable.
         """
         with storage_errors("read the days of receipt"):
             try:
                 lines = self._path.read_text("utf-8", errors="replace").splitlines()
             except FileNotFoundError:
                 return None
-        return _days(filter(None, lines), generation)
+        return _days(filter(None, lines), generation, present)
 
 
-def _days(lines: Iterable[str], generation: int) -> list[str] | None:
+def _days(lines: Iterable[str], generation: int, present: Iterable[str]) -> list[str] | None:
     days = set()
+    noted = set()
     complete_from = None
     for line in lines:
         if beginning := _FROM.fullmatch(line):
             complete_from = int(beginning[1])
         elif matched := _LINE.fullmatch(line):
+            noted.add(matched[2])
             if int(matched[1]) >= generation:
                 days.add(matched[2])
         elif not _TORN.fullmatch(line):
             return None
-    return None if complete_from is None or generation < complete_from else sorted(days)
+    if complete_from is None or generation < complete_from:
+        return None
+    return sorted(days | (set(present) - noted))

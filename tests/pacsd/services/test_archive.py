@@ -230,7 +230,7 @@ class MortalIndex:
     def state(self) -> IndexState:
         return self.index.state()
 
-    def claim(self, identity: ArchiveIdentity, *, swept_generation: int) -> None:
+    def claim(self, identity: ArchiveIdentity, *, swept_generation: int, anew: bool = False) -> None:
         self.life.write(lambda: self.index.claim(identity, swept_generation=swept_generation))
 
     def stored_after(self, path: str, most: int) -> Sequence[StoredInstance]:

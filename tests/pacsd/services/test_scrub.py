@@ -253,6 +253,30 @@ def test_what_is_replaced_meanwhile_is_no_fault(archive: Archive) -> None:
     assert archive.run(store=Meanwhile(archive.store, replace)).faults == 0
 
 
+def test_what_is_replaced_twice_and_gets_its_name_again_is_no_fault(archive: Archive) -> None:
+    first = archive.take(altered(PatientName="First^Name"))
+    replaced = iter([altered(PatientName="Second^Name"), altered(PatientName="Third^Name")])
+
+    def replace() -> None:
+        for instance in replaced:
+            archive.take(instance)
+
+    assert archive.run(store=Meanwhile(archive.store, replace)).faults == 0
+    assert list(archive.store.published()) == [first]
+
+
+def test_what_is_about_to_be_removed_is_no_fault(archive: Archive) -> None:
+    """Its row names another file already."""
+    archive.take(altered())
+    going = archive.store.root / archive.take(altered(2))
+    archive.index.forget(altered(2).sop_instance_uid, str(going.relative_to(archive.store.root)))
+
+    def wait(seconds: float) -> None:
+        going.unlink()
+
+    assert archive.run(wait=wait).faults == 0
+
+
 def test_what_is_taken_out_of_service_meanwhile_is_no_fault(archive: Archive) -> None:
     path = archive.take(altered())
     stored: list[StoredInstance] = list(archive.index.stored_after("", 1))

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import ArchiveIdentity, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
-from pacsd.services.archive import EVERYTHING, begin_generation
+from pacsd.services.archive import EVERYTHING, adopt_index, begin_generation
 from pacsd.services.records import record_of_file
 from pacsd.services.sweep import SWEEP, Sweeping, complete_index, remove_half_files, sweep_days
 from pacsd.storage.filesystem import FileStore
@@ -353,6 +353,36 @@ def test_what_was_replaced_is_looked_at_though_it_is_of_an_earlier_day(
     )
     assert list(store.published()) == list(index.paths()) != [old]
     assert [each.path for each in store.quarantined.list()] == [old]
+
+
+def test_days_that_an_older_note_of_them_lacks_are_looked_at(store: FileStore, index: Index) -> None:
+    """A whole backup was put back over a store that had gone on since."""
+    start(store, index)
+    take(store, index, altered(1), received=RECEIVED)
+    saved = {name: (store.root / name).read_bytes() for name in ("archive.json", "received-days")}
+    start(store, index)
+    later = take_without_row(FileStore(store.root), altered(2), received=RECEIVED + timedelta(days=3))
+    for name, content in saved.items():
+        (store.root / name).write_bytes(content)
+    index.claim(ArchiveIdentity(index.state().identity or "", 1), swept_generation=1)
+    assert start(store, index)
+    assert later in index.paths()
+
+
+def test_an_adopted_index_is_looked_at_from_the_beginning(store: FileStore, index: Index) -> None:
+    """Also where an earlier look was ended half way, and files of days that it had done have come back since."""
+    start(store, index)
+    for day in range(3):
+        take_without_row(store, altered(1 + day), received=RECEIVED + timedelta(days=day))
+    (first, *_) = store.published()
+    content = (store.root / first).read_bytes()
+    adopt_index(store, index)
+    (store.root / first).unlink()
+    assert not start(store, index, is_stopped=stopping_after(1))
+    (store.root / first).write_bytes(content)
+    adopt_index(store, index)
+    assert start(store, index)
+    assert set(index.paths()) == set(store.published())
 
 
 def stopping_after(batches: int) -> Callable[[], bool]:
