@@ -70,7 +70,12 @@ _log = structlog.get_logger()
 
 CONNECTIONS_WITHOUT_ASSOCIATION: Final = 500
 """That a worker serves at once besides all the associations: they are asking, or being told that we are full."""
+_COMPLETION_SECONDS: Final = 3.0
+"""That a query waits at most for an index that is about to be complete, as after an ordinary start."""
+_FILES_WAITED_FOR: Final = 20_000
+"""Files to be looked at, of which more are not waited for."""
 _DEAD_CONNECTIONS_SECONDS: Final = 5.0
+"""That a start waits for PostgreSQL to notice that the connections of a killed server are gone."""
 _HOUSEKEEPING_COMMIT: Final = 5.0
 """Seconds that housekeeping tries a commit: it comes again, and looks meanwhile whether it is to stop."""
 _LAST_ANSWERS: Final = 1.0
@@ -446,10 +451,17 @@ def _routes(
 
 
 def _require_complete(settings: Settings, completeness: IndexCompleteness) -> None:
-    if completeness.is_complete or settings.integrity.queries_while_incomplete == "answer":
-        return
-    done, total = completeness.looked_at
-    raise IndexIncomplete(
+    """Return once the index knows all files, if that is a matter of seconds; else raise IndexIncomplete."""
+    deadline = time.monotonic() + _COMPLETION_SECONDS
+    while not completeness.is_complete and settings.integrity.queries_while_incomplete == "refuse":
+        done, total = completeness.looked_at
+        if total - done > _FILES_WAITED_FOR or time.monotonic() >= deadline:
+            raise _incomplete(done, total)
+        time.sleep(0.02)
+
+
+def _incomplete(done: int, total: int) -> IndexIncomplete:
+    return IndexIncomplete(
         f"the index is being completed: {done} of {total} files have been looked at; try again later"
     )
 
