@@ -81,7 +81,7 @@ def read_codestream(frame: bytes) -> Codestream:
     raise DatasetInvalid("a frame holds no codestream that is known here")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Component:
     horizontal: int
     vertical: int
@@ -184,7 +184,8 @@ class _JpegWalk:
             self.stream.components_are_ybr = True
         elif bytes(self.components) in _RGB_COMPONENTS:
             self.stream.components_are_ybr = False
-        elif self.is_jfif:
+        elif self.is_jfif or len({*self.components.values()}) > 1:
+            # Only chrominance is sampled more coarsely than the rest.
             self.stream.components_are_ybr = True
         return self.stream
 

@@ -270,20 +270,20 @@ class _Decoder:
             ("samples per pixel", stream.samples, image.samples),
         ):
             if found != declared:
-                raise DatasetInvalid(f"a frame has {found} {what} where the header says {declared}")
+                raise DatasetInvalid(f"a frame has {found} {what}, the header says {declared}")
         if stream.precision > image.bits_allocated:
             raise DatasetInvalid(
-                f"a frame has {stream.precision} bits per sample where {image.bits_allocated} are allocated"
+                f"frames of {stream.precision} bits per sample in {image.bits_allocated} allocated"
             )
         if image.high_bit != image.bits_stored - 1:
             # The stream's samples are the allocated words, or they would have to be shifted on somebody's guess.
             if stream.precision <= image.high_bit:
                 raise DatasetInvalid(
-                    f"a frame has {stream.precision} bits per sample, which do not reach High Bit {image.high_bit}"
+                    f"{stream.precision} bits per sample do not reach High Bit {image.high_bit}"
                 )
         elif stream.precision < image.bits_stored and image.signed != bool(stream.signed):
             raise DatasetInvalid(
-                f"a frame has {stream.precision} bits per sample where {image.bits_stored} are stored, signed"
+                f"{stream.precision} bits per sample of {image.bits_stored} signed ones stored"
             )
 
     def _contained(self, samples: Any, stream: Codestream) -> Any:

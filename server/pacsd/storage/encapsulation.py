@@ -92,7 +92,7 @@ def frames_of(
         found = max(found, len(frames))
         if len(frames) == wanted or (len(frames) > wanted and number_of_frames is not None):
             return frames[:wanted]
-    raise DatasetInvalid(f"the pixel data have {found} frames where {wanted} are declared")
+    raise DatasetInvalid(f"{found} frames instead of the {wanted} declared")
 
 
 def _by_offsets(

@@ -246,7 +246,7 @@ J12 = lossless(GREY_12, 12)
 K8, L8, R8 = jpeg_2000(GREY_8), jpeg_ls(GREY_8), rle(GREY_8)
 B8 = jpeg(GREY_8)
 WRONG = {
-    "12 bits in 8 allocated": (image([J12]), JPEG_LOSSLESS, "12 bits per sample where 8"),
+    "12 bits in 8 allocated": (image([J12]), JPEG_LOSSLESS, "12 bits per sample in 8"),
     "12 bits with High Bit 15": (
         image([J12], allocated=16, stored=12, high=15),
         JPEG_LOSSLESS,
@@ -255,10 +255,10 @@ WRONG = {
     "signed with more bits stored than in the stream": (
         image([J12], allocated=16, stored=16, signed=1),
         JPEG_LOSSLESS,
-        "12 bits per sample where 16 are stored, signed",
+        "12 bits per sample of 16 signed ones",
     ),
-    "other rows": (image([J8], rows=8), JPEG_LOSSLESS, "16 rows where the header says 8"),
-    "other columns": (image([K8], columns=32), JPEG_2000, "16 columns where the header says 32"),
+    "other rows": (image([J8], rows=8), JPEG_LOSSLESS, "16 rows, the header says 8"),
+    "other columns": (image([K8], columns=32), JPEG_2000, "16 columns, the header says 32"),
     "other samples": (image([L8], samples=3, photometric="RGB"), JPEG_LS, "1 samples per pixel"),
     "RLE of other samples": (image([R8], samples=3, photometric="RGB"), RLE, "1 RLE segments instead of 3"),
     "RLE of other bits": (image([R8], allocated=16), RLE, "1 RLE segments instead of 2"),
@@ -386,7 +386,7 @@ def test_as_many_frames_as_are_declared(name: str) -> None:
 @pytest.mark.parametrize("frames", ["4", None, "", "0"])
 def test_frames_that_are_missing_or_not_declared_are_refused(frames: str | None) -> None:
     for table in (b"", offsets(PIECES)):
-        assert_refused(image(PIECES, frames=frames, table=table), JPEG_LOSSLESS, "have 3 frames where")
+        assert_refused(image(PIECES, frames=frames, table=table), JPEG_LOSSLESS, "3 frames instead of the")
 
 
 def test_luminance_and_chrominance_become_rgb() -> None:
