@@ -23,9 +23,9 @@ JPEG_XL_STARTS: Final = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
 _EOI, _SOS, _DRI, _SOF_LS = 0xD9, 0xDA, 0xDD, 0xF7
 _SOF: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _LOSSLESS_SOF: Final = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
-_MARKER: Final = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)
+_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 """Ends entropy-coded data, of which restart markers are a part; other FF come as FF 00 (ISO 10918-1 §B.1)."""
-_MARKER_LS: Final = re.compile(rb"\xff+[\x80-\xcf\xd8-\xfe]", re.DOTALL)
+_MARKER_LS: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]", re.DOTALL)
 """The same of JPEG-LS, where a bit is stuffed behind FF (ISO 14495-1 §A.1)."""
 _RESTART: Final = re.compile(rb"\xff([\xd0-\xd7])", re.DOTALL)
 _RGB_COMPONENTS: Final = (b"RGB", b"rgb")
@@ -150,6 +150,8 @@ class _JpegWalk:
         if marker is None:
             raise DatasetInvalid("a frame's codestream is truncated: it has no end (EOI)")
         end = marker.start()
+        while self.data[end - 1] == 0xFF:
+            end -= 1  # fill bytes before the marker
         if self.restart_interval and self.stream.coding is not Coding.JPEG_LS:
             self._check_restarts(in_scan, self.data[position:end])
         self.scanned.update(in_scan)
