@@ -7,15 +7,24 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
+import structlog
+
 from dicomnet import CStoreResponse, DicomNet, LocalProtocolError, fragment_length
-from pacsd.errors import StorageUnavailable
+from pacsd.errors import StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
 from pacsd.storage.header import DEFLATED
 
 __all__ = ["StoreRequester", "Transcode"]
 
-Transcode = Callable[[io.FileIO, Collection[str]], tuple[str, bytes]]
-"""From a DICOM file and the acceptable transfer syntaxes to the one chosen and the data set in it."""
+Transcode = Callable[[io.FileIO, Collection[str]], tuple[str, bytes | bytearray]]
+"""From a DICOM file and the acceptable transfer syntaxes to the one chosen and the data set in it.
+
+The stored one is chosen if it is acceptable: then the data set only gets an even length.
+"""
+
+_log = structlog.get_logger()
+
+_Dataset = bytes | bytearray | memoryview | Iterator[memoryview]
 
 _CHUNK_LENGTH: Final = 1 << 19
 """Bytes that are read at once, of files whose data set has not been read already."""
@@ -52,20 +61,37 @@ class StoreRequester:
         by_syntax = {context.transfer_syntax: context for context in contexts}
         if not by_syntax:
             raise LocalProtocolError(f"the peer accepted no context for SOP class {instance.sop_class_uid}")
-        context = by_syntax.get(instance.transfer_syntax_uid)
-        dataset: bytes | memoryview | Iterator[memoryview]
-        if context is not None:
-            dataset = self._fragments(file, instance) if read is None or _is_padded(instance) else read
-        else:
-            syntax, dataset = self._transcode(file, by_syntax.keys())
-            context = by_syntax[syntax]
+        syntax, dataset = self._dataset(file, instance, by_syntax.keys(), read)
         return self._net.c_store(
-            context,
+            by_syntax[syntax],
             instance.sop_instance_uid,
             dataset,
             priority=self._priority,
             move_originator=self._move_originator,
         )
+
+    def _dataset(
+        self, file: io.FileIO, instance: StoredInstance, acceptable: Collection[str], read: memoryview | None
+    ) -> tuple[str, _Dataset]:
+        """Return the transfer syntax to send in, and the data set in it, which has an even length."""
+        stored = instance.transfer_syntax_uid
+        if stored not in acceptable:
+            return self._transcode(file, acceptable)
+        if not _is_odd(instance):
+            return stored, self._fragments(file, instance) if read is None else read
+        # Some writers forget to pad a value (PS3.5 §7.1.1). A data set of odd length makes an odd fragment, which
+        # PS3.8 §E.1 forbids and upon which DCMTK aborts; a byte behind the last element would be no better.
+        if stored not in DEFLATED:
+            try:
+                syntax, dataset = self._transcode(file, (stored,))
+            except TranscodingFailed as error:
+                _log.warning(
+                    "odd-data-set-padded", sop_instance_uid=instance.sop_instance_uid, reason=str(error)
+                )
+            else:
+                if len(dataset) % 2 == 0:
+                    return syntax, dataset
+        return stored, self._fragments(file, instance)
 
     def _fragments(self, file: io.FileIO, instance: StoredInstance) -> Iterator[memoryview]:
         """Yield the data set in pieces of whole PDVs, from two buffers in turn: one is sent, one is read."""
@@ -81,14 +107,14 @@ class StoreRequester:
             if count == 0:
                 raise StorageUnavailable(f"a stored file ends at {position} of {instance.size} bytes")
             position += count
-            if position == instance.size and _is_padded(instance):
-                # PS3.5 §A.5 pads these; a deflated stream knows its end, and DCMTK aborts on an odd fragment.
+            if position == instance.size and _is_odd(instance):
+                # As PS3.5 §A.5 does with deflated ones, which know their end.
                 buffers[turn][count] = 0
                 count += 1
             yield buffers[turn][:count]
             turn = 1 - turn
 
 
-def _is_padded(instance: StoredInstance) -> bool:
-    """Whether the data set is sent with one byte more than the file has."""
-    return (instance.size - instance.dataset_offset) % 2 == 1 and instance.transfer_syntax_uid in DEFLATED
+def _is_odd(instance: StoredInstance) -> bool:
+    """Whether the data set needs one byte more than the file has."""
+    return (instance.size - instance.dataset_offset) % 2 == 1

@@ -19,6 +19,7 @@ __all__ = [
     "ReadAt",
     "Source",
     "StoredSource",
+    "deflate_window_bits",
 ]
 
 ReadAt = Callable[[int, int], bytes]
@@ -105,6 +106,18 @@ class StoredSource:
         return _truncated(self._size)
 
 
+def deflate_window_bits(start: bytes) -> int:
+    """Return what `zlib` has to be told to inflate a data set that begins with `start`, of which 5 bytes are enough.
+
+    PS3.5 §A.5 wants raw deflate, but there are writers that put zlib's header (RFC 1950) before it. Raw deflate can
+    begin with the same two bytes only in a stored block, whose length follows twice, the second time inverted.
+    """
+    if len(start) < 5 or start[0] & 0x8F != zlib.DEFLATED or int.from_bytes(start[:2], "big") % 31:
+        return -zlib.MAX_WBITS
+    length, inverted = int.from_bytes(start[1:3], "little"), int.from_bytes(start[3:5], "little")
+    return -zlib.MAX_WBITS if length ^ inverted == 0xFFFF else zlib.MAX_WBITS
+
+
 class DeflatedSource:
     """The inflated bytes of another source (PS3.5 §A.5: raw deflate, perhaps one byte of padding behind it).
 
@@ -115,7 +128,7 @@ class DeflatedSource:
         self._compressed = compressed
         self._maximum = maximum
         self._consumed = 0
-        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._inflater = zlib.decompressobj(deflate_window_bits(compressed.window(0)))
         self._chunk = b""
         self._base = 0
 

@@ -20,7 +20,7 @@ from pacsd.services.verification import LARGEST_HELD
 from support.archive_server import EXPLICIT, TIMEOUTS, ArchiveServer, archive_server, client
 from support.deadline import wait_until
 from support.service_parts import record_of
-from support.workstation import MOVE, STUDY, Workstation, ask, counts, moving, study
+from support.workstation import MOVE, STUDY, Reply, Workstation, ask, counts, moving, study
 
 
 def test_a_cancelled_move_stops_the_delivery() -> None:
@@ -111,12 +111,9 @@ def test_a_destination_that_does_not_close_after_our_abort_is_not_waited_for(
         with archive_server(
             destinations={"WORKSTATION": destination.address[1]}, verify_by="length"
         ) as server:
-            for number in (1, 2):
-                record = record_of(
-                    number, StudyInstanceUID=STUDY, path=f"{number}.dcm", size=400 + len(dataset)
-                )
-                server.index.records[record.sop_instance_uid] = record
-                server.store.files[record.path] = bytes(400) + dataset
+            record = record_of(1, StudyInstanceUID=STUDY, path="1.dcm", size=400 + len(dataset))
+            server.index.records[record.sop_instance_uid] = record
+            server.store.files[record.path] = bytes(400) + dataset
             monkeypatch.setattr(storing.os, "preadv", failing)
             with client(server, MOVE) as net:
                 began = time.monotonic()
@@ -124,6 +121,54 @@ def test_a_destination_that_does_not_close_after_our_abort_is_not_waited_for(
                 *_, (final, failed) = ask(net)
                 assert time.monotonic() - began < TIMEOUTS.artim
                 reading.join()
-    assert (final.status, counts(final), len(failed)) == (0xA702, (None, 0, 2, 0), 2)
+    assert (final.status, counts(final), len(failed)) == (0xA702, (None, 0, 1, 0), 1)
     assert final.error_comment.startswith("cannot read a stored object: Input/output error")
     assert server.metrics.calls.count(("damaged",)) == 1
+
+
+def aborting_at(*numbers: int) -> Reply:
+    """A destination that can't bear some of the objects that come, counted from 1 (as DCMTK with malformed ones)."""
+    received = itertools.count(1)
+
+    def reply(net: Workstation, context: PresentationContext, request: CStoreRequest) -> int | None:
+        if next(received) not in numbers:
+            return 0
+        net.send_abort()
+        return None
+
+    return reply
+
+
+def test_an_abort_of_the_destination_costs_one_instance() -> None:
+    instances = study(5)
+    with moving(aborting_at(2)) as (server, seen):
+        server.keep(*instances)
+        with client(server, MOVE) as net:
+            *_, (final, failed) = ask(net)
+    assert (final.status, counts(final)) == (0xB000, (None, 4, 1, 0))
+    assert failed == [instances[1].sop_instance_uid]
+    assert [request.affected_sop_instance_uid for request in seen.requests] == [
+        instance.sop_instance_uid for instance in instances
+    ]
+    assert len(seen.associations) == 2
+
+
+def test_a_destination_that_aborts_everything_is_given_up() -> None:
+    instances = study(9)
+    with moving(aborting_at(*range(1, 10))) as (server, seen):
+        server.keep(*instances)
+        with client(server, MOVE) as net:
+            *_, (final, failed) = ask(net)
+    assert (final.status, counts(final)) == (0xA702, (None, 0, 9, 0))
+    assert failed == [instance.sop_instance_uid for instance in instances]
+    assert len(seen.requests) == len(seen.associations) == 3
+
+
+def test_aborts_that_are_not_in_a_row_do_not_end_the_delivery() -> None:
+    instances = study(9)
+    with moving(aborting_at(1, 2, 4, 5, 7, 8)) as (server, seen):
+        server.keep(*instances)
+        with client(server, MOVE) as net:
+            *_, (final, _) = ask(net)
+    assert (final.status, counts(final)) == (0xB000, (None, 3, 6, 0))
+    assert len(seen.associations) == 7
