@@ -19,6 +19,7 @@ __all__ = [
     "is_keepable_uid",
     "is_valid_uid",
     "name_of_uid",
+    "sop_instance_uid_of",
 ]
 
 MAXIMUM_UID_LENGTH: Final = 64
@@ -30,6 +31,8 @@ HASHED: Final = "sha256-"
 """How the name of an invalid UID begins. No valid one has a letter, so no two UIDs share a name."""
 HASH_LENGTH: Final = 32
 """Hexadecimal digits."""
+
+_name = re.compile(r"([0-9.]+?)(?:-[0-9]+)?\.dcm", re.ASCII)
 
 _matches_uid = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII).fullmatch
 # Without the backslash, which separates values, and the wildcards: no query could ask for a UID with one of them.
@@ -93,3 +96,12 @@ def instance_path(
                 f"{keyword} is no {'valid ' * strict}UID: 1 to {longest} {allowed}", keywords=(keyword,)
             )
     return f"{date}/{'/'.join(map(name_of_uid, uids.values()))}.dcm"
+
+
+def sop_instance_uid_of(path: str) -> str | None:
+    """Return the SOP Instance UID that a published file's name says, None where it says none.
+
+    For a file that cannot say so itself; what another one says of itself counts more. A hashed name says none.
+    """
+    named = _name.fullmatch(path.rpartition("/")[2])
+    return named[1] if named and is_valid_uid(named[1]) else None

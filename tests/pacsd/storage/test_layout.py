@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsd.errors import DatasetInvalid
-from pacsd.storage.layout import has_hashed_name, instance_path, is_valid_uid, name_of_uid
+from pacsd.storage.layout import (
+    has_hashed_name,
+    instance_path,
+    is_valid_uid,
+    name_of_uid,
+    sop_instance_uid_of,
+)
 
 RECEIVED = datetime(2024, 2, 9, 23, 59, tzinfo=UTC)
 
@@ -92,6 +98,7 @@ def test_an_invalid_uid_never_becomes_a_path(position: int, uid: str) -> None:
     assert re.fullmatch("sha256-[0-9a-f]{32}", names.pop(position))
     assert names == [name for at, name in enumerate(uids) if at != position]
     assert has_hashed_name(path)
+    assert sop_instance_uid_of(path) == (uids[2] if position != 2 else None)
     with pytest.raises(DatasetInvalid) as caught:
         instance_path(RECEIVED, *uids, strict=True)
     assert caught.value.keywords == (KEYWORDS[position],)
@@ -117,3 +124,17 @@ def test_the_name_of_a_uid_stays_the_same_for_ever() -> None:
 def test_what_is_valid_has_nothing_but_digits_and_single_dots(uid: str) -> None:
     expected = bool(uid) and len(uid) <= 64 and all(part.isdigit() for part in uid.split("."))
     assert is_valid_uid(uid) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "uid"),
+    [
+        ("2024/02/29/1.2/1.2.3/1.2.3.4.dcm", "1.2.3.4"),
+        ("2024/02/29/1.2/1.2.3/1.2.3.4-12.dcm", "1.2.3.4"),
+        ("2024/02/29/1.2/1.2.3/1..4.dcm", None),
+        ("2024/02/29/1.2/1.2.3/image.dcm", None),
+        ("2024/02/29/1.2/1.2.3/1.2.3.4", None),
+    ],
+)
+def test_a_name_says_whose_file_it_is(path: str, uid: str | None) -> None:
+    assert sop_instance_uid_of(path) == uid
