@@ -20,7 +20,7 @@ from pacsd.index.capacity import capacity, connections_of_each
 from pacsd.index.engines import database_file, database_url
 from pacsd.index.promises import broken_promises, refuse_shared_sessions
 from pacsd.index.repository import Index
-from pacsd.model import DemographicsDifference, DuplicatePolicy, ExtraKeysBuild, WorkProgress
+from pacsd.model import DemographicsDifference, DuplicatePolicy, ExtraKeysBuild, InstanceRecord, WorkProgress
 from pacsd.observability.metrics import Metrics
 from pacsd.ownership import lock_files, own
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
@@ -130,7 +130,7 @@ def run_housekeeping(context: WorkerContext) -> int:
         Sweeping(
             store,
             index,
-            read_record=partial(record_of_file, store, checksum_algorithm=settings.storage.checksum),
+            read_record=_record_reader(settings, store),
             policy=settings.storage.duplicates,
             report=shared.completeness.report,
         ),
@@ -220,8 +220,22 @@ def restore(settings: Settings, name: str) -> str:
             store,
             index,
             name,
-            partial(record_of_file, store, checksum_algorithm=settings.storage.checksum),
+            _record_reader(settings, store),
         )
+
+
+def _record_reader(settings: Settings, store: FileStore) -> Callable[[str], InstanceRecord]:
+    return partial(
+        record_of_file,
+        store,
+        checksum_algorithm=settings.storage.checksum,
+        default_character_set=partial(_default_character_set, settings),
+    )
+
+
+def _default_character_set(settings: Settings, ae_title: str) -> str:
+    peer = settings.find_peer(ae_title)
+    return (peer.default_character_set if peer else None) or ""
 
 
 def quarantined_files(settings: Settings) -> Quarantine:
@@ -327,7 +341,12 @@ def reread_files(
     )
     try:
         return reread_headers(
-            index, partial(attributes_of_file, store), report=report, report_unreadable=report_unreadable
+            index,
+            partial(
+                attributes_of_file, store, default_character_set=partial(_default_character_set, settings)
+            ),
+            report=report,
+            report_unreadable=report_unreadable,
         )
     finally:
         index.dispose()
@@ -430,6 +449,7 @@ def _routes(
             observe_batch=metrics.commit_batch,
             observe_outcome=lambda outcome: metrics.instance_stored(outcome.value),
             observe_damaged=partial(metrics.instance_damaged, "store"),
+            strict_uids=settings.dicom.strict_uids,
             clock=time.monotonic,
         ),
         find=FindHandler(index, ae_title=ae_title),
@@ -488,6 +508,7 @@ def _access_rules(settings: Settings) -> AccessRules:
         unknown_peers=frozenset(Service(name) for name in settings.access.unknown_peers),
         unknown_peers_answers=AnswerRules(max_matches=settings.access.max_matches),
         accept_unknown_sop_classes=settings.dicom.accept_unknown_sop_classes,
+        accept_unknown_transfer_syntaxes=settings.dicom.accept_unknown_transfer_syntaxes,
     )
 
 
@@ -496,4 +517,5 @@ def _known_peer(peer: PeerSettings) -> KnownPeer:
         services=frozenset(Service(name) for name in peer.allow),
         host=peer.host if peer.check_host else None,
         answers=AnswerRules(max_matches=peer.max_matches, character_set=peer.character_set),
+        default_character_set=peer.default_character_set or "",
     )

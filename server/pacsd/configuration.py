@@ -62,7 +62,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as error:
         raise ConfigurationError(
             f"cannot read the configuration file {file}: {reason(error, 'read it')}"

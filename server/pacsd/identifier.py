@@ -25,7 +25,7 @@ from pacsd.identifier_writer import (
 )
 from pacsd.sequences import Item, items_of, text_of
 from pacsd.storage.attributes import keyword_of
-from pacsd.storage.charsets import decode_value
+from pacsd.storage.charsets import character_set_in_effect, decode_value
 from pacsd.storage.datasets import RawDataset, read_dataset
 from pacsd.storage.encodings import (
     EXPLICIT_BIG_ENDIAN,
@@ -89,27 +89,35 @@ class Identifier:
         return {element.keyword: element.value for element in self.elements if element.keyword}
 
 
-def read_identifier(data: bytes, transfer_syntax_uid: str) -> Identifier:
+def read_identifier(data: bytes, transfer_syntax_uid: str, *, default_character_set: str = "") -> Identifier:
     """Return what an identifier asks for; raises IdentifierInvalid where it is no data set, or not a whole one.
 
     Half a key would ask for something else. Whether a value is one of its VR is not looked at here.
+    `default_character_set` is what the sender uses without saying so, see `charsets.character_set_in_effect`.
     """
     encoding = _ENCODINGS[transfer_syntax_uid]
     try:
         dataset = read_dataset(data, encoding)
     except DatasetInvalid as error:
         raise IdentifierInvalid("the identifier is not a readable data set") from error
-    elements, character_set = _elements(dataset, "", big_endian=encoding is EXPLICIT_BIG_ENDIAN)
-    return Identifier(elements, character_set or None)
+    declared = _declared_character_set(dataset) or ""
+    elements = _elements(
+        dataset,
+        character_set_in_effect(declared, default_character_set),
+        big_endian=encoding is EXPLICIT_BIG_ENDIAN,
+    )
+    return Identifier(elements, declared or None)
 
 
-def _elements(
-    dataset: RawDataset, character_set: str, *, big_endian: bool
-) -> tuple[tuple[Element, ...], str]:
-    """Return the decoded elements and the Specific Character Set that holds in them: their own, else the outer one."""
+def _declared_character_set(dataset: RawDataset) -> str | None:
+    """Take Specific Character Set out of a data set; None where it isn't there."""
     own = dataset.pop(_SPECIFIC_CHARACTER_SET, None)
-    if own is not None and isinstance(own[1], bytes):
-        character_set = _text(_SPECIFIC_CHARACTER_SET, "CS", own[1], "", big_endian=False)
+    if own is None or not isinstance(own[1], bytes):
+        return None
+    return _text(_SPECIFIC_CHARACTER_SET, "CS", own[1], "", big_endian=False)
+
+
+def _elements(dataset: RawDataset, character_set: str, *, big_endian: bool) -> tuple[Element, ...]:
     elements = []
     for tag, (vr, value) in dataset.items():
         if _is_sequence(tag) not in (None, vr == "SQ"):
@@ -120,14 +128,16 @@ def _elements(
         else:
             text = text_of([_item(item, character_set, big_endian=big_endian) for item in value])
         elements.append(Element(tag, vr, text))
-    return tuple(elements), character_set
+    return tuple(elements)
 
 
 def _item(dataset: RawDataset, character_set: str, *, big_endian: bool) -> Item:
-    elements, _ = _elements(dataset, character_set, big_endian=big_endian)
+    own = _declared_character_set(dataset)
+    # Holds in this item and what is below it (PS3.3 §C.12.1.1.2).
+    character_set = character_set if own is None else own
     return {
         each.keyword: items_of(each.value) if each.vr == "SQ" else each.value
-        for each in elements
+        for each in _elements(dataset, character_set, big_endian=big_endian)
         if each.keyword
     }
 

@@ -37,7 +37,7 @@ def with_password(settings: Settings) -> Settings:
 
 def _first_line(file: Path) -> str:
     try:
-        password = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+        password = file.read_text(encoding="utf-8-sig").partition("\n")[0].rstrip("\r")
     except OSError as error:
         raise ConfigurationError(
             f"index.password_file: cannot read {file}: {reason(error, 'read it')}"

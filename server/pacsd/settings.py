@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pacsd.model import DemographicsPolicy, DuplicatePolicy
-from pacsd.storage.defined_terms import verify_character_set
+from pacsd.storage.defined_terms import verify_character_set, verify_default_character_set
 
 __all__ = [
     "ENVIRONMENT_DELIMITER",
@@ -77,6 +77,11 @@ def _database_url(value: str) -> str:
 
 def _character_set(value: str) -> str:
     verify_character_set(value)
+    return value
+
+
+def _default_character_set(value: str) -> str:
+    verify_default_character_set(value)
     return value
 
 
@@ -160,9 +165,13 @@ class DicomSettings(_Section):
     """Open at once, over all worker processes."""
     max_operations: Annotated[int, Field(ge=1, le=1000)] = 32
     """Outstanding on one association, for peers that ask for more than one at a time (PS3.7 §D.3.3.3)."""
-    accept_unknown_sop_classes: bool = False
+    accept_unknown_sop_classes: bool = True
     """Also store SOP classes that are not in the registry, as private ones are; those that the sender says are
     storage are stored anyway."""
+    accept_unknown_transfer_syntaxes: bool = False
+    """Also store in transfer syntaxes that are not in the registry, where a context offers no other."""
+    strict_uids: bool = False
+    """Refuse instances whose Study, Series or SOP Instance UID is not valid (PS3.5 §9.1)."""
     timeouts: TimeoutSettings = TimeoutSettings()
     tls: TlsSettings = TlsSettings()
 
@@ -269,6 +278,8 @@ class PeerSettings(_Section):
     max_matches: MaxMatches = 0
     character_set: Annotated[str, AfterValidator(_character_set)] | None = None
     """The Specific Character Set in which its queries are answered; None: one that holds the values."""
+    default_character_set: Annotated[str, AfterValidator(_default_character_set)] | None = None
+    """What its instances and queries are in where they do not say; None: UTF-8 where it is valid, else Latin-1."""
 
 
 class Settings(BaseSettings):

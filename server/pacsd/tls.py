@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -75,6 +76,6 @@ def read_password(file: Path) -> bytes:
     """Return the first line of a file; raises TlsConfigurationError."""
     try:
         with file.open("rb") as opened:
-            return opened.readline(_LONGEST_PASSWORD).rstrip(b"\r\n")
+            return opened.readline(_LONGEST_PASSWORD).removeprefix(BOM_UTF8).rstrip(b"\r\n")
     except OSError as error:
         raise TlsConfigurationError(f"cannot read {file}: {error.strerror}", part="key_password") from error

@@ -74,7 +74,7 @@ def association(context: tuple[str, str], *messages: bytes, calling: str = "ATTA
         "1.2\n",
         "\u0661.2",
         "~",
-        "1" * 65,
+        "1" * 129,
     ],
 )
 def test_path_traversal_by_uids(uid: str) -> None:

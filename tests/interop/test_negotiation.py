@@ -105,19 +105,29 @@ def test_an_instance_is_moved_by_its_uid_alone(archive: Archive, sink: scp.Desti
     assert list(sink.inbox.received) == [instance.sop_instance_uid]
 
 
-def test_private_storage_is_kept_and_given_back(own_server: PacsdServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_described", [False, True])
+def test_private_storage_is_kept_and_given_back(
+    own_server: PacsdServer, is_described: bool, tmp_path: Path
+) -> None:
     instance = replace(altered(1, SOPClassUID=PRIVATE), sop_class_uid=PRIVATE)
     contexts = [(PRIVATE, [EXPLICIT_LITTLE_ENDIAN]), (scu.VERIFICATION, [EXPLICIT_LITTLE_ENDIAN])]
-    with scu.association(own_server, contexts) as peer:
-        assert [context.abstract_syntax for context in peer.accepted_contexts] == [scu.VERIFICATION]
-    with scu.association(own_server, contexts, negotiated=[storage(PRIVATE)]) as peer:
+    described = [storage(PRIVATE)] if is_described else []
+    with scu.association(own_server, contexts, negotiated=described) as peer:
         assert peer.send_c_store(instance.write_file(tmp_path / "private.dcm")).Status == 0x0000
-    outcome, inbox = scu.get(
-        own_server, scu.image_keys(instance), contexts[:1], negotiated=[storage(PRIVATE)]
-    )
+    outcome, inbox = scu.get(own_server, scu.image_keys(instance), contexts[:1], negotiated=described)
     assert outcome.status == 0x0000
     (received,) = inbox.received.values()
     assert received.dataset == instance.dataset
+
+
+def test_private_storage_that_nobody_describes_is_refused_where_that_is_wanted(tmp_path: Path) -> None:
+    server = PacsdServer(tmp_path, settings={"dicom": {"accept_unknown_sop_classes": False}})
+    server.start()
+    contexts = [(PRIVATE, [EXPLICIT_LITTLE_ENDIAN]), (scu.VERIFICATION, [EXPLICIT_LITTLE_ENDIAN])]
+    for described, accepted in (([], {scu.VERIFICATION}), ([storage(PRIVATE)], {PRIVATE, scu.VERIFICATION})):
+        with scu.association(server, contexts, negotiated=described) as peer:
+            assert {context.abstract_syntax for context in peer.accepted_contexts} == accepted
+    server.stop()
 
 
 def test_user_identity_is_neither_checked_nor_told(own_server: PacsdServer) -> None:

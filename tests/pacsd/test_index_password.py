@@ -25,7 +25,15 @@ def _configuration(folder: Path, url: str, password: bytes | None) -> Path:
     return config
 
 
-@pytest.mark.parametrize("password", [b"p@ss/w:rd %41", b"p@ss/w:rd %41\n", b"p@ss/w:rd %41\r\nnot this\n"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        b"p@ss/w:rd %41",
+        b"p@ss/w:rd %41\n",
+        b"p@ss/w:rd %41\r\nnot this\n",
+        b"\xef\xbb\xbfp@ss/w:rd %41\r\n",
+    ],
+)
 def test_its_first_line_is_the_password_whatever_its_characters(tmp_path: Path, password: bytes) -> None:
     settings = load_settings(_configuration(tmp_path, URL, password))
     assert make_url(settings.index.url) == make_url(URL).set(password="p@ss/w:rd %41")

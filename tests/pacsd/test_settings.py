@@ -70,7 +70,7 @@ class TestShippedFile:
             "ca",
             "crl",
         )
-        others = {"index.password_file", "peer.character_set"}
+        others = {"index.password_file", "peer.character_set", "peer.default_character_set"}
         assert absent == {f"dicom.tls.{name}" for name in files} | others
         assert {key.rpartition(".")[2] for key in absent} <= commented
 
@@ -108,6 +108,13 @@ class TestWhichFile:
     ) -> None:
         monkeypatch.setenv("PACSD_CONFIG", "nowhere.toml")
         assert "nowhere.toml" in _refusal(Path("nowhere.toml") if how == "argument" else None)
+
+    def test_a_byte_order_mark_is_none_of_the_text(self, tmp_path: Path) -> None:
+        file = tmp_path / "notepad.toml"
+        file.write_bytes(b"\xef\xbb\xbf[dicom]\r\nport = 104\r\n")
+        assert load_settings(file).dicom.port == 104
+        file.write_bytes(b"\xef\xbb\xbf[dicom]\r\nport = 0.5\r\n")
+        assert f"{file}:2" in _refusal(file)
 
     def test_a_file_that_is_not_utf8_is_an_error(self, tmp_path: Path) -> None:
         file = tmp_path / "latin.toml"

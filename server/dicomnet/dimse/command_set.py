@@ -49,7 +49,14 @@ class CommandElement(IntEnum):
     MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
 
 
-_UIDS: Final = {0x0002, 0x0003, 0x1000, 0x1001}
+_LONGEST_UID: Final = {
+    0x0002: UID_MAXIMUM_LENGTH,
+    0x0003: UID_MAXIMUM_LENGTH,
+    # Devices have made longer ones than the Standard allows; who archives their objects has to name them when sending.
+    0x1000: 128,
+    0x1001: 128,
+}
+"""Characters that are written."""
 _TEXTS: Final = {0x0600: 16, 0x0902: 64, 0x1030: 16}
 """AE and LO elements, with their greatest length."""
 _TAG_LISTS: Final = {0x0901, 0x1005}
@@ -91,7 +98,7 @@ def read_command_set(data: bytes) -> CommandSet:
 
 
 def _read_value(number: int, value: bytes) -> CommandValue:
-    if number in _UIDS or number in _TEXTS:
+    if number in _LONGEST_UID or number in _TEXTS:
         return value.decode("latin-1").rstrip("\0 ").lstrip(" ")
     if number in _TAG_LISTS:
         if len(value) % 4:
@@ -135,15 +142,10 @@ def _write_value(element: CommandElement, value: CommandValue) -> bytes:
             raise LocalProtocolError(f"{element.name} cannot be {value}")
         return _UNSIGNED_SHORT.pack(value)
     encoded = value.encode("ascii", "replace")
-    if element.value in _UIDS:
-        if len(encoded) > UID_MAXIMUM_LENGTH:
-            raise LocalProtocolError(
-                f"{element.name} has {len(encoded)} characters, {UID_MAXIMUM_LENGTH} are the most"
-            )
-        return encoded + b"\0" * (len(encoded) % 2)
-    longest = _TEXTS[element.value]
+    is_uid = element.value in _LONGEST_UID
+    longest = _LONGEST_UID[element.value] if is_uid else _TEXTS[element.value]
     if element is CommandElement.ERROR_COMMENT:
         encoded = encoded[:longest]
     elif len(encoded) > longest:
         raise LocalProtocolError(f"{element.name} has {len(encoded)} characters, {longest} are the most")
-    return encoded + b" " * (len(encoded) % 2)
+    return encoded + (b"\0" if is_uid else b" ") * (len(encoded) % 2)

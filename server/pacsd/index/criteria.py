@@ -107,7 +107,7 @@ class SequenceCriterion:
 class EmptyCriterion:
     """The entity must have no value of the attribute: none at all, or an empty one (PS3.4 C.2.2.2.7).
 
-    What the index does not keep, as values of more than 1 KiB, is not told from none.
+    What the index does not keep, as very long values, is not told from none.
     """
 
     def __len__(self) -> int:

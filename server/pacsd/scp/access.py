@@ -15,6 +15,7 @@ from pacsd.scp.sop_classes import (
     Service,
     service_of,
 )
+from pacsd.storage.transfer_syntaxes import is_unknown_transfer_syntax
 
 __all__ = ["AccessRules", "Admission", "AnswerRules", "KnownPeer", "Rejection"]
 
@@ -36,6 +37,8 @@ class KnownPeer:
     services: frozenset[Service]
     host: str | None = None
     answers: AnswerRules = AnswerRules()
+    default_character_set: str = ""
+    """See `storage.charsets.character_set_in_effect`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class Admission:
     described_as_storage: frozenset[str] = frozenset()
     """SOP classes of which the peer says that they belong to the Storage service class (57H)."""
     answers: AnswerRules = AnswerRules()
+    default_character_set: str = ""
+    """Of what this peer sends without saying so; see `storage.charsets.character_set_in_effect`."""
+    unknown_transfer_syntaxes: frozenset[str] = frozenset()
+    """In which the peer may store beside the known ones."""
 
     def service_of(self, abstract_syntax: str) -> Service | None:
         """Return the service that a SOP class is for here, permitted or not; None where we serve none.
@@ -102,7 +109,11 @@ class Admission:
         if not (may_store or may_get):
             return ContextResult.USER_REJECTION
         return SupportedAbstractSyntax(
-            transfer_syntaxes=STORAGE_TRANSFER_SYNTAXES, requestor_as_scu=may_store, requestor_as_scp=may_get
+            transfer_syntaxes=STORAGE_TRANSFER_SYNTAXES | self.unknown_transfer_syntaxes
+            if self.unknown_transfer_syntaxes
+            else STORAGE_TRANSFER_SYNTAXES,
+            requestor_as_scu=may_store,
+            requestor_as_scp=may_get,
         )
 
 
@@ -118,6 +129,7 @@ class AccessRules:
         unknown_peers: frozenset[Service],
         unknown_peers_answers: AnswerRules = AnswerRules(),
         accept_unknown_sop_classes: bool,
+        accept_unknown_transfer_syntaxes: bool = False,
         resolve: Callable[[str], frozenset[str]] | None = None,
     ) -> None:
         self._ae_title = ae_title
@@ -125,6 +137,7 @@ class AccessRules:
         self._peers = peers
         self._unknown_peer = KnownPeer(unknown_peers, answers=unknown_peers_answers)
         self._accept_unknown_sop_classes = accept_unknown_sop_classes
+        self._accept_unknown_transfer_syntaxes = accept_unknown_transfer_syntaxes
         self._resolve = resolve or _addresses_of
 
     def admit(self, request: AssociateRequest, address: str) -> Admission | Rejection:
@@ -137,7 +150,12 @@ class AccessRules:
         if not peer.services:
             return CALLING_AE_TITLE_NOT_RECOGNIZED
         return Admission(
-            peer.services, self._accept_unknown_sop_classes, _described_as_storage(request), peer.answers
+            peer.services,
+            self._accept_unknown_sop_classes,
+            _described_as_storage(request),
+            peer.answers,
+            peer.default_character_set,
+            _only_choices(request) if self._accept_unknown_transfer_syntaxes else frozenset(),
         )
 
     def _peer(self, calling_ae_title: str, address: str) -> KnownPeer:
@@ -153,6 +171,20 @@ def _described_as_storage(request: AssociateRequest) -> frozenset[str]:
         described.sop_class_uid
         for described in request.user_information.common_extended_negotiations
         if described.service_class_uid == STORAGE_SERVICE_CLASS
+    )
+
+
+def _only_choices(request: AssociateRequest) -> frozenset[str]:
+    """Return the unknown transfer syntaxes of contexts that offer nothing else.
+
+    In every other context a syntax that more than one device can read is the better choice.
+    """
+    return frozenset(
+        syntax
+        for context in request.presentation_contexts
+        if STORAGE_TRANSFER_SYNTAXES.isdisjoint(context.transfer_syntaxes)
+        for syntax in context.transfer_syntaxes
+        if is_unknown_transfer_syntax(syntax)
     )
 
 

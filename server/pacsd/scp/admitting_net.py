@@ -10,13 +10,13 @@ import structlog
 from dicomnet import (
     AssociateRequest,
     AssociationAborted,
-    DicomNet,
     ExtendedNegotiation,
     NegotiatedAssociation,
     NetConfiguration,
     PeerCertificate,
 )
 from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Admission, Rejection
+from pacsd.scp.normalized_services import NoNormalizedServices
 from pacsd.scp.routes import Routes
 
 __all__ = ["AdmittingNet"]
@@ -27,7 +27,7 @@ _NOTHING: Final = Admission(frozenset(), accept_unknown_sop_classes=False)
 """What may be done before anybody is admitted."""
 
 
-class AdmittingNet(DicomNet):
+class AdmittingNet(NoNormalizedServices):
     """One connection as far as its association goes; `pacs_net.PacsNet` has the services."""
 
     def __init__(self, configuration: NetConfiguration, routes: Routes) -> None:

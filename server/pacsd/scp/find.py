@@ -86,9 +86,14 @@ class FindHandler:
         is_cancelled: Callable[[], bool],
         options: QueryOptions,
         rules: AnswerRules,
+        default_character_set: str = "",
     ) -> Answer:
         """Send the matches by `send_matches`, a page at once; return the final response."""
-        identifier = read_identifier(dataset.read(_IDENTIFIER_LENGTH), context.transfer_syntax)
+        identifier = read_identifier(
+            dataset.read(_IDENTIFIER_LENGTH),
+            context.transfer_syntax,
+            default_character_set=default_character_set,
+        )
         query = FindQuery(
             model=FIND_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
             level=query_level(identifier),

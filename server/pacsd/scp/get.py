@@ -43,6 +43,7 @@ class GetHandler:
         dataset: ReceivedDataset,
         *,
         options: QueryOptions,
+        default_character_set: str = "",
         send_pending: Callable[[SubOperationFields], None],
         is_cancelled: Callable[[], bool],
     ) -> Answer:
@@ -55,6 +56,7 @@ class GetHandler:
             context.transfer_syntax,
             GET_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
             relational=options.relational,
+            default_character_set=default_character_set,
         )
         retrieval = Retrieval(
             instances=self._index.locate(selection),

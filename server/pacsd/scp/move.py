@@ -52,6 +52,7 @@ class MoveHandler:
         *,
         calling_ae_title: str,
         options: QueryOptions,
+        default_character_set: str = "",
         send_pending: Callable[[SubOperationFields], None],
         is_cancelled: Callable[[], bool],
     ) -> Answer:
@@ -61,6 +62,7 @@ class MoveHandler:
             context.transfer_syntax,
             MOVE_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
             relational=options.relational,
+            default_character_set=default_character_set,
         )
         destination = self._destinations.get(request.move_destination)
         if destination is None:
@@ -71,6 +73,7 @@ class MoveHandler:
             send_pending=send_pending,
             is_cancelled=is_cancelled,
             clock=self._clock,
+            goes_elsewhere=True,
         )
 
         def new_sender(net: DicomNet) -> InstanceSender:

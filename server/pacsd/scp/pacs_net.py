@@ -35,6 +35,7 @@ Outcome = TypeVar("Outcome")
 
 _FROM_INDEX: Final = frozenset((Service.FIND, Service.MOVE, Service.GET))
 """Answered from what the index knows."""
+_AFFECTED_SOP_CLASS_UID: Final = 0x00000002
 
 
 class PacsNet(AdmittingNet):
@@ -66,7 +67,14 @@ class PacsNet(AdmittingNet):
         received = self._attempt(
             Service.STORE,
             context,
-            lambda: self._store.handle(context, request, dataset, calling_ae_title=self._calling_ae_title),
+            request,
+            lambda: self._store.handle(
+                context,
+                request,
+                dataset,
+                calling_ae_title=self._calling_ae_title,
+                default_character_set=self._admission.default_character_set,
+            ),
         )
 
         def respond() -> None:
@@ -107,6 +115,7 @@ class PacsNet(AdmittingNet):
                 context,
                 dataset,
                 options=self._options(Service.FIND, context),
+                default_character_set=self._admission.default_character_set,
                 send_matches=send_or_hold,
                 is_cancelled=lambda: self.is_cancelled(request),
                 rules=self._admission.answers,
@@ -137,6 +146,7 @@ class PacsNet(AdmittingNet):
                 dataset,
                 calling_ae_title=self._calling_ae_title,
                 options=self._options(Service.MOVE, context),
+                default_character_set=self._admission.default_character_set,
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_cancelled(request),
             ),
@@ -166,6 +176,7 @@ class PacsNet(AdmittingNet):
                 request,
                 dataset,
                 options=self._options(Service.GET, context),
+                default_character_set=self._admission.default_character_set,
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_cancelled(request),
             ),
@@ -191,7 +202,7 @@ class PacsNet(AdmittingNet):
         It is counted and logged when the peer has its answer: that takes a tenth of the time that a query takes.
         """
         started = time.monotonic()
-        answer = self._attempt(service, context, perform)
+        answer = self._attempt(service, context, request, perform)
         seconds = time.monotonic() - started
         try:
             respond(answer)
@@ -204,11 +215,17 @@ class PacsNet(AdmittingNet):
         log_operation(service, request, answer, seconds)
 
     def _attempt(
-        self, service: Service, context: PresentationContext, perform: Callable[[], Outcome]
+        self, service: Service, context: PresentationContext, request: Request, perform: Callable[[], Outcome]
     ) -> Outcome | Answer:
         """Do what is meant for this context and permitted; turn what goes wrong into an answer."""
         if self._admission.service_of(context.abstract_syntax) is not service or not context.as_scp:
             return _refused(Status.SOP_CLASS_NOT_SUPPORTED, "its presentation context is for something else")
+        if request.sop_class_uid not in ("", context.abstract_syntax):
+            return _refused(
+                Status.SOP_CLASS_NOT_SUPPORTED,
+                "Affected SOP Class UID is not that of its presentation context",
+                _AFFECTED_SOP_CLASS_UID,
+            )
         if service not in self._admission.services:
             # In the storage contexts of a peer that may get but not store, without role selection.
             return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
@@ -222,5 +239,8 @@ class PacsNet(AdmittingNet):
         return safely(service, perform_on_whole_index)
 
 
-def _refused(status: Status, why: str) -> Answer:
-    return Answer(status, SubOperationFields(error_comment=why))
+def _refused(status: Status, why: str, *offending: int) -> Answer:
+    fields = SubOperationFields(error_comment=why)
+    if offending:
+        fields["offending_element"] = offending
+    return Answer(status, fields)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from dicomnet import SubOperationFields
+from dicomnet import AssociationEnded, SubOperationFields
 from pacsd.errors import DestinationUnreachable
 from pacsd.model import InstanceSelection, StoredInstance
 from pacsd.scp.selection import failed_list
@@ -36,6 +38,10 @@ class Retrieval:
     send_pending: Callable[[SubOperationFields], None]
     is_cancelled: Callable[[], bool]
     clock: Callable[[], float]
+    goes_elsewhere: bool = False
+    """Whether sub-operations have associations of their own: then the requestor's is free while one of them lasts."""
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held by who uses the requestor's association."""
 
     def perform(self, send: Callable[[StoredInstance], Sent]) -> Answer:
         """Send all instances; return the final response.
@@ -44,7 +50,8 @@ class Retrieval:
         """
         progress = Progress(remaining=len(self.instances))
         try:
-            cancelled = self._send_all(progress, send)
+            with self._pending_while_one_lasts(progress):
+                cancelled = self._send_all(progress, send)
         except DestinationUnreachable as error:
             progress.fail_remaining(self.instances)
             progress.reason = progress.reason or str(error)
@@ -56,10 +63,42 @@ class Retrieval:
         """Send until the end or until cancelled, which is returned; keep `progress` up to date."""
         next_pending = self.clock()
         for instance in self.instances:
-            if self.is_cancelled():
-                return True
-            if self.clock() >= next_pending:
-                self.send_pending(counts(progress, with_remaining=True))
-                next_pending = self.clock() + _PENDING_INTERVAL
+            with self._turn:
+                if self.is_cancelled():
+                    return True
+                if self.clock() >= next_pending:
+                    self.send_pending(counts(progress, with_remaining=True))
+                    next_pending = self.clock() + _PENDING_INTERVAL
             progress.count(send(instance))
         return False
+
+    @contextmanager
+    def _pending_while_one_lasts(self, progress: Progress) -> Iterator[None]:
+        """Send pending responses from time to time, whatever the thread of the operation is doing in the block.
+
+        A large object, or a slow destination, would let the requestor believe that nobody is there any more.
+        """
+        if not self.goes_elsewhere:
+            yield
+            return
+        ended = threading.Event()
+
+        def send_pendings() -> None:
+            remaining = len(self.instances) + 1
+            while not ended.wait(_PENDING_INTERVAL):
+                with self._turn:
+                    lasts, remaining = remaining == progress.remaining, progress.remaining
+                    if not lasts:
+                        continue
+                    try:
+                        self.send_pending(counts(progress, with_remaining=True))
+                    except AssociationEnded:
+                        return  # the operation comes to know it by itself
+
+        thread = threading.Thread(target=send_pendings, name="pending responses", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

@@ -12,13 +12,18 @@ __all__ = ["failed_list", "read_selection"]
 
 
 def read_selection(
-    data: bytes, transfer_syntax: str, model: QueryModel, *, relational: bool = False
+    data: bytes,
+    transfer_syntax: str,
+    model: QueryModel,
+    *,
+    relational: bool = False,
+    default_character_set: str = "",
 ) -> InstanceSelection:
     """Return the selection of an identifier; whether its keys make sense together is the index's to judge.
 
     Raises IdentifierInvalid.
     """
-    identifier = read_identifier(data, transfer_syntax)
+    identifier = read_identifier(data, transfer_syntax, default_character_set=default_character_set)
     return InstanceSelection(
         model=model,
         level=query_level(identifier),

@@ -1,4 +1,4 @@
-"""Which SOP classes we serve, as which service, and in which transfer syntaxes; all from pydicom's registry."""
+"""Which SOP classes we serve, and as which service: from pydicom's registry, and a table of what it lacks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
 from pacsd.identifier import NATIVE_TRANSFER_SYNTAXES
 from pacsd.model import QueryModel
+from pacsd.storage.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 
 __all__ = [
     "FIND_MODELS",
@@ -63,19 +64,14 @@ GET_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType(
 _NOT_STORAGE: Final = frozenset(
     {"StorageCommitmentPushModel", "StorageCommitmentPullModel", "MediaStorageDirectoryStorage"}
 )
-_NO_DATASET_ENCODING: Final = frozenset(
-    {"RFC2557MIMEEncapsulation", "XMLEncoding", "Papyrus3ImplicitVRLittleEndian"}
+_STANDARD: Final = "1.2.840.10008."
+_STORAGE_IN_THE_STANDARD: Final = "1.2.840.10008.5.1.4.1.1."
+"""Where the Standard numbers its storage SOP classes; whatever it adds elsewhere is some other service."""
+_PRIVATE_NOT_STORAGE: Final = (
+    "1.2.40.0.13.1.3.1.2.3.1.1",  # dcm4che's Attributes Modification Notification
+    "1.2.40.0.13.1.5.1.4.1.2.",  # dcm4che's information models for query and retrieve
 )
-"""Withdrawn transfer syntaxes of something other than DICOM data sets."""
-_REAL_TIME: Final = "SMPTEST2110"
-"""Transfer syntaxes of streams (PS3.22), which no file holds."""
-
-
-def _registered(kind: str) -> dict[str, str]:
-    """Return keyword by UID of one kind of the registry's entries (name, type, info, retired, keyword)."""
-    return {uid: entry[4] for uid, entry in UID_dictionary.items() if entry[1] == kind}
-
-
+"""How UIDs of private SOP classes begin that are known to be no storage (dcm4che's table of UIDs)."""
 _NEWER_THAN_THE_REGISTRY: Final = frozenset(
     {
         "1.2.840.10008.5.1.4.1.1.9.100.1",  # Waveform Presentation State Storage
@@ -88,16 +84,15 @@ _NEWER_THAN_THE_REGISTRY: Final = frozenset(
 
 STORAGE_SOP_CLASSES: Final = _NEWER_THAN_THE_REGISTRY | {
     uid
-    for uid, keyword in _registered("SOP Class").items()
-    if "Storage" in keyword and keyword not in _NOT_STORAGE
+    for uid, (_, kind, _, _, keyword) in UID_dictionary.items()
+    if kind == "SOP Class"
+    and keyword not in _NOT_STORAGE
+    and ("Storage" in keyword or (not keyword and uid.startswith(_STORAGE_IN_THE_STANDARD)))
 }
-"""Every storage SOP class of the Standard, retired ones too: old modalities and old archives send them."""
+"""Every storage SOP class of the Standard, retired ones too: old modalities and old archives send them.
 
-STORAGE_TRANSFER_SYNTAXES: Final = frozenset(
-    uid
-    for uid, keyword in _registered("Transfer Syntax").items()
-    if keyword not in _NO_DATASET_ENCODING and not keyword.startswith(_REAL_TIME)
-)
+Of two that were retired, the registry has no names any more.
+"""
 
 
 def is_registered(uid: str) -> bool:
@@ -108,14 +103,21 @@ def is_registered(uid: str) -> bool:
 def service_of(abstract_syntax: str, *, accept_unknown: bool) -> Service | None:
     """Return the service that a context's SOP class belongs to, None where we serve none.
 
-    With `accept_unknown`, a class that the registry does not know counts as a private storage class.
+    With `accept_unknown`, a class that nobody is known to use otherwise counts as storage: a private one, or one that
+    the Standard has added among its storage SOP classes.
     """
     if abstract_syntax in STORAGE_SOP_CLASSES:
         return Service.STORE
     known = _QUERY_AND_VERIFICATION.get(abstract_syntax)
-    if known is None and accept_unknown and not is_registered(abstract_syntax):
+    if known is None and accept_unknown and _may_be_storage(abstract_syntax):
         return Service.STORE
     return known
+
+
+def _may_be_storage(uid: str) -> bool:
+    if is_registered(uid) or uid.startswith(_PRIVATE_NOT_STORAGE):
+        return False
+    return uid.startswith(_STORAGE_IN_THE_STANDARD) or not uid.startswith(_STANDARD)
 
 
 _QUERY_AND_VERIFICATION: Final[Mapping[str, Service]] = MappingProxyType(

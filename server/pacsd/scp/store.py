@@ -25,6 +25,7 @@ class StoreHandler:
         dataset: ReceivedDataset,
         *,
         calling_ae_title: str,
+        default_character_set: str = "",
     ) -> Callable[[], Answer]:
         """Receive one instance; the function returned has it kept for good, to be called once.
 
@@ -36,6 +37,7 @@ class StoreHandler:
                 sop_instance_uid=request.affected_sop_instance_uid,
                 transfer_syntax_uid=context.transfer_syntax,
                 calling_ae_title=calling_ae_title,
+                default_character_set=default_character_set,
             ),
             dataset,
         )

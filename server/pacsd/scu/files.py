@@ -13,7 +13,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from pacsd.errors import DatasetInvalid
 from pacsd.model import StoredInstance
 from pacsd.storage.header import HeaderIncomplete, scan
-from pacsd.storage.layout import is_valid_uid
+from pacsd.storage.layout import is_keepable_uid, is_valid_uid
 from pacsd.storage.part10 import FileMetaInformation, read_part10
 
 __all__ = ["FoundFiles", "find_instances"]
@@ -97,8 +97,8 @@ def _read_instance(path: Path) -> StoredInstance | None:
         size = os.fstat(file.fileno()).st_size
     if sop_class_uid == MediaStorageDirectoryStorage:
         return None
-    if not (is_valid_uid(sop_class_uid) and is_valid_uid(sop_instance_uid)):
-        raise DatasetInvalid("it has no valid SOP Class UID and SOP Instance UID")
+    if not (is_valid_uid(sop_class_uid) and is_keepable_uid(sop_instance_uid)):
+        raise DatasetInvalid("it has no SOP Class UID and SOP Instance UID")
     return StoredInstance(
         sop_instance_uid=sop_instance_uid,
         sop_class_uid=sop_class_uid,

@@ -18,7 +18,7 @@ from dicomnet import (
 )
 from pacsd.errors import DatasetInvalid
 from pacsd.storage.disk import FULL, sync_directory
-from pacsd.storage.layout import is_valid_uid
+from pacsd.storage.layout import is_keepable_uid, name_of_uid
 from pacsd.storage.part10 import part10_header
 
 __all__ = ["ReceivingNet"]
@@ -30,8 +30,9 @@ CANNOT_UNDERSTAND = 0xC000
 class ReceivingNet(DicomNet):
     """A connection whose peer may send us instances; each becomes `<folder>/<SOP Instance UID>.dcm`.
 
-    A file appears whole, with its content on the disk, before it is acknowledged, and takes the place of an older
-    one of its name. The folder must exist.
+    Of a UID that is not valid the file has another name, see `storage.layout.name_of_uid`. A file appears whole, with
+    its content on the disk, before it is acknowledged, and takes the place of an older one of its name. The folder must
+    exist.
     """
 
     def __init__(self, configuration: NetConfiguration, folder: Path, *, source_ae_title: str) -> None:
@@ -71,8 +72,9 @@ class ReceivingNet(DicomNet):
     def _keep(self, context: PresentationContext, request: CStoreRequest, dataset: ReceivedDataset) -> int:
         """Write one file and return its length in bytes; raises DatasetInvalid, OSError."""
         uid = request.affected_sop_instance_uid
-        if not is_valid_uid(uid):
-            raise DatasetInvalid("SOP Instance UID is no valid UID", keywords=("SOPInstanceUID",))
+        if not is_keepable_uid(uid):
+            raise DatasetInvalid("SOP Instance UID is no UID", keywords=("SOPInstanceUID",))
+        name = name_of_uid(uid)
         header = part10_header(
             sop_class_uid=request.affected_sop_class_uid or context.abstract_syntax,
             sop_instance_uid=uid,
@@ -81,10 +83,10 @@ class ReceivingNet(DicomNet):
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
             calling_ae_title=self._source_ae_title,
         )
-        unfinished = self._folder / f".{uid}.{secrets.token_hex(4)}.part"
+        unfinished = self._folder / f".{name}.{secrets.token_hex(4)}.part"
         try:
             length = _write(unfinished, header, dataset)
-            unfinished.replace(self._folder / f"{uid}.dcm")
+            unfinished.replace(self._folder / f"{name}.dcm")
             sync_directory(self._folder)
         finally:
             unfinished.unlink(missing_ok=True)

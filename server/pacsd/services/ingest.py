@@ -28,10 +28,8 @@ from pacsd.errors import (
 )
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
 from pacsd.services.group_commit import GroupCommit
-from pacsd.services.records import ReadableStore, checksum_of_file, verify_identifying
+from pacsd.services.records import ReadableStore, attributes_of_dataset, checksum_of_file
 from pacsd.services.verification import open_instance, verify_file
-from pacsd.storage.decoding import decode_attributes
-from pacsd.storage.header import examine
 from pacsd.storage.layout import instance_path
 from pacsd.storage.part10 import part10_header
 
@@ -130,6 +128,8 @@ class IncomingInstance:
     sop_instance_uid: str
     transfer_syntax_uid: str
     calling_ae_title: str
+    default_character_set: str = ""
+    """What the sender uses without saying so, see `storage.charsets.character_set_in_effect`."""
 
 
 @dataclass(slots=True)
@@ -149,7 +149,8 @@ class Ingest:
     """Takes instances in; one object per process, used by all its associations at once, each by an `Intake`.
 
     `observe_batch` is told each commit's size and its duration in seconds, `observe_outcome` each instance's
-    outcome, `observe_damaged` of each kept file that was found missing or damaged.
+    outcome, `observe_damaged` of each kept file that was found missing or damaged. With `strict_uids` an instance
+    whose UIDs are not valid (PS3.5 §9.1) is refused.
     """
 
     def __init__(
@@ -160,6 +161,7 @@ class Ingest:
         observe_batch: Callable[[int, float], None],
         observe_outcome: Callable[[CommitOutcome], None],
         observe_damaged: Callable[[], None] = lambda: None,
+        strict_uids: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float],
     ) -> None:
@@ -168,6 +170,7 @@ class Ingest:
         self._observe_batch = observe_batch
         self._observe_outcome = observe_outcome
         self._observe_damaged = observe_damaged
+        self._strict_uids = strict_uids
         self._now = now
         self._clock = clock
         self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit)
@@ -190,11 +193,19 @@ class Ingest:
         try:
             for fragment in dataset:
                 file.write(fragment)
-            scan = examine(file.prefix, file.size, file.read_at, incoming.transfer_syntax_uid)
-            attributes = decode_attributes(scan)
-            verify_identifying(attributes)
+            attributes = attributes_of_dataset(
+                file.prefix,
+                file.size,
+                file.read_at,
+                transfer_syntax_uid=incoming.transfer_syntax_uid,
+                sop_class_uid=incoming.sop_class_uid,
+                sop_instance_uid=incoming.sop_instance_uid,
+                default_character_set=incoming.default_character_set,
+            )
             _verify_agreement(incoming, attributes)
-            record = _record(incoming, attributes, file, len(header), received_at)
+            record = _record(
+                incoming, attributes, file, len(header), received_at, strict_uids=self._strict_uids
+            )
             file.complete()
         except BaseException:
             file.close()
@@ -370,8 +381,10 @@ def _record(
     file: InstanceFile,
     dataset_offset: int,
     received_at: datetime,
+    *,
+    strict_uids: bool,
 ) -> InstanceRecord:
-    """Return what the index is to know of an instance."""
+    """Return what the index is to know of an instance; raises DatasetInvalid for UIDs that are not taken."""
     study_instance_uid = attributes["StudyInstanceUID"]
     series_instance_uid = attributes["SeriesInstanceUID"]
     return InstanceRecord(
@@ -381,7 +394,13 @@ def _record(
         series_instance_uid=series_instance_uid,
         transfer_syntax_uid=incoming.transfer_syntax_uid,
         attributes=attributes,
-        path=instance_path(received_at, study_instance_uid, series_instance_uid, incoming.sop_instance_uid),
+        path=instance_path(
+            received_at,
+            study_instance_uid,
+            series_instance_uid,
+            incoming.sop_instance_uid,
+            strict=strict_uids,
+        ),
         size=dataset_offset + file.size,
         dataset_offset=dataset_offset,
         checksum=file.checksum,

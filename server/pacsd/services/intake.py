@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import structlog
+
 from pacsd.model import CommitOutcome
 from pacsd.services.ingest import Fragment, IncomingInstance, Ingest, ReceivedInstance
+from pacsd.storage.layout import has_hashed_name
 
 __all__ = ["Intake"]
+
+_log = structlog.get_logger()
 
 
 class Intake:
@@ -17,6 +22,7 @@ class Intake:
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
         self._unfinished: list[ReceivedInstance] = []
+        self._has_warned = False
 
     def receive(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> Callable[[], CommitOutcome]:
         """Write one instance down from the fragments of its data set; the function returned finishes it.
@@ -29,6 +35,10 @@ class Intake:
         """
         received = self._ingest.receive(incoming, dataset)
         self._unfinished.append(received)
+        if not self._has_warned and has_hashed_name(received.record.path):
+            # Once: a device that makes one such UID makes thousands.
+            self._has_warned = True
+            _log.warning("uid-not-valid", sop_instance_uid=incoming.sop_instance_uid)
         return partial(self._finish, received)
 
     def _finish(self, received: ReceivedInstance) -> CommitOutcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -13,13 +13,36 @@ from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import InstanceRecord
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.decoding import decode_attributes
-from pacsd.storage.header import examine
+from pacsd.storage.header import examine, scan_readable_part
 from pacsd.storage.part10 import FileMetaInformation, read_part10
+from pacsd.storage.sources import ReadAt
+from pacsd.storage.transfer_syntaxes import is_unknown_transfer_syntax
 
-__all__ = ["ReadableStore", "attributes_of_file", "checksum_of_file", "record_of_file", "verify_identifying"]
+__all__ = [
+    "DefaultCharacterSet",
+    "ReadableStore",
+    "attributes_of_dataset",
+    "attributes_of_file",
+    "checksum_of_file",
+    "record_of_file",
+]
 
 _CHUNK_LENGTH: Final = 1 << 20
 _IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_TRIED: Final = (
+    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
+    "1.2.840.10008.1.2",  # Implicit VR Little Endian
+    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
+    "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+)
+"""As what a data set in an unknown transfer syntax is read."""
+
+DefaultCharacterSet = Callable[[str], str]
+"""Returns what the AE of a title uses without saying so, see `storage.charsets.character_set_in_effect`."""
+
+
+def _nothing_known(_ae_title: str) -> str:
+    return ""
 
 
 class ReadableStore(Protocol):
@@ -29,14 +52,68 @@ class ReadableStore(Protocol):
         """Open a stored file for reading, unbuffered."""
 
 
-def verify_identifying(attributes: Mapping[str, str]) -> None:
-    """Make sure that a data set says which instance it is; raises DatasetInvalid, naming what is missing."""
+def attributes_of_dataset(
+    prefix: bytes,
+    size: int,
+    read_at: ReadAt,
+    *,
+    transfer_syntax_uid: str,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    default_character_set: str = "",
+) -> dict[str, str]:
+    """Return what the index should say of a whole data set; raises DatasetInvalid where it is not one of an instance.
+
+    One in an unknown transfer syntax may be unreadable. Then it is what its sender calls it, by `sop_class_uid` and
+    `sop_instance_uid`, and as much of its header as can be read. Where that does not say the study or series, the
+    instance is one by itself, under its SOP Instance UID.
+    """
+    is_unknown = is_unknown_transfer_syntax(transfer_syntax_uid)
+    try:
+        scan = examine(prefix, size, read_at, transfer_syntax_uid)
+    except DatasetInvalid:
+        if not is_unknown:
+            raise
+    else:
+        attributes = decode_attributes(scan, default_character_set)
+        if attributes.get("SOPInstanceUID") or not is_unknown:
+            _verify_identifying(attributes)
+            return attributes
+    readable = _readable_part(prefix, size, read_at, sop_instance_uid, default_character_set)
+    said = {
+        "SOPClassUID": sop_class_uid,
+        "SOPInstanceUID": sop_instance_uid,
+        "StudyInstanceUID": sop_instance_uid,
+        "SeriesInstanceUID": sop_instance_uid,
+    }
+    return {**readable, **{keyword: readable.get(keyword) or uid for keyword, uid in said.items()}}
+
+
+def _readable_part(
+    prefix: bytes, size: int, read_at: ReadAt, sop_instance_uid: str, default_character_set: str
+) -> dict[str, str]:
+    """Return what can be read in the encoding in which the instance is the expected one; nothing if there is none."""
+    for transfer_syntax_uid in _TRIED:
+        scan = scan_readable_part(prefix, size, read_at, transfer_syntax_uid)
+        attributes = decode_attributes(scan, default_character_set)
+        if attributes.get("SOPInstanceUID") == sop_instance_uid:
+            return attributes
+    return {}
+
+
+def _verify_identifying(attributes: Mapping[str, str]) -> None:
     missing = tuple(keyword for keyword in _IDENTIFYING if not attributes.get(keyword))
     if missing:
         raise DatasetInvalid(f"no value for {', '.join(missing)}", keywords=missing)
 
 
-def record_of_file(store: ReadableStore, path: str, *, checksum_algorithm: str) -> InstanceRecord:
+def record_of_file(
+    store: ReadableStore,
+    path: str,
+    *,
+    checksum_algorithm: str,
+    default_character_set: DefaultCharacterSet = _nothing_known,
+) -> InstanceRecord:
     """Return what the index should say of a published file, from the file alone.
 
     The date of receipt is its time of modification, the calling AE title the one noted in its file meta
@@ -44,13 +121,15 @@ def record_of_file(store: ReadableStore, path: str, *, checksum_algorithm: str) 
     cannot be read.
     """
     with _opened(store, path) as file:
-        return _record_of(file, path, checksum_algorithm)
+        return _record_of(file, path, checksum_algorithm, default_character_set)
 
 
-def attributes_of_file(store: ReadableStore, path: str) -> dict[str, str]:
+def attributes_of_file(
+    store: ReadableStore, path: str, *, default_character_set: DefaultCharacterSet = _nothing_known
+) -> dict[str, str]:
     """Return what the index should say of a published file's header; raises as `record_of_file` does."""
     with _opened(store, path) as file:
-        return _attributes(file, read_part10(file))
+        return _attributes(file, read_part10(file), default_character_set)
 
 
 def checksum_of_file(store: ReadableStore, record: InstanceRecord, algorithm: str) -> str:
@@ -68,22 +147,26 @@ def _opened(store: ReadableStore, path: str) -> Iterator[io.FileIO]:
             raise StorageUnavailable(f"cannot read a stored object: {error.strerror or error}") from error
 
 
-def _attributes(file: io.FileIO, meta: FileMetaInformation) -> dict[str, str]:
+def _attributes(
+    file: io.FileIO, meta: FileMetaInformation, default_character_set: DefaultCharacterSet
+) -> dict[str, str]:
     offset = meta.dataset_offset
-    scan = examine(
+    return attributes_of_dataset(
         b"",
         os.fstat(file.fileno()).st_size - offset,
         lambda position, length: os.pread(file.fileno(), length, offset + position),
-        meta.transfer_syntax_uid,
+        transfer_syntax_uid=meta.transfer_syntax_uid,
+        sop_class_uid=meta.sop_class_uid,
+        sop_instance_uid=meta.sop_instance_uid,
+        default_character_set=default_character_set(meta.source_ae_title),
     )
-    attributes = decode_attributes(scan)
-    verify_identifying(attributes)
-    return attributes
 
 
-def _record_of(file: io.FileIO, path: str, checksum_algorithm: str) -> InstanceRecord:
+def _record_of(
+    file: io.FileIO, path: str, checksum_algorithm: str, default_character_set: DefaultCharacterSet
+) -> InstanceRecord:
     meta = read_part10(file)
-    attributes = _attributes(file, meta)
+    attributes = _attributes(file, meta, default_character_set)
     status = os.fstat(file.fileno())
     offset = meta.dataset_offset
     return InstanceRecord(

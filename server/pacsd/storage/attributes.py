@@ -14,15 +14,20 @@ __all__ = [
     "INDEXED_ATTRIBUTES",
     "LAST_INDEXED_GROUP",
     "MAXIMUM_SEQUENCE_LENGTH",
-    "MAXIMUM_VALUE_LENGTH",
     "SEQUENCE_KEYWORDS",
+    "SHORT_VALUE_LENGTH",
     "US_OR_SS",
     "IndexedAttribute",
     "keyword_of",
 ]
 
-MAXIMUM_VALUE_LENGTH: Final = 1024
-"""Bytes of a value that is collected; a longer one is left out, as if the attribute were absent."""
+SHORT_VALUE_LENGTH: Final = 1024
+"""Bytes of a value that is worth remembering once it is decoded, as most are."""
+MAXIMUM_VALUE_LENGTH: Final = 0xFFFF
+"""Bytes of a value that is collected: all that a length of 16 bits says. A longer one is left out, as if the attribute
+were absent."""
+MAXIMUM_TEXT_LENGTH: Final = 1 << 20
+"""The same of text whose length has 32 bits."""
 MAXIMUM_SEQUENCE_LENGTH: Final = 4096
 """The same of a sequence with all its items: what codes and references take, but not the description of each frame."""
 
@@ -34,6 +39,7 @@ FIRST_GROUP: Final = 0x0008
 LAST_INDEXED_GROUP: Final = 0x4FFF
 """Behind are curves, what each frame of many has for itself, waveforms, overlays and pixels. Elements come in
 ascending order (PS3.5 §7.1), so that a scan may stop there."""
+LONGEST: Final = {"SQ": MAXIMUM_SEQUENCE_LENGTH, **dict.fromkeys(("UC", "UR", "UT"), MAXIMUM_TEXT_LENGTH)}
 NOT_COLLECTED: Final = frozenset({"NONE", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
 
@@ -44,7 +50,9 @@ class IndexedAttribute(NamedTuple):
     vr: str
     """Of the data dictionary; where that leaves it to the data set, `US_OR_SS`."""
     longest: int
-    """Bytes of a value that is collected."""
+    """Bytes of a value that is collected among the others."""
+    longest_of_all: int
+    """Bytes of a value that is collected, by itself where it is longer than those."""
 
 
 def _indexed_attributes() -> dict[int, IndexedAttribute]:
@@ -52,8 +60,8 @@ def _indexed_attributes() -> dict[int, IndexedAttribute]:
     for tag, (vr, _, _, _, keyword) in DicomDictionary.items():
         is_collected = NOT_COLLECTED.isdisjoint(vr.split(" or ")) and not tag >> 16 & 1
         if keyword and is_collected and FIRST_GROUP <= tag >> 16 <= LAST_INDEXED_GROUP:
-            longest = MAXIMUM_SEQUENCE_LENGTH if vr == "SQ" else MAXIMUM_VALUE_LENGTH
-            indexed[tag] = IndexedAttribute(keyword, vr, longest)
+            longest = MAXIMUM_SEQUENCE_LENGTH if vr == "SQ" else SHORT_VALUE_LENGTH
+            indexed[tag] = IndexedAttribute(keyword, vr, longest, LONGEST.get(vr, MAXIMUM_VALUE_LENGTH))
     return indexed
 
 

@@ -6,12 +6,20 @@ from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from pacsd.storage.iso2022 import codecs_of, decode, encode, holds
+from pacsd.storage.defined_terms import defined_character_set
+from pacsd.storage.iso2022 import codecs_of, decode, encode, holds, is_declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["NOT_TEXT", "choose_character_set", "decode_value", "encode_text"]
+__all__ = [
+    "NOT_TEXT",
+    "character_set_in_effect",
+    "choose_character_set",
+    "decode_long_value",
+    "decode_value",
+    "encode_text",
+]
 
 CHARACTER_SET_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """The VRs that Specific Character Set applies to (PS3.5 §6.1.2.3)."""
@@ -48,25 +56,35 @@ REMEMBERED: Final = 4096
 """Decoded values kept: of one series nearly all are the same, and looking one up costs a tenth."""
 
 
+def character_set_in_effect(declared: str, default: str) -> str:
+    """Return the Specific Character Set to decode with: the one that is declared, else the sender's `default`.
+
+    `default` is what is known of a device that sends more than ASCII without saying so; "" where nothing is known.
+    """
+    return declared if not default or is_declared(declared) else default
+
+
 @lru_cache(maxsize=REMEMBERED)
 def decode_value(vr: str, raw: bytes, specific_character_set: str, big_endian: bool = False) -> str:  # noqa: FBT001, FBT002
-    """Return an attribute's value as Unicode text; never fails.
+    """Return an attribute's value as Unicode text; never fails. It is remembered.
 
     Multiple values are joined by a backslash, PN component groups keep their `=`, padding is stripped as each VR
     has it (PS3.5 §6.2), numbers are decimal text, tags eight hexadecimal digits. Bytes that make no sense in the
-    Specific Character Set become U+FFFD. Without NUL characters and lone surrogates, which a database would refuse.
+    Specific Character Set become U+FFFD, as NUL characters do within a value: a database would refuse them, and
+    without them it would be another value. Without lone surrogates.
     """
     if vr in NUMBERS:
         return _decode_numbers(vr, raw, big_endian=big_endian)
     if vr == "AT":
         return _decode_tags(raw, big_endian=big_endian)
-    if raw.isascii() and b"\x1b" not in raw:
+    if raw.isascii() and (b"\x1b" not in raw or vr not in CHARACTER_SET_VRS):
         text = raw.decode("ascii")
-    elif vr in CHARACTER_SET_VRS:
+    else:
         delimiters = PERSON_NAME_DELIMITERS if vr == "PN" else TEXT_DELIMITERS
         text = decode(raw, codecs_of(specific_character_set), delimiters.encode("ascii"))
-    else:
-        text = raw.decode("latin-1")
+        if "\ufffd" in text and vr not in CHARACTER_SET_VRS:
+            # The set does not apply to these VRs, though senders take it to.
+            text = raw.decode("latin-1")
     if vr in SINGLE_VALUED or (vr in LEADING_SPACES and "\\" not in text):
         text = text.rstrip(SPARE)
     elif "\\" not in text:
@@ -75,7 +93,11 @@ def decode_value(vr: str, raw: bytes, specific_character_set: str, big_endian: b
         text = "\\".join([value.rstrip(SPARE) for value in text.split("\\")])
     else:
         text = "\\".join([value.strip(SPARE) for value in text.split("\\")])
-    return text.replace("\0", "")
+    return text.replace("\0", "\ufffd")
+
+
+decode_long_value: Final = decode_value.__wrapped__
+"""As `decode_value`, for values of which so many would take much memory: nothing is remembered."""
 
 
 def _decode_numbers(vr: str, raw: bytes, *, big_endian: bool) -> str:
@@ -97,13 +119,11 @@ def _decode_tags(raw: bytes, *, big_endian: bool) -> str:
 def encode_text(value: str, specific_character_set: str | None, vr: str) -> bytes:
     """Encode a value of a text VR, without padding it to even length.
 
-    A character that the set doesn't hold, or that is not ASCII in a VR the set doesn't apply to, becomes `?`; to
-    lose none, choose the set with `choose_character_set`.
+    A character that the set doesn't hold becomes `?`; to lose none, choose the set with `choose_character_set`. VRs
+    that the set doesn't apply to should be ASCII (PS3.5 §6.1.2.3): where a sender did otherwise, they are in this set.
     """
     if value.isascii():
         return value.encode("ascii")
-    if vr not in CHARACTER_SET_VRS:
-        return value.encode("ascii", "replace")
     delimiters = PERSON_NAME_DELIMITERS if vr == "PN" else TEXT_DELIMITERS
     return encode(value, codecs_of(specific_character_set or ""), delimiters)
 
@@ -111,12 +131,13 @@ def encode_text(value: str, specific_character_set: str | None, vr: str) -> byte
 def choose_character_set(values: Iterable[str], requested: str | None) -> str | None:
     """Return the Specific Character Set in which to answer with `values`.
 
-    None, to be left out, if all are ASCII; the `requested` one (the attribute's value in the request, several
-    terms joined by a backslash) if it holds them all; else ISO_IR 192, which is UTF-8.
+    None, to be left out, if all are ASCII; what is meant by the `requested` one (the attribute's value in the request,
+    several terms joined by a backslash) if that holds them all; else ISO_IR 192, which is UTF-8.
     """
     text = "".join(value for value in values if not value.isascii())
     if not text:
         return None
-    if requested and holds(text, codecs_of(requested)):
-        return requested
+    meant = defined_character_set(requested) if requested else None
+    if meant and holds(text, codecs_of(meant)):
+        return meant
     return "ISO_IR 192"

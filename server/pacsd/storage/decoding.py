@@ -9,12 +9,12 @@ from pacsd.errors import DatasetInvalid
 from pacsd.sequences import text_of
 from pacsd.storage.attributes import (
     INDEXED_ATTRIBUTES,
-    MAXIMUM_VALUE_LENGTH,
     SEQUENCE_KEYWORDS,
+    SHORT_VALUE_LENGTH,
     US_OR_SS,
     keyword_of,
 )
-from pacsd.storage.charsets import NOT_TEXT, decode_value
+from pacsd.storage.charsets import NOT_TEXT, character_set_in_effect, decode_long_value, decode_value
 from pacsd.storage.datasets import read_items
 from pacsd.storage.encodings import EXPLICIT_BIG_ENDIAN
 
@@ -33,14 +33,16 @@ _US_OR_SS: Final = frozenset(tag for tag, known in INDEXED_ATTRIBUTES.items() if
 """In an item without VRs nothing says which: Pixel Representation may stand far away."""
 
 
-def decode_attributes(scan: HeaderScan) -> dict[str, str]:
+def decode_attributes(scan: HeaderScan, default_character_set: str = "") -> dict[str, str]:
     """Return the scanned attributes as Unicode text by keyword, as `model.InstanceRecord.attributes` wants them.
 
+    `default_character_set` is what the sender uses without saying so, see `charsets.character_set_in_effect`.
     Each value is as `decode_value` has it; that of a sequence is `sequences.text_of` its items. Never fails: a
     sequence that cannot be read is left out as a whole.
     """
     values, encoding = scan.values, scan.encoding
-    character_set = values.get("SpecificCharacterSet", ("CS", b""))[1].decode("latin-1")
+    declared = values.get("SpecificCharacterSet", ("CS", b""))[1].decode("latin-1")
+    character_set = character_set_in_effect(declared, default_character_set)
     big_endian = encoding is EXPLICIT_BIG_ENDIAN
     attributes = {}
     for keyword, (vr, raw) in values.items():
@@ -50,6 +52,10 @@ def decode_attributes(scan: HeaderScan) -> dict[str, str]:
         elif vr not in NOT_TEXT:
             known = vr if vr != US_OR_SS else _number_of_pixels(values)
             attributes[keyword] = decode_value(known, raw, character_set, big_endian)
+    for keyword, (vr, raw) in scan.long_values.items():
+        if vr not in NOT_TEXT:
+            known = vr if vr != US_OR_SS else _number_of_pixels(values)
+            attributes[keyword] = decode_long_value(known, raw, character_set, big_endian)
     return attributes
 
 
@@ -67,7 +73,7 @@ def _sequence_text(raw: bytes, character_set: str, encoding: Encoding) -> str | 
 
 
 def decode_items(items: RawItems, character_set: str, encoding: Encoding) -> list[Item]:
-    """Return a sequence's items as text; without private attributes, bulk data and values of more than 1 KiB.
+    """Return a sequence's items as text; without private attributes and bulk data.
 
     In implicit VR also without numbers of which Pixel Representation says whether they are signed.
     """
@@ -86,6 +92,7 @@ def _item(elements: RawDataset, character_set: str, encoding: Encoding) -> Item:
             continue
         if not isinstance(value, bytes):
             item[keyword] = decode_items(value, character_set, encoding)
-        elif vr not in NOT_TEXT and len(value) <= MAXIMUM_VALUE_LENGTH:
-            item[keyword] = decode_value(vr, value, character_set, encoding is EXPLICIT_BIG_ENDIAN)
+        elif vr not in NOT_TEXT:
+            decode = decode_value if len(value) <= SHORT_VALUE_LENGTH else decode_long_value
+            item[keyword] = decode(vr, value, character_set, encoding is EXPLICIT_BIG_ENDIAN)
     return item

@@ -40,7 +40,7 @@ RawValues = dict[str, tuple[str, bytes]]
 class Walk:
     """One pass over one data set. Positions count from the beginning of `window`."""
 
-    __slots__ = ("base", "limit", "position", "source", "window")
+    __slots__ = ("base", "limit", "long_values", "position", "source", "window")
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -48,6 +48,8 @@ class Walk:
         """Of the window in the data set, bytes."""
         self.window = b""
         self.position = 0
+        self.long_values: RawValues = {}
+        """Those of the collected ones that are not short."""
         self.limit = -1
         """The last position at which a header, whichever its layout, lies in the window as a whole."""
 
@@ -90,11 +92,11 @@ class Walk:
                     window, position, limit = self.window, self.position, self.limit
                     continue
             indexed = indexed_attribute(tag)
-            if indexed is not None and length <= indexed[2]:
+            if indexed is not None and length <= indexed[3]:
                 if position + length > len(window):
                     self._move_to_value(position, length)
                     window, position, limit = self.window, 0, self.limit
-                values[indexed[0]] = (
+                (values if length <= indexed[2] else self.long_values)[indexed[0]] = (
                     indexed[1] if vr in ("", "UN") else vr,
                     window[position : position + length],
                 )
@@ -113,11 +115,14 @@ class Walk:
             tag, length = unpack(window, position)
             position += 8
             indexed = indexed_attribute(tag)
-            if indexed is not None and length <= indexed[2]:
+            if indexed is not None and length <= indexed[3]:
                 if position + length > len(window):
                     self._move_to_value(position, length)
                     window, position, limit = self.window, 0, self.limit
-                values[indexed[0]] = (indexed[1], window[position : position + length])
+                (values if length <= indexed[2] else self.long_values)[indexed[0]] = (
+                    indexed[1],
+                    window[position : position + length],
+                )
             elif length == UNDEFINED_LENGTH:
                 if tag >> shift & 0xFFFF > last_group:
                     return
@@ -146,7 +151,7 @@ class Walk:
 
     def _move_to_value(self, position: int, length: int) -> None:
         self.base += position
-        self.window = self.source.window(self.base)
+        self.window = self.source.window(self.base, length)
         self.limit = len(self.window) - 12
         if len(self.window) < length:
             raise self.source.ended()

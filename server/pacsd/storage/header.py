@@ -8,9 +8,10 @@ data; malformed input ends in `DatasetInvalid` (or `HeaderIncomplete` for a pref
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from pacsd.errors import DatasetInvalid
 from pacsd.storage.attributes import LAST_INDEXED_GROUP
 from pacsd.storage.elements import RawValues, Walk
 from pacsd.storage.encodings import (
@@ -21,7 +22,15 @@ from pacsd.storage.encodings import (
 )
 from pacsd.storage.sources import DeflatedSource, HeaderIncomplete, PrefixSource, ReadAt, Source, StoredSource
 
-__all__ = ["DEFLATED", "HeaderIncomplete", "HeaderScan", "examine", "scan", "verify_complete"]
+__all__ = [
+    "DEFLATED",
+    "HeaderIncomplete",
+    "HeaderScan",
+    "examine",
+    "scan",
+    "scan_readable_part",
+    "verify_complete",
+]
 
 Data = bytes | bytearray | memoryview | mmap.mmap
 
@@ -50,6 +59,8 @@ class HeaderScan:
     """Keyword → VR and raw value. The VR is the element's own, or the data dictionary's where it has none."""
     encoding: Encoding = EXPLICIT_LITTLE_ENDIAN
     """Of the values, and of the elements within those of sequences."""
+    long_values: RawValues = field(default_factory=dict)
+    """As `values`, for those of more than `attributes.SHORT_VALUE_LENGTH`."""
 
 
 def examine(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str) -> HeaderScan:
@@ -61,6 +72,12 @@ def examine(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str)
     an element.
     """
     return _walk(StoredSource(prefix, size, read_at), transfer_syntax_uid, EVERY_GROUP)
+
+
+def scan_readable_part(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str) -> HeaderScan:
+    """Collect as `examine` does, up to where the data set cannot be read any more in this transfer syntax."""
+    source = StoredSource(prefix, size, read_at)
+    return _walk(source, transfer_syntax_uid, EVERY_GROUP, as_far_as_possible=True)
 
 
 def scan(
@@ -86,10 +103,17 @@ def _stored(data: Data) -> StoredSource:
     return StoredSource(prefix, len(data), lambda position, length: bytes(data[position : position + length]))
 
 
-def _walk(source: Source, transfer_syntax_uid: str, last_group: int) -> HeaderScan:
+def _walk(
+    source: Source, transfer_syntax_uid: str, last_group: int, *, as_far_as_possible: bool = False
+) -> HeaderScan:
     if transfer_syntax_uid in DEFLATED:
         source = DeflatedSource(source)
     encoding = ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE_ENDIAN)
+    walk = Walk(source)
     values: RawValues = {}
-    Walk(source).collect(encoding, values, last_group)
-    return HeaderScan(values, encoding)
+    try:
+        walk.collect(encoding, values, last_group)
+    except DatasetInvalid:
+        if not as_far_as_possible:
+            raise
+    return HeaderScan(values, encoding, walk.long_values)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from pydicom.charset import CODES_TO_ENCODINGS, ENCODINGS_TO_CODES, python_encoding
 
-__all__ = ["codecs_of", "decode", "encode", "holds"]
+__all__ = ["CODE_PAGES", "codecs_of", "decode", "encode", "holds", "is_declared", "normalized_term"]
 
 ESCAPE: Final = 0x1B
 JAPANESE: Final = {"iso2022_jp": b"\x1b$B", "iso2022_jp_2": b"\x1b$(D"}
@@ -27,24 +27,42 @@ STAND_ALONE: Final = frozenset({"UTF8", "GB18030", "GBK"})
 _fragments = re.compile(rb"\x1b?[^\x1b]*", re.DOTALL).findall
 
 
-def _normalized(term: str) -> str:
+def normalized_term(term: str) -> str:
+    """Return a term as it is compared: many write other letters and separators than the Standard."""
     return re.sub(r"[\s_-]+", " ", term.strip(" \0").upper())
 
 
-CODECS: Final = {_normalized(term): codec for term, codec in python_encoding.items()} | {
+CODE_PAGES: Final = {
+    **{f"WINDOWS {number}": f"cp{number}" for number in range(1250, 1259)},
+    **{f"CP{number}": f"cp{number}" for number in range(1250, 1259)},
+    "BIG5": "big5",
+    "EUC KR": "euc_kr",
+    "SHIFT JIS": "shift_jis",
+}
+"""Codecs of what devices send though it is no Specific Character Set, by normalised name."""
+CODECS: Final = {normalized_term(term): codec for term, codec in python_encoding.items()} | {
     # What is sent in the wild instead of ISO_IR 192 and ISO_IR 100.
     "UTF 8": "UTF8",
     "UTF8": "UTF8",
+    "ISO 2022 IR 192": "UTF8",
     "ISO 8859 1": "latin_1",
+    "ISO8859 1": "latin_1",
+    "LATIN 1": "latin_1",
+    "LATIN1": "latin_1",
+    "GB 18030": "GB18030",
+    "GB2312": "GBK",
     # Latin alphabet No. 9, which pydicom doesn't know.
     "ISO IR 203": LATIN_9,
     "ISO 2022 IR 203": LATIN_9,
+    **CODE_PAGES,
 }
 CODECS_BY_ESCAPE: Final = {**CODES_TO_ENCODINGS, LATIN_9_ESCAPE: LATIN_9}
 ESCAPES_BY_CODEC: Final = {**ENCODINGS_TO_CODES, LATIN_9: LATIN_9_ESCAPE}
+DEFAULT_REPERTOIRE: Final = "iso8859"
+"""pydicom's codec of ASCII alone: of ISO_IR 6, and of an attribute that is empty or absent."""
 UNKNOWN: Final = "ascii"
 """Stands in for a term that is none: what is not ASCII then shows as replacement characters."""
-CODED_OTHERWISE: Final = frozenset({"iso8859", UNKNOWN, "shift_jis", *JAPANESE})
+CODED_OTHERWISE: Final = frozenset({DEFAULT_REPERTOIRE, UNKNOWN, "shift_jis", *JAPANESE})
 """Codecs that have more characters than the set that they stand for, or write more than its bytes."""
 
 
@@ -52,24 +70,40 @@ CODED_OTHERWISE: Final = frozenset({"iso8859", UNKNOWN, "shift_jis", *JAPANESE})
 def codecs_of(specific_character_set: str) -> tuple[str, ...]:
     """Return the Python codecs of a Specific Character Set, the initial one first; never empty.
 
-    Misspelt terms are understood where that is possible; the default repertoire counts as Latin-1, as senders
-    often leave out the attribute and send that.
+    Misspelt terms are understood where that is possible.
     """
-    codecs = [CODECS.get(_normalized(term), UNKNOWN) for term in specific_character_set.split("\\")]
+    codecs = [CODECS.get(normalized_term(term), UNKNOWN) for term in specific_character_set.split("\\")]
     if codecs[0] in STAND_ALONE:
         return (codecs[0],)
     return (codecs[0], *(codec for codec in codecs[1:] if codec not in STAND_ALONE))
 
 
+@lru_cache(maxsize=256)
+def is_declared(specific_character_set: str) -> bool:
+    """Tell whether a Specific Character Set names one of more than ASCII that we know."""
+    return any(codec not in (DEFAULT_REPERTOIRE, UNKNOWN) for codec in codecs_of(specific_character_set))
+
+
 def decode(raw: bytes, codecs: tuple[str, ...], delimiters: bytes) -> str:
     """Decode text with or without code extensions; what has no meaning becomes U+FFFD.
 
-    Each of `delimiters` ends the effect of an escape sequence (PS3.5 §6.1.2.5.3).
+    Each of `delimiters` ends the effect of an escape sequence (PS3.5 §6.1.2.5.3). More than ASCII in the default
+    repertoire is UTF-8 where it is valid UTF-8, else Latin-1: many senders leave out the attribute, and hardly any
+    other text is valid UTF-8 by chance.
     """
     initial = codecs[0]
     if ESCAPE not in raw:
+        if initial in (DEFAULT_REPERTOIRE, UNKNOWN):
+            return _decode_undeclared(raw, initial)
         return raw.decode(initial, "replace")
     return "".join(_decode_fragment(fragment, initial, delimiters) for fragment in _fragments(raw))
+
+
+def _decode_undeclared(raw: bytes, otherwise: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode(otherwise, "replace")
 
 
 def _decode_fragment(fragment: bytes, initial: str, delimiters: bytes) -> str:
@@ -160,7 +194,7 @@ def _written(character: str, codecs: tuple[str, ...]) -> _Written:
 
 def _encoded(character: str, codec: str) -> bytes | None:
     """Return a character beyond ASCII in a codec, with the escape sequences that some write; None if it isn't there."""
-    if codec in ("iso8859", UNKNOWN):
+    if codec in (DEFAULT_REPERTOIRE, UNKNOWN):
         return None
     try:
         encoded = character.encode(codec)

@@ -26,7 +26,7 @@ ReadAt = Callable[[int, int], bytes]
 """Returns so many bytes from a position of the data set on, less only where it ends."""
 
 MINIMUM_WINDOW: Final = 8192
-"""Bytes; more than the header and the value of any element whose value is looked at."""
+"""Bytes; more than the header and the value of most elements whose value is looked at."""
 LONGEST_HEADER: Final = 12
 """Bytes of an element's header before its value (PS3.5 Table 7.1-1)."""
 READ_LENGTH: Final = 16384
@@ -42,8 +42,8 @@ class HeaderIncomplete(Exception):
 class Source(Protocol):
     """The bytes of one data set, encoded as its transfer syntax says after any inflating."""
 
-    def window(self, position: int) -> bytes:
-        """Return the bytes from `position` on: at least `MINIMUM_WINDOW` unless the data set ends sooner.
+    def window(self, position: int, at_least: int = MINIMUM_WINDOW) -> bytes:
+        """Return the bytes from `position` on, both `at_least` and `MINIMUM_WINDOW` unless the data set ends sooner.
 
         Empty exactly at its end. Raises what `ended` returns when `position` lies behind the end.
         """
@@ -66,7 +66,7 @@ class PrefixSource:
     def __init__(self, prefix: bytes) -> None:
         self._prefix = prefix
 
-    def window(self, position: int) -> bytes:
+    def window(self, position: int, at_least: int = MINIMUM_WINDOW) -> bytes:  # noqa: ARG002 - there is no more
         """See `Source`; shorter than promised where the prefix ends, but never shorter than a header."""
         if len(self._prefix) - position < LONGEST_HEADER:
             raise self.ended()
@@ -85,15 +85,17 @@ class StoredSource:
         self._size = size
         self._read_at = read_at
 
-    def window(self, position: int) -> bytes:
+    def window(self, position: int, at_least: int = MINIMUM_WINDOW) -> bytes:
         """See `Source`."""
-        if position == 0 and (len(self._prefix) >= MINIMUM_WINDOW or len(self._prefix) == self._size):
+        if position == 0 and (
+            len(self._prefix) >= max(MINIMUM_WINDOW, at_least) or len(self._prefix) == self._size
+        ):
             return self._prefix
         if position > self._size:
             raise self.ended()
         if position == self._size:
             return b""
-        wanted = min(READ_LENGTH, self._size - position)
+        wanted = min(max(READ_LENGTH, at_least), self._size - position)
         data = self._prefix[position : position + wanted]
         if len(data) < wanted:
             data = self._read_at(position, wanted)
@@ -132,7 +134,7 @@ class DeflatedSource:
         self._chunk = b""
         self._base = 0
 
-    def window(self, position: int) -> bytes:
+    def window(self, position: int, at_least: int = MINIMUM_WINDOW) -> bytes:
         """See `Source`."""
         while True:
             if position >= self._base + len(self._chunk):
@@ -141,7 +143,7 @@ class DeflatedSource:
             else:
                 self._chunk = self._chunk[position - self._base :]
                 self._base = position
-                if len(self._chunk) >= MINIMUM_WINDOW:
+                if len(self._chunk) >= max(MINIMUM_WINDOW, at_least):
                     return self._chunk
             if self._inflater.eof:
                 if position > self._base:

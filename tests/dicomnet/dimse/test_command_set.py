@@ -125,12 +125,20 @@ def test_any_bytes_are_read_or_refused(encoded: bytes) -> None:
         (CommandElement.MESSAGE_ID, 0x10000),
         (CommandElement.NUMBER_OF_REMAINING_SUBOPERATIONS, 65536),
         (CommandElement.AFFECTED_SOP_CLASS_UID, "1." * 33),
+        (CommandElement.AFFECTED_SOP_INSTANCE_UID, "1" * 129),
         (CommandElement.MOVE_DESTINATION, "SEVENTEEN_LETTERS"),
     ],
 )
 def test_value_that_does_not_fit_is_our_error(key: CommandElement, value: int | str) -> None:
     with pytest.raises(LocalProtocolError, match=key.name):
         write_command_set({key: value})
+
+
+@pytest.mark.parametrize("length", [64, 65, 70, 128])
+def test_a_sop_instance_uid_of_a_device_is_sent_as_it_is(length: int) -> None:
+    """PS3.5 §9.1 allows 64 characters; who archives what a device has named otherwise must be able to send it."""
+    commands = {CommandElement.AFFECTED_SOP_INSTANCE_UID: "1" * length}
+    assert without_length(read_command_set(write_command_set(commands))) == commands
 
 
 def test_error_comment_is_cut() -> None:

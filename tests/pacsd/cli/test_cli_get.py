@@ -12,6 +12,7 @@ from pydicom import dcmread
 from running_server import Server
 
 from dicomnet import SubOperationFields
+from pacsd.storage.layout import name_of_uid
 from support.instance import Instance, dataset_offset
 from support.peers import free_port
 
@@ -125,13 +126,13 @@ def test_what_cannot_be_a_file_name_is_refused(
 ) -> None:
     script.refused_classes = frozenset({FIND})
     data = instances[0].dataset
-    script.sent_by_get = [(CT_CLASS, "../evil", data), (CT_CLASS, "1.2.9", data)]
+    script.sent_by_get = [(CT_CLASS, uid, data) for uid in ("../evil", "1.2.9", "1.2.EVIL")]
     script.final = Final(0xB000, SubOperationFields(number_of_completed_suboperations=1))
     output = tmp_path / "out"
     done = pacsd("get", *peer, *STUDY, "-o", output)
     assert done.status == 1
-    assert script.get_statuses == [0xC000, 0]
-    assert [path.name for path in output.iterdir()] == ["1.2.9.dcm"]
+    assert script.get_statuses == [0xC000, 0, 0]
+    assert {path.name for path in output.iterdir()} == {"1.2.9.dcm", f"{name_of_uid('1.2.EVIL')}.dcm"}
     assert not list(tmp_path.rglob("*evil*"))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from dicomnet import AssociationRejected, CFindRequest, Status
+from dicomnet import AssociationRejected, CFindRequest, CFindResponse, CStoreRequest, Status
 from pacsd.identifier import elements_of, write_identifier
 from pacsd.scp.access import KnownPeer
 from pacsd.scp.sop_classes import Service
@@ -198,8 +198,46 @@ def test_a_request_in_a_context_for_something_else_is_refused(server: ArchiveSer
         request = CFindRequest(message_id=77, affected_sop_class_uid=STORAGE)
         net.send_message(find, request, identifier)
         response, _ = net.await_response(77)
-        assert response.status == 0x0000, "what counts is the context"
+        assert response.status == 0x0122, "the request is for another class than its context"
+        assert isinstance(response, CFindResponse)
+        assert response.offending_element == (0x00000002,)
     assert server.store.files == {}
+
+
+def test_an_instance_of_another_class_than_its_context_is_not_stored(server: ArchiveServer) -> None:
+    instance = altered()
+    with client(server, STORAGE, "1.2.840.10008.5.1.4.1.1.2") as net:
+        context = net.context_for("1.2.840.10008.5.1.4.1.1.2")
+        for class_uid, status in ((STORAGE, 0x0122), ("", 0xA900)):
+            request = CStoreRequest(
+                message_id=9,
+                affected_sop_class_uid=class_uid,
+                affected_sop_instance_uid=instance.sop_instance_uid,
+            )
+            net.send_message(context, request, instance.dataset)
+            assert net.await_response(9)[0].status == status
+    assert server.store.files == {}
+
+
+@pytest.mark.parametrize("abstract_syntax", [VERIFICATION, STORAGE, FIND])
+def test_n_services_are_operations_that_no_class_here_has(
+    server: ArchiveServer, abstract_syntax: str
+) -> None:
+    """PS3.7 §C.5.24: 0211, unrecognized operation."""
+    with capture_logs() as logs, client(server, abstract_syntax) as net:
+        context = net.context_for(abstract_syntax)
+        empty = write_identifier([], EXPLICIT)
+        answers = [
+            net.n_get(context, "1.2.3")[0],
+            net.n_set(context, "1.2.3", empty)[0],
+            net.n_action(context, "1.2.3", 1)[0],
+            net.n_create(context, dataset=empty)[0],
+            net.n_delete(context, "1.2.3"),
+            net.n_event_report(context, "1.2.3", 1)[0],
+        ]
+    assert {answer.status for answer in answers} == {0x0211}
+    refused = [line["operation"] for line in logs if line["event"] == "operation-refused"]
+    assert refused == ["NGet", "NSet", "NAction", "NCreate", "NDelete", "NEventReport"]
 
 
 def test_stored_over_a_socket_and_nothing_of_the_patient_in_logs_and_metrics(server: ArchiveServer) -> None:

@@ -17,7 +17,7 @@ from support import scu
 from support.archive_server import EXPLICIT, ArchiveServer, Client, archive_server, client
 from support.constructed import FAMILY_NAME, PATIENT_ID
 from support.deadline import wait_until
-from support.fake_archive import altered
+from support.fake_archive import altered, with_raw_uid
 from support.instance import Instance
 
 GET = "1.2.840.10008.5.1.4.1.2.2.3"
@@ -62,6 +62,16 @@ def test_a_study_comes_byte_for_byte(server: ArchiveServer) -> None:
     assert failed == []
     assert net.received == {each.sop_instance_uid: (EXPLICIT, each.dataset) for each in instances}
     assert [request.move_originator_message_id for request in net.requests] == [None] * 3
+
+
+@pytest.mark.parametrize("uid", ["1." + "9" * 63, "1." + "9" * 126, "LOCALIZER.1", "1.2..3", "1.2-3."])
+def test_what_was_stored_under_an_invalid_uid_comes_back_under_it(server: ArchiveServer, uid: str) -> None:
+    instance = with_raw_uid(altered(StudyInstanceUID=STUDY), "SOPInstanceUID", uid)
+    with client(server, GET, STORAGE, as_scp_of=[STORAGE]) as net:
+        assert net.c_store(net.context_for(STORAGE), uid, instance.dataset).status == 0x0000
+        *_, (final, _) = ask(net, StudyInstanceUID=STUDY)
+    assert (final.status, counts(final)) == (Status.SUCCESS, (None, 1, 0, 0))
+    assert net.received == {uid: (EXPLICIT, instance.dataset)}
 
 
 def test_pynetdicom_gets(server: ArchiveServer) -> None:

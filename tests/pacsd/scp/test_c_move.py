@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from dicomnet import (
 )
 from pacsd.identifier import elements_of, write_identifier
 from pacsd.model import InstanceRecord
+from pacsd.scp import retrieving
 from support.archive_server import CLIENT, EXPLICIT, archive_server, client
 from support.constructed import FAMILY_NAME, PATIENT_ID
 from support.deadline import wait_until
@@ -43,6 +45,31 @@ def test_a_study_goes_to_its_destination() -> None:
     for request in seen.requests:
         assert request.move_originator_application_entity_title == CLIENT
         assert request.move_originator_message_id == 1
+
+
+def test_a_slow_destination_does_not_silence_the_pending_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieving, "_PENDING_INTERVAL", 0.01)
+    enough = threading.Event()
+
+    def reply(net: Workstation, context: PresentationContext, request: CStoreRequest) -> int:
+        assert enough.wait(10)
+        return 0
+
+    with moving(reply) as (server, _):
+        server.keep(*study(2))
+        with client(server, MOVE) as net:
+            seen = []
+            identifier = write_identifier(
+                elements_of({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": STUDY}), EXPLICIT
+            )
+            for response, _data in net.c_move(
+                net.context_for(MOVE), identifier, move_destination="WORKSTATION"
+            ):
+                seen.append((response.status, counts(response)))
+                if len(seen) == 4:
+                    enough.set()
+    assert seen[:4] == [(Status.PENDING, (2, 0, 0, 0))] * 4
+    assert seen[-1] == (Status.SUCCESS, (None, 2, 0, 0))
 
 
 @pytest.mark.parametrize("priority", [0, 1, 2])

@@ -17,6 +17,7 @@ from pacsd.scp.sop_classes import (
     is_registered,
     service_of,
 )
+from pacsd.storage.transfer_syntaxes import is_unknown_transfer_syntax
 
 STORAGE_IN_THE_REGISTRY = {
     uid
@@ -88,10 +89,41 @@ def test_models_have_their_roots() -> None:
         }
 
 
-@pytest.mark.parametrize("uid", ["1.2.3.4", "1.3.12.2.1107.5.9.1", ""])
+@pytest.mark.parametrize(
+    "uid", ["1.2.3.4", "1.3.12.2.1107.5.9.1", "1.2.840.10008.5.1.4.1.1.9999", "1.2.840.113619.4.30"]
+)
 def test_unknown_classes_are_stored_only_where_wanted(uid: str) -> None:
     assert service_of(uid, accept_unknown=False) is None
     assert service_of(uid, accept_unknown=True) is Service.STORE
+
+
+@pytest.mark.parametrize(
+    "uid", ["1.2.840.10008.1.9999", "1.2.840.10008.5.1.4.9999.1", "1.2.40.0.13.1.5.1.4.1.2.2.1.1"]
+)
+def test_an_unknown_class_that_can_be_no_storage_is_never_stored(uid: str) -> None:
+    assert not is_registered(uid)
+    assert service_of(uid, accept_unknown=True) is None
+
+
+@pytest.mark.parametrize(
+    "uid",
+    [
+        "1.2.840.10008.1.2.4.110",
+        "1.2.840.10008.1.2.4.111",
+        "1.2.840.10008.1.2.4.112",
+        "1.2.840.10008.1.2.8.1",
+    ],
+)
+def test_the_newest_transfer_syntaxes_are_taken_in_storage(uid: str) -> None:
+    """JPEG XL and Deflated Image Frame Compression (PS3.6 Table A-1)."""
+    assert uid in STORAGE_TRANSFER_SYNTAXES
+    assert not is_unknown_transfer_syntax(uid)
+
+
+def test_a_makers_transfer_syntax_is_unknown_and_a_registered_one_never_is() -> None:
+    assert is_unknown_transfer_syntax("1.2.840.113619.5.2")
+    assert is_unknown_transfer_syntax("1.2.3.4")
+    assert not any(map(is_unknown_transfer_syntax, pydicom_uids.UID_dictionary))
 
 
 def test_all_transfer_syntaxes_of_data_sets_are_taken_in_storage() -> None:

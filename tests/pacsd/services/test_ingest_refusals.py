@@ -60,9 +60,7 @@ def test_another_sop_class_and_instance_than_announced(archive: Archive, instanc
     assert error.keywords == ("SOPClassUID", "SOPInstanceUID")
 
 
-@pytest.mark.parametrize(
-    "uid", ["../../x", "/etc/x", "1.2.3/../4", "1..2", ".", "..", "1.2\\1.3", "1" * 65, "1.a"]
-)
+@pytest.mark.parametrize("uid", ["../../x", "/etc/x", "1.2.3/../4", ".", "..", "1.2\\1.3", "1" * 129, "1*"])
 @pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
 def test_a_uid_that_is_none_comes_nowhere_near_a_path(
     archive: Archive, instance: Instance, keyword: str, uid: str

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.charset import convert_encodings, decode_bytes
 
-from pacsd.storage.charsets import choose_character_set, decode_value, encode_text
+from pacsd.storage.charsets import (
+    character_set_in_effect,
+    choose_character_set,
+    decode_value,
+    encode_text,
+)
 from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import scan
 from pacsd.storage.part10 import read_part10
@@ -88,8 +93,12 @@ def test_latin_alphabet_no_9() -> None:
 
 def test_the_character_set_applies_to_some_vrs_only() -> None:
     assert decode_value("LO", "é".encode(), "ISO_IR 192") == "é"
-    assert decode_value("CS", "é".encode(), "ISO_IR 192") == "Ã©"
-    assert encode_text("é", "ISO_IR 192", "CS") == b"?"
+    # The others are ASCII alone; who writes something else there has the set in mind, or nothing.
+    assert decode_value("CS", "é".encode(), "ISO_IR 192") == "é"
+    assert decode_value("AS", b"045\xcb\xea", "GBK") == "045岁"
+    assert decode_value("CS", b"SCH\xc4DEL", "ISO_IR 192") == "SCHÄDEL"
+    assert decode_value("CS", b"\x1b$B;3\x1b(B", "\\ISO 2022 IR 87") == "\x1b$B;3\x1b(B"
+    assert encode_text("é", "ISO_IR 192", "CS") == "é".encode()
 
 
 def test_answers_are_ascii_then_the_requested_set_then_utf_8() -> None:
@@ -116,7 +125,9 @@ def test_answers_are_ascii_then_the_requested_set_then_utf_8() -> None:
         ("IS", b" 7 ", "7"),
         ("DS", b"1.50\\2 ", "1.50\\2"),
         ("DA", b"20240229", "20240229"),
-        ("LO", b"a\0b", "ab"),
+        ("LO", b"a\0b", "a\ufffdb"),
+        ("UI", b"1.2\0003\0", "1.2\ufffd3"),
+        ("UI", b"1.2\0\0\\1.3\0", "1.2\\1.3"),
         ("LO", b"", ""),
         ("US", b"\1\0\2\0", "1\\2"),
         ("AT", b"\x28\0\x09\0", "00280009"),
@@ -162,6 +173,36 @@ def test_misspelt_terms_are_understood_and_unknown_ones_show() -> None:
     assert decode_value("LO", raw, "NONSENSE") == "J\ufffdr\ufffdme"
     assert decode_value("LO", raw, "ISO_IR 192") == "J\ufffdr\ufffdme"
     assert decode_value("LO", "é".encode(), "UTF-8") == "é"
+
+
+def test_what_nobody_declares_is_utf_8_where_it_is_valid_and_else_latin_1() -> None:
+    for declared in ("", "ISO_IR 6", "\\ISO 2022 IR 87"):
+        assert decode_value("LO", "Jérôme 山".encode(), declared) == "Jérôme 山"
+        assert decode_value("LO", "Jérôme".encode("latin-1"), declared) == "Jérôme"
+    assert decode_value("LO", "é".encode(), "ISO_IR 100") == "Ã©"
+    assert decode_value("LO", "山".encode(), "NONSENSE") == "山"
+
+
+@pytest.mark.parametrize(
+    ("default", "text", "codec"),
+    [
+        ("GBK", "王^小东", "gbk"),
+        ("ISO_IR 144", "Петров^И", "iso8859_5"),
+        ("ISO_IR 192", "Müller^山", "utf-8"),
+        ("windows-1251", "Петров^И", "cp1251"),
+        ("EUC-KR", "홍^길동", "euc_kr"),
+        ("Big5", "張^三", "big5"),
+        ("Shift_JIS", "表^十", "shift_jis"),
+    ],
+)
+def test_a_device_may_have_a_character_set_that_it_does_not_declare(
+    default: str, text: str, codec: str
+) -> None:
+    for declared in ("", "ISO_IR 6", "NONSENSE"):
+        in_effect = character_set_in_effect(declared, default)
+        assert decode_value("PN", text.encode(codec), in_effect) == text
+    assert character_set_in_effect("ISO_IR 100", default) == "ISO_IR 100"
+    assert character_set_in_effect("", "") == ""
 
 
 @given(

@@ -33,7 +33,8 @@ from pydicom.uid import UID
 
 from pacsd.errors import DatasetInvalid
 from pacsd.storage.attributes import INDEXED_ATTRIBUTES, LAST_INDEXED_GROUP, SEQUENCE_KEYWORDS
-from pacsd.storage.header import HeaderIncomplete, examine, scan, verify_complete
+from pacsd.storage.decoding import decode_attributes
+from pacsd.storage.header import HeaderIncomplete, examine, scan, scan_readable_part, verify_complete
 from pacsd.storage.part10 import read_part10
 from pacsd.storage.sources import DeflatedSource, StoredSource
 
@@ -405,9 +406,50 @@ def test_generated_data_sets_scan_as_they_were_written(
     assert raw(scan(data, transfer_syntax_uid, complete=True).values) == expected
 
 
+@pytest.mark.parametrize("transfer_syntax_uid", NATIVE)
+@pytest.mark.parametrize("prefix_length", [0, 1000, 65536, 1 << 22])
+def test_long_values_are_collected_apart(transfer_syntax_uid: str, prefix_length: int) -> None:
+    """Image Comments (LT) has up to 10240 characters, UT no limit (PS3.5 Table 6.2-1)."""
+    writer = WRITERS.get(transfer_syntax_uid, Writer())
+    values = {
+        0x00100010: ("PN", b"A^B "),
+        0x00104000: ("LT", b"c" * 40_000),
+        0x00181000: ("LO", b"s" * 1026),
+        0x00204000: ("LT", b"d" * 0xFFFE),
+        0x0040A160: ("UT", b"t" * 1_000_000),
+        0x0040A168: ("SQ", b""),
+        0x00420012: ("UT", b"u" * ((1 << 20) + 2)),
+    }
+    data = b"".join(writer.element(tag, vr, value) for tag, (vr, value) in values.items())
+    if transfer_syntax_uid == DEFLATED:
+        data = deflate(data)
+    found = examine(
+        data[:prefix_length], len(data), lambda at, length: data[at : at + length], transfer_syntax_uid
+    )
+    assert raw(found.values) == {"PatientName": b"A^B "}
+    assert {keyword: len(value) for keyword, value in raw(found.long_values).items()} == {
+        "PatientComments": 40_000,
+        "DeviceSerialNumber": 1026,
+        "ImageComments": 0xFFFE,
+        "TextValue": 1_000_000,
+    }
+    attributes = decode_attributes(found)
+    assert attributes["PatientComments"] == "c" * 40_000
+    assert attributes["PatientName"] == "A^B"
+
+
+def test_the_readable_part_of_a_data_set_that_cannot_be_read_to_its_end() -> None:
+    writer = Writer()
+    data = writer.element(0x00100010, "PN", b"A^B ") + b"\xff" * 100
+    read_at = lambda at, length: data[at : at + length]  # noqa: E731
+    with pytest.raises(DatasetInvalid):
+        examine(data, len(data), read_at, EXPLICIT)
+    assert raw(scan_readable_part(data, len(data), read_at, EXPLICIT).values) == {"PatientName": b"A^B "}
+
+
 def test_the_stop_tag_lies_behind_every_indexed_attribute() -> None:
     assert all(tag >> 16 <= LAST_INDEXED_GROUP for tag in INDEXED_ATTRIBUTES)
-    assert {vr for _, vr, _ in INDEXED_ATTRIBUTES.values()} == {
+    assert {known.vr for known in INDEXED_ATTRIBUTES.values()} == {
         *(
             "AE",
             "AS",

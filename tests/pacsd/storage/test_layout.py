@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsd.errors import DatasetInvalid
-from pacsd.storage.layout import instance_path, is_valid_uid, sop_instance_uid_of
+from pacsd.storage.layout import (
+    has_hashed_name,
+    instance_path,
+    is_valid_uid,
+    name_of_uid,
+    sop_instance_uid_of,
+)
 
 RECEIVED = datetime(2024, 2, 9, 23, 59, tzinfo=UTC)
 
@@ -47,14 +54,70 @@ def test_a_path_is_the_date_of_receipt_and_the_uids() -> None:
     assert instance_path(RECEIVED, "1.2", "1.2.3", "1.2.3.4") == "2024/02/09/1.2/1.2.3/1.2.3.4.dcm"
 
 
+KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+AS_DEVICES_MAKE_THEM = [
+    "LOCALIZER1.2",
+    "1.2.A1b2",
+    "1..2",
+    "1.2.",
+    ".1",
+    "1.2-3",
+    "1 2",
+    "9" * 65,
+    "9" * 128,
+    "{1}",
+]
+NO_UIDS = [
+    "",
+    " ",
+    ".",
+    "..",
+    "~",
+    "../../x",
+    "1/2",
+    "1\\2",
+    "1*",
+    "1?",
+    " 1",
+    "1 ",
+    "1\0002",
+    "1\n",
+    "\x7f1",
+    "é",
+    "9" * 129,
+]
+
+
+@pytest.mark.parametrize("uid", AS_DEVICES_MAKE_THEM)
 @pytest.mark.parametrize("position", range(3))
-def test_an_invalid_uid_never_becomes_a_path(position: int) -> None:
+def test_an_invalid_uid_never_becomes_a_path(position: int, uid: str) -> None:
     uids = ["1.2", "1.2.3", "1.2.3.4"]
-    uids[position] = "../../x"
+    uids[position] = uid
+    path = instance_path(RECEIVED, *uids)
+    names = path.removesuffix(".dcm").split("/")[3:]
+    assert re.fullmatch("sha256-[0-9a-f]{32}", names.pop(position))
+    assert names == [name for at, name in enumerate(uids) if at != position]
+    assert has_hashed_name(path)
+    assert sop_instance_uid_of(path) == (uids[2] if position != 2 else None)
+    with pytest.raises(DatasetInvalid) as caught:
+        instance_path(RECEIVED, *uids, strict=True)
+    assert caught.value.keywords == (KEYWORDS[position],)
+
+
+@pytest.mark.parametrize("uid", NO_UIDS)
+@pytest.mark.parametrize("position", range(3))
+def test_what_nobody_could_ask_for_is_refused(position: int, uid: str) -> None:
+    uids = ["1.2", "1.2.3", "1.2.3.4"]
+    uids[position] = uid
     with pytest.raises(DatasetInvalid) as caught:
         instance_path(RECEIVED, *uids)
-    assert caught.value.keywords == (("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")[position],)
-    assert "x" not in str(caught.value).replace("characters", "")
+    assert caught.value.keywords == (KEYWORDS[position],)
+
+
+def test_the_name_of_a_uid_stays_the_same_for_ever() -> None:
+    assert name_of_uid("1.2.a") == "sha256-911138fde6aa2b01de9f7bfb03b12434"
+    assert name_of_uid("1.2.A") != name_of_uid("1.2.a")
+    assert not has_hashed_name(instance_path(RECEIVED, "1.2", "1.2.3", "1.2.3.4"))
 
 
 @given(st.text(alphabet="0123456789./\\a\0 ", max_size=70))
