@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 
-from pacsd.index.rows import ANONYMOUS, Header
+from pacsd.index.rows import Header
 from pacsd.index.tables import patients, series, studies
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from pacsd.index.rows import Received
 
-__all__ = ["KNOWN", "Known", "SeriesKey", "is_up_to_date", "known_from", "may_move", "series_key"]
+__all__ = ["KNOWN", "Known", "SeriesKey", "is_up_to_date", "known_from", "series_key"]
 
-SeriesKey = tuple[str, str]
-"""Study and Series Instance UID."""
+SeriesKey = tuple[str, str, str]
+"""Patient key, Study and Series Instance UID."""
 
 KNOWN: Final = (
     select(
@@ -46,7 +46,6 @@ class Known(NamedTuple):
     row_id: int
     series: Header
     study: Header
-    patient_key: str
     patient: Header
 
 
@@ -54,8 +53,8 @@ def known_from(rows: Iterable[Sequence[Any]]) -> dict[SeriesKey, Known]:
     """The series that rows of `KNOWN` tell of; their headers are shared and not to be changed."""
     known = {}
     for row_id, series_uid, series_header, study_uid, study_header, patient_key, patient_header in rows:
-        known[study_uid, series_uid] = Known(
-            row_id, _parsed(series_header), _parsed(study_header), patient_key, _parsed(patient_header)
+        known[patient_key, study_uid, series_uid] = Known(
+            row_id, _parsed(series_header), _parsed(study_header), _parsed(patient_header)
         )
     return known
 
@@ -74,26 +73,21 @@ def _remembered(header: str) -> Header:
 
 def series_key(received: Received) -> SeriesKey:
     """Under which key `known_from` has the record's series."""
-    return received.record.study_instance_uid, received.record.series_instance_uid
+    record = received.record
+    return received.patient_key, record.study_instance_uid, record.series_instance_uid
 
 
 def is_up_to_date(known: Known | None, received: Received) -> bool:
     """Whether the rows above the record need neither be made nor changed."""
-    if known is None:
+    if known is None or received.record.is_from_file:
         return False
-    if known.patient_key == received.patient_key:
-        if not _has_all(known.patient, received.patient):
-            return False
-    elif may_move(known.patient_key, received.patient_key):
-        return False
-    return _has_all(known.study, received.study) and _has_all(known.series, received.series)
+    return (
+        _has_all(known.patient, received.patient)
+        and _has_all(known.study, received.study)
+        and _has_all(known.series, received.series)
+    )
 
 
 def _has_all(stored: Header, header: Header) -> bool:
     # Most often they are the same, and to find that out is quicker.
     return header == stored or header.items() <= stored.items()
-
-
-def may_move(owner: str, newcomer: str) -> bool:
-    """Whether a study of the patient with the first key belongs to the one with the second."""
-    return owner.startswith(ANONYMOUS) and not newcomer.startswith(ANONYMOUS)

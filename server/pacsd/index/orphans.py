@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Delete, Select
 
-__all__ = ["forget", "remove_orphans", "remove_patients_without_studies"]
+__all__ = ["forget", "remove_orphans"]
 
 
 def _of_rows(column: Column[Any], table: Table) -> Select[tuple[Any]]:
@@ -57,10 +57,5 @@ def remove_orphans(connection: Connection, series_row_ids: set[int]) -> None:
     remove_orphaned(connection, QueryLevel.SERIES, series_row_ids)
     connection.execute(_EMPTY_STUDIES, {"rows": list(study_rows)})
     remove_orphaned(connection, QueryLevel.STUDY, study_rows)
-    remove_patients_without_studies(connection, patient_rows)
-
-
-def remove_patients_without_studies(connection: Connection, patient_row_ids: set[int]) -> None:
-    """Remove those of the patients that have no study any more."""
-    connection.execute(_EMPTY_PATIENTS, {"rows": list(patient_row_ids)})
-    remove_orphaned(connection, QueryLevel.PATIENT, patient_row_ids)
+    connection.execute(_EMPTY_PATIENTS, {"rows": list(patient_rows)})
+    remove_orphaned(connection, QueryLevel.PATIENT, patient_rows)

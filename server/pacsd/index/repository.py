@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacsd.index import additions, archive, extra_keys, queries, rebuilding, rereading, selection
+from pacsd.index import additions, archive, conflicts, extra_keys, queries, rebuilding, rereading, selection
 from pacsd.index.answers import Matches
 from pacsd.index.commits import commit, in_transaction
 from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         InstanceRecord,
         InstanceSelection,
         StoredInstance,
+        StudyConflict,
+        StudyPatient,
         WorkProgress,
     )
 
@@ -67,7 +69,7 @@ class Index:
         turn_timeout: float = 30.0,
         generation: int | None = None,
         observe_wait: Callable[[float], None] = lambda _: None,
-        observe_difference: Callable[[DemographicsDifference], None] = lambda _: None,
+        observe_difference: Callable[[DemographicsDifference | StudyConflict], None] = lambda _: None,
     ) -> None:
         """Open nothing yet; the database must have been brought up to date (`migrations.upgrade`).
 
@@ -76,8 +78,8 @@ class Index:
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
         so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
-        of patients whose instances disagree. `generation` is the server's that claimed the index: once another one
-        has, nothing is written any more. Raises ConfigurationError for a URL that isn't one.
+        of patients, and of studies, whose instances disagree. `generation` is the server's that claimed the index:
+        once another one has, nothing is written any more. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -190,6 +192,11 @@ class Index:
     def note_progress(self, work: str, reached: WorkProgress) -> None:
         """Remember how far a work has come."""
         self._write(lambda connection: archive.note_progress(connection, work, reached))
+
+    def conflicts(self) -> Iterator[StudyPatient]:
+        """The studies whose objects name several patients, each under each of them; by UID, streamed as `find` is."""
+        with self._connected() as connection:
+            yield from conflicts.conflicts(connection)
 
     def count_instances(self) -> int:
         """How many instances there are; takes its time in a large index."""

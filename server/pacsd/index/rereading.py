@@ -68,7 +68,7 @@ def refresh(connection: Connection, attributes: Mapping[str, Mapping[str, str]],
 
 
 def _headers(row: Any, attributes: Mapping[str, str]) -> Iterable[tuple[QueryLevel, Header]]:
-    """A file's attributes by level; not the patient's where its study stays with another one."""
+    """A file's attributes by level; not the patient's where an older version kept its study under another one."""
     for level, header in zip(QueryLevel, split(attributes), strict=True):
         if level is not QueryLevel.PATIENT or row.patient_key == patient_key(header, row.study_instance_uid):
             yield level, header

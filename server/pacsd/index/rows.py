@@ -64,6 +64,8 @@ class Received:
     image: Header
     instance_columns: Mapping[str, Any]
     """All columns of `instances` but the two keys."""
+    received_at: int
+    """In microseconds since 1970."""
 
 
 def received(record: InstanceRecord) -> Received:
@@ -84,7 +86,8 @@ def received(record: InstanceRecord) -> Received:
         study,
         series,
         image,
-        _instance_columns(record, image),
+        columns := _instance_columns(record, image),
+        int(columns["received_at"].timestamp() * 1_000_000),
     )
 
 

@@ -66,6 +66,8 @@ class Admission:
     described_as_storage: frozenset[str] = frozenset()
     """SOP classes of which the peer says that they belong to the Storage service class (57H)."""
     answers: AnswerRules = AnswerRules()
+    is_known: bool = False
+    """Whether the configuration names it; others do what any may do."""
 
     def service_of(self, abstract_syntax: str) -> Service | None:
         """Return the service that a SOP class is for here, permitted or not; None where we serve none.
@@ -134,10 +136,15 @@ class AccessRules:
         if self._check_called_ae_title and request.called_ae_title != self._ae_title:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
         peer = self._peer(request.calling_ae_title, address)
+        is_known = request.calling_ae_title in self._peers
         if not peer.services:
             return CALLING_AE_TITLE_NOT_RECOGNIZED
         return Admission(
-            peer.services, self._accept_unknown_sop_classes, _described_as_storage(request), peer.answers
+            peer.services,
+            self._accept_unknown_sop_classes,
+            _described_as_storage(request),
+            peer.answers,
+            is_known,
         )
 
     def _peer(self, calling_ae_title: str, address: str) -> KnownPeer:

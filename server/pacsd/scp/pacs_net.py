@@ -66,7 +66,13 @@ class PacsNet(AdmittingNet):
         received = self._attempt(
             Service.STORE,
             context,
-            lambda: self._store.handle(context, request, dataset, calling_ae_title=self._calling_ae_title),
+            lambda: self._store.handle(
+                context,
+                request,
+                dataset,
+                calling_ae_title=self._calling_ae_title,
+                may_correct=self._admission.is_known,
+            ),
         )
 
         def respond() -> None:

@@ -25,10 +25,12 @@ class StoreHandler:
         dataset: ReceivedDataset,
         *,
         calling_ae_title: str,
+        may_correct: bool,
     ) -> Callable[[], Answer]:
         """Receive one instance; the function returned has it kept for good, to be called once.
 
-        An instance that we keep already is Success as well (PS3.4 §B.2.3).
+        An instance that we keep already with the same content is Success as well (PS3.4 §B.2.3). `may_correct` as
+        `InstanceRecord` has it.
         """
         finish = self._intake.receive(
             IncomingInstance(
@@ -36,6 +38,7 @@ class StoreHandler:
                 sop_instance_uid=request.affected_sop_instance_uid,
                 transfer_syntax_uid=context.transfer_syntax,
                 calling_ae_title=calling_ae_title,
+                may_correct=may_correct,
             ),
             dataset,
         )

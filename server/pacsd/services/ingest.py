@@ -127,6 +127,8 @@ class IncomingInstance:
     sop_instance_uid: str
     transfer_syntax_uid: str
     calling_ae_title: str
+    may_correct: bool = False
+    """As `InstanceRecord` has it."""
 
 
 @dataclass(slots=True)
@@ -354,8 +356,8 @@ class Ingest:
                 outcome=result.outcome.value,
                 sop_instance_uid=record.sop_instance_uid,
             )
-        if result.outcome is CommitOutcome.REJECTED:
-            raise DuplicateInstance("another object with this SOP Instance UID is stored already")
+        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED):
+            raise DuplicateInstance("another object with this SOP Instance UID is kept")
 
 
 def _record(
@@ -381,6 +383,7 @@ def _record(
         checksum=file.checksum,
         received_at=received_at,
         calling_ae_title=incoming.calling_ae_title,
+        may_correct=incoming.may_correct,
     )
 
 

@@ -36,11 +36,9 @@ def added(index: Index, *records: InstanceRecord) -> bool:
         [record("1.3"), record("1.2")],
         [record("1.2", PatientName="", StudyDate=None)],
         [record("1.2", ImageComments="of the instance alone")],
-        [record("1.2", PatientID="P2", PatientName="Another^Patient")],
-        [record("1.2", PatientID=None)],
         [record(f"1.1.{number}") for number in range(300)],
     ],
-    ids=["one", "two", "fewer attributes", "instance's own", "other patient", "no patient", "many"],
+    ids=["one", "two", "fewer attributes", "instance's own", "many"],
 )
 def test_new_instances_of_a_known_series_take_the_short_way(
     index: Index, batch: list[InstanceRecord]
@@ -64,6 +62,9 @@ def test_new_instances_of_a_known_series_take_the_short_way(
         [record("1.2"), record("1.2", path="again.dcm")],
         [record("1.2", series="1.9")],
         [record("1.2", study="1.9")],
+        [record("1.2", PatientID="P2")],
+        [record("1.2", PatientID=None)],
+        [record("1.2", is_from_file=True)],
         [record("1.2"), record("1.3", PatientName="New^Name")],
         [record("1.2", StudyDate="20260103")],
         [record("1.2", SeriesNumber="7")],
@@ -74,7 +75,8 @@ def test_new_instances_of_a_known_series_take_the_short_way(
         [record(f"1.{number}", series=f"1.9.{number}") for number in range(300)],
     ],
     ids=[
-        "identical", "other content", "one known", "twice", "new series", "other study", "new name", "new date",
+        "identical", "other content", "one known", "twice", "new series", "other study", "other patient", "no patient",
+        "from a file", "new name", "new date",
         "new number", "path of another", "overflow", "surrogate", "no size", "many series",
     ],
 )  # fmt: skip
@@ -83,14 +85,6 @@ def test_what_is_more_than_that_leaves_no_trace_there(index: Index, batch: list[
     before = rows_of(index)
     assert not added(index, *batch)
     assert rows_of(index) == before
-
-
-def test_a_study_without_patient_is_moved_by_the_long_way(index: Index) -> None:
-    index.commit([record("1.1", PatientID=None)])
-    assert not added(index, record("1.2", PatientID="P1"))
-    index.commit([record("1.2", PatientID="P1")])
-    assert added(index, record("1.3", PatientID="P1"))
-    assert [row["patient_id"] for row in rows_of(index)["patients"]] == ["P1"]
 
 
 def test_a_commit_of_a_known_series_takes_the_short_way(

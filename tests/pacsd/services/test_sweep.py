@@ -285,7 +285,8 @@ def test_the_later_of_two_whole_files_wins_where_the_policy_is_to_replace(
     os.utime(store.root / old_path, (RECEIVED.timestamp(), RECEIVED.timestamp()))
     new_path = take_without_row(store, altered(PatientName="New^Name"))
     run_sweep(store, index, policy=policy)
-    kept, other = (new_path, old_path) if policy is DuplicatePolicy.REPLACE else (old_path, new_path)
+    replaces = policy in (DuplicatePolicy.REPLACE, DuplicatePolicy.REPLACE_OWN)
+    kept, other = (new_path, old_path) if replaces else (old_path, new_path)
     assert list(store.published()) == list(index.paths()) == [kept]
     assert [each.path for each in store.quarantined.list()] == [other]
 
