@@ -285,7 +285,7 @@ def test_a_damaged_file_gives_way_to_what_is_sent_again(
     content = archive.store.files[damaged]
     again = instance if is_same else altered(StudyID="other")
     outcome = archive.take(again)
-    if policy is DuplicatePolicy.REPLACE and not is_same:
+    if policy in (DuplicatePolicy.REPLACE, DuplicatePolicy.REPLACE_OWN) and not is_same:
         assert outcome is CommitOutcome.REPLACED
     else:
         assert outcome is CommitOutcome.HEALED
