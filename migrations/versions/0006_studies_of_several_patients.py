@@ -1,6 +1,7 @@
 """A study whose objects name several patients is a row of each: it is unique by Study Instance UID and patient.
 
-Each row above the instances says when the object was received that its header is of. See `pacsd.index.ancestry`.
+Each row above the instances says when the object was received that its header is of, and where objects disagree it is
+kept what each of them says. See `pacsd.index.ancestry` and `pacsd.index.disagreement`.
 
 Revision: 0006
 """
@@ -42,6 +43,16 @@ def _told_at() -> sa.Column[int]:
 def upgrade() -> None:
     for table in _LEVELS:
         op.add_column(table, _told_at())
+    op.add_column("series", sa.Column("said", sa.Text()))
+    op.create_index(
+        op.f("ix_series_said"),
+        "series",
+        ["study_row_id"],
+        sqlite_where=sa.text("said IS NOT NULL"),
+        postgresql_where=sa.text("said IS NOT NULL"),
+    )
+    op.add_column("instances", sa.Column("own", sa.Text()))
+    op.add_column("instances", sa.Column("modality", _CODE_POINTS))
     if op.get_bind().dialect.name == "sqlite":
         _make_studies_anew(("study_instance_uid", "patient_row_id"), _told_at())
         return
@@ -55,6 +66,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Fails where a study has several patients: an older version has no place for it."""
+    op.drop_index(op.f("ix_series_said"), "series")
+    op.drop_column("series", "said")
+    for column in ("own", "modality"):
+        op.drop_column("instances", column)
     if op.get_bind().dialect.name == "sqlite":
         _make_studies_anew(("study_instance_uid",))
     else:

@@ -8,17 +8,21 @@ Rules (the archive's, where the Standard has none):
 - Where objects disagree on an attribute of the entity that they share, the row says what the object says that was
   received first; of a patient the one that was received last, unless `index.demographics` says otherwise. What that one
   leaves empty is filled by the others. So it is the same whatever the order in which files are indexed.
+- The modality of a series is that of its objects that are images, if any is; of several, the first by the alphabet.
+- What an object says otherwise than the rows is kept with it, see `disagreement`.
 - The object of a sender that may correct nothing only fills what is empty in the row of a patient.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import bindparam
 
-from pacsd.index.known import KNOWN, is_up_to_date, known_from, series_key
-from pacsd.index.levelrows import LevelRows, Told, prefer_first, prefer_latest
+from pacsd.index.disagreement import is_empty, keep_said, keep_what_was_said, set_modality
+from pacsd.index.known import KNOWN, is_up_to_date, known_from, series_key, shared
+from pacsd.index.levelrows import LevelRows, Told, prefer_first, prefer_first_and_images, prefer_latest
 from pacsd.index.tables import MOST_PARAMETERS, patients, series, studies
 from pacsd.model import DemographicsDifference, DemographicsPolicy, QueryLevel, StudyConflict
 
@@ -44,10 +48,18 @@ _SERIES: Final = LevelRows(QueryLevel.SERIES, series, series.c.series_instance_u
 _MERGE: Final = {DemographicsPolicy.LATEST: prefer_latest, DemographicsPolicy.FIRST: prefer_first}
 
 
-class Ancestry(NamedTuple):
-    """Row ids of a batch's series, and where its objects disagree with what the index had."""
+class SeriesRow(NamedTuple):
+    """A series that is ready for instances."""
 
-    series_row_ids: dict[SeriesKey, int]
+    row_id: int
+    header: Header
+    said: Header | None
+
+
+class Ancestry(NamedTuple):
+    """A batch's series, and where its objects disagree with what the index had."""
+
+    series: dict[SeriesKey, SeriesRow]
     differences: Sequence[DemographicsDifference | StudyConflict]
 
 
@@ -55,7 +67,9 @@ def ancestry(connection: Connection, kept: Sequence[Received], rules: Rules) -> 
     """The batch's series, all rows above in place; `kept` in the order of receipt."""
     known = known_from(_rows(connection, _KNOWN, {received.record.series_instance_uid for received in kept}))
     if all(is_up_to_date(known.get(series_key(received)), received) for received in kept):
-        return Ancestry({key: each.row_id for key, each in known.items()}, [])
+        return Ancestry(
+            {key: SeriesRow(each.row_id, each.series, each.said) for key, each in known.items()}, []
+        )
     return _write_ancestry(connection, kept, rules)
 
 
@@ -89,11 +103,50 @@ def _write_ancestry(connection: Connection, kept: Sequence[Received], rules: Rul
         key = received.record.series_instance_uid, study_rows[study_key(received)].row_id
         key_of[series_key(received)] = key
         of_series.setdefault(key, []).append(_told(received, received.series))
-    series_rows = _SERIES.write(connection, of_series, prefer_first, rules.extra_keys_of(QueryLevel.SERIES))
-    return Ancestry(
-        {each: series_rows[key].row_id for each, key in key_of.items()},
-        [*_differences(kept, patient_rows), *_conflicts(study_rows)],
+    series_rows = _SERIES.write(
+        connection, of_series, prefer_first_and_images, rules.extra_keys_of(QueryLevel.SERIES)
     )
+    said = _keep_what_was_said(connection, patient_rows, study_rows, series_rows)
+    ready = {}
+    objects: dict[SeriesKey, list[Header]] = {}
+    for received in kept:
+        objects.setdefault(series_key(received), []).append(shared(received))
+    for each, key in key_of.items():
+        row = series_rows[key]
+        all_say = said.get(row.row_id)
+        if all_say is None and row.said is not None:
+            all_say = json.loads(row.said)
+        if all_say is None:
+            patient_row = patient_rows[each[0], None]
+            study_row = study_rows[each[1], patient_row.row_id]
+            told = {**patient_row.now.header, **study_row.now.header, **row.now.header}
+            if any(header != told for header in objects[each]):
+                all_say = objects[each][0] if row.is_new and is_empty(connection, row.row_id) else told
+                keep_said(connection, {row.row_id: all_say})
+        ready[each] = SeriesRow(row.row_id, row.now.header, all_say)
+    return Ancestry(ready, [*_differences(kept, patient_rows), *_conflicts(study_rows)])
+
+
+def _keep_what_was_said(
+    connection: Connection,
+    patient_rows: Mapping[Any, LevelRow],
+    study_rows: Mapping[Any, LevelRow],
+    series_rows: Mapping[Any, LevelRow],
+) -> dict[int, Header]:
+    """Have what was stored before say what it said, though rows above it say something else now."""
+    before = {
+        level: {
+            row.row_id: row.told.header
+            for row in rows.values()
+            if not row.is_new and row.told.header != row.now.header
+        }
+        for level, rows in zip(QueryLevel, (patient_rows, study_rows, series_rows), strict=False)
+    }
+    if not any(before.values()):
+        return {}
+    for row in series_rows.values():
+        set_modality(connection, row.row_id, row.told.header, row.now.header)
+    return keep_what_was_said(connection, before, {row.row_id for row in series_rows.values() if row.is_new})
 
 
 def _told(received: Received, header: Header) -> Told:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pacsd.index.ancestry import ancestry
 from pacsd.index.duplicates import Kept, kept_as, result_for
 from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance, rewrite
-from pacsd.index.known import series_key
+from pacsd.index.known import differing_columns, series_key
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.orphans import remove_orphans
 from pacsd.index.tables import MOST_PARAMETERS, instances
@@ -122,7 +122,7 @@ def _slots(connection: Connection, batch: Sequence[Received]) -> dict[str, _Slot
 def _write_instances(
     connection: Connection, slots: dict[str, _Slot], kept: Sequence[Received], rules: Rules
 ) -> Sequence[DemographicsDifference | StudyConflict]:
-    series_row_ids, differences = ancestry(connection, kept, rules)
+    series, differences = ancestry(connection, kept, rules)
     extra_keys = rules.extra_keys_of(QueryLevel.IMAGE)
     new: list[dict[str, Any]] = []
     new_values: list[dict[str, Any]] = []
@@ -132,16 +132,19 @@ def _write_instances(
     for received in kept:
         record = received.record
         slot = slots[record.sop_instance_uid]
-        series_row_id = series_row_ids[series_key(received)]
-        row = {**received.instance_columns, "series_row_id": series_row_id}
+        series_row_id, header, said = series[series_key(received)]
+        row = {
+            **received.instance_columns,
+            "series_row_id": series_row_id,
+            **differing_columns(said, header, received),
+        }
         if slot.row_id is None:
             new.append(row)
             new_values += of_instance(extra_keys, record.sop_instance_uid, received.image)
         else:
             changed.append({**row, "row": slot.row_id})
             changed_headers[slot.row_id] = received.image
-            if slot.series_row_id is not None and slot.series_row_id != series_row_id:
-                left.add(slot.series_row_id)
+            left.update(each for each in (slot.series_row_id, series_row_id) if each is not None)
     if changed:
         connection.execute(_REPLACE, changed)
         rewrite(connection, extra_keys, changed_headers)
@@ -150,7 +153,7 @@ def _write_instances(
     if new_values:
         connection.execute(INSERT_OF_INSTANCE, new_values)
     if left:
-        remove_orphans(connection, left)
+        remove_orphans(connection, left, rules)
     return differences
 
 

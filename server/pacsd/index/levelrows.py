@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pacsd.index.extra_values import rewrite
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from pacsd.index.attributes import Attribute
     from pacsd.model import QueryLevel
 
-__all__ = ["LevelRow", "LevelRows", "OvertakenError", "Told", "prefer_first", "prefer_latest"]
+__all__ = [
+    "LevelRow",
+    "LevelRows",
+    "OvertakenError",
+    "Told",
+    "modality_rank",
+    "prefer_first",
+    "prefer_first_and_images",
+    "prefer_latest",
+]
 
 Parent = TypeVar("Parent", int, None)
 
@@ -44,10 +53,13 @@ class Told(NamedTuple):
 
 
 class LevelRow(NamedTuple):
-    """A row above the instances, and what it told before it was brought up to date."""
+    """A row above the instances, and what it told before and after it was brought up to date."""
 
     row_id: int
     told: Told
+    now: Told
+    said: str | None = None
+    """As a series has it."""
     is_new: bool = False
 
 
@@ -71,6 +83,52 @@ def prefer_first(row: Told, received: Told) -> Told:
     return row._replace(header={**received.header, **row.header})
 
 
+def prefer_first_and_images(row: Told, received: Told) -> Told:
+    """As `prefer_first`, but for the modality of a series."""
+    merged = prefer_first(row, received)
+    said = [each.header["Modality"] for each in (row, received) if "Modality" in each.header]
+    return (
+        merged._replace(header={**merged.header, "Modality": min(said, key=modality_rank)})
+        if said
+        else merged
+    )
+
+
+def modality_rank(modality: str) -> tuple[bool, bool, str]:
+    """Of those of a series' objects, the least is that of the series: of images, by the alphabet, then others."""
+    return modality in _NO_IMAGES, modality == "OT", modality
+
+
+_NO_IMAGES: Final = frozenset(
+    (
+        "ANN",
+        "ASMT",
+        "AU",
+        "DOC",
+        "FID",
+        "KO",
+        "M3D",
+        "PLAN",
+        "POS",
+        "PR",
+        "REG",
+        "RTINTENT",
+        "RTPLAN",
+        "RTRAD",
+        "RTRECORD",
+        "RTSEGANN",
+        "RTSTRUCT",
+        "RWV",
+        "SEG",
+        "SMR",
+        "SR",
+        "STAIN",
+        "TEXTUREMAP",
+    )
+)
+"""Modalities (PS3.3 C.7.3.1.1.1) of what is made about images, and stored beside them or, wrongly, among them."""
+
+
 class LevelRows:
     """The statements of one level, built once; keys are (natural key, row id of the parent)."""
 
@@ -87,6 +145,7 @@ class LevelRows:
         wanted = [table.c.id, natural_key.label("natural_key"), table.c.header, table.c.told_at]
         if parent is not None:
             wanted.append(parent.label("parent"))
+        wanted += [table.c.said] if "said" in table.c else [null().label("said")]
         self._select = (
             select(*wanted).where(natural_key.in_(bindparam("keys", expanding=True))).order_by(table.c.id)
         )
@@ -141,7 +200,7 @@ class LevelRows:
             for row in connection.execute(statement, {"keys": keys[start : start + MOST_PARAMETERS]}):
                 parent = None if self._parent is None else row.parent
                 told = Told(json.loads(row.header), row.told_at)
-                found[row.natural_key, parent] = LevelRow(row.id, told)
+                found[row.natural_key, parent] = LevelRow(row.id, told, told, row.said)
         return found
 
     def _add(self, connection: Connection, missing: Mapping[tuple[str, Parent], Told]) -> None:
@@ -162,11 +221,12 @@ class LevelRows:
     ) -> dict[tuple[str, Any], LevelRow]:
         before = self._read(connection, self._select_to_change, brought)
         changes = {}
-        for key, row in before.items():
+        for key, row in list(before.items()):
             if key in brought:
                 merged = _merged(merge, row.told, *brought[key])
                 if merged != row.told:
                     changes[row.row_id] = merged
+                    before[key] = row._replace(now=merged)
         if changes:
             rows = [{"row": row_id, **self._columns(told)} for row_id, told in changes.items()]
             connection.execute(self._update, rows)

@@ -205,7 +205,7 @@ class Index:
 
     def forget(self, sop_instance_uid: str, path: str) -> bool:
         """Remove the row of an instance, if it still names this file, and what it leaves empty; returns whether."""
-        return self._write(lambda connection: forget(connection, sop_instance_uid, path))
+        return self._write(lambda connection: forget(connection, sop_instance_uid, path, self._rules))
 
     def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
         """The instance that is kept under a UID, wherever it belongs."""

@@ -159,12 +159,22 @@ series: Final = Table(
     _matched("performed_procedure_step_start_date"),
     *_header(),
     _told_at(),
+    # What the instances say of patient, study and series, as far as their `own` has nothing else; JSON by keyword.
+    # NULL where all of them say just what the rows above say.
+    Column("said", Text),
     # By study and not alone: an instance is found by the UIDs it carries, even where two studies share a
     # series UID.
     UniqueConstraint("study_row_id", "series_instance_uid"),
     Index(None, "series_instance_uid"),
     Index(None, "modality", "study_row_id"),
     _of_inexact(),
+    # Of the few in which objects disagree.
+    Index(
+        "ix_series_said",
+        "study_row_id",
+        sqlite_where=text("said IS NOT NULL"),
+        postgresql_where=text("said IS NOT NULL"),
+    ),
 )
 
 instances: Final = Table(
@@ -183,6 +193,10 @@ instances: Final = Table(
     Column("received_at", DateTime(timezone=True), nullable=False),
     _required("calling_ae_title"),
     *_header(),
+    # What it says of its patient, study and series otherwise than `said` of its series; "" where it says nothing.
+    Column("own", Text),
+    # Of its own, where it is not that of its series.
+    _matched("modality"),
     Index(None, "series_row_id", "sop_class_uid"),
 )
 
