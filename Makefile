@@ -25,7 +25,7 @@ test: $(VENV)/.installed-test  ## Run all tests but the containers'; those whose
 test-containers: $(VENV)/.installed-test  ## Build the image and run it with Docker Compose, as a hospital does
 	$(BIN)/python -m pytest tests/containers $(PYTEST_ARGS)
 
-crash: $(VENV)/.installed-test  ## Kill the server CRASH_ROUNDS (100) times under load, from another seed each time
+crash: $(VENV)/.installed-test  ## Kill the server CRASH_ROUNDS (100) times under load, and at each step; from another seed each time
 	seed=$${PACSD_TEST_CRASH_SEED:-$$(date +%s)} && echo "PACSD_TEST_CRASH_SEED=$$seed" && \
 	PACSD_TEST_CRASH_ROUNDS=$(CRASH_ROUNDS) PACSD_TEST_CRASH_SEED=$$seed \
 		$(BIN)/python -m pytest tests/crash $(PYTEST_ARGS)

@@ -14,9 +14,11 @@ from typing import Final, Literal
 import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
-from pacsd.errors import ArchiveInUse, IndexIncomplete, StorageUnavailable
+from pacsd.errors import ArchiveInUse, ConfigurationError, IndexIncomplete, StorageUnavailable
 from pacsd.index import migrations
+from pacsd.index.capacity import capacity, connections_of_each
 from pacsd.index.engines import database_file, database_url
+from pacsd.index.promises import broken_promises, refuse_shared_sessions
 from pacsd.index.repository import Index
 from pacsd.model import (
     DemographicsDifference,
@@ -78,6 +80,10 @@ _log = structlog.get_logger()
 CONNECTIONS_WITHOUT_ASSOCIATION: Final = 500
 """That a worker serves at once besides all the associations: they are asking, or being told that we are full."""
 _DEAD_CONNECTIONS_SECONDS: Final = 5.0
+_HOUSEKEEPING_COMMIT: Final = 5.0
+"""Seconds that housekeeping tries a commit: it comes again, and looks meanwhile whether it is to stop."""
+_LAST_ANSWERS: Final = 1.0
+"""Seconds of the shutdown that are left when the last commits are given up."""
 _RETIRED_CHECK_INTERVAL: Final = 1.0
 """Seconds between looks whether a retired worker's last association has ended."""
 
@@ -89,6 +95,7 @@ def prepare(settings: Settings) -> None:
     """
     if settings.storage.sync == "off":
         _log.warning("storage-sync-off", consequence="a power cut may lose instances that were acknowledged")
+    _verify_database(settings)
     store = _file_store(settings)
     store.open()
     index = _whole_index(settings)
@@ -122,7 +129,7 @@ def run_housekeeping(context: WorkerContext) -> int:
     settings, shared = context.settings, context.shared
     store = _file_store(settings)
     generation = _generation(store)
-    index = _whole_index(settings, generation=generation)
+    index = _whole_index(settings, generation=generation, commit_timeout=_HOUSEKEEPING_COMMIT)
     house = Housekeeping(
         Sweeping(
             store,
@@ -195,7 +202,7 @@ def verify(
     """
     migrations.check(settings.index.url)
     index = _whole_index(settings)
-    scrub = Scrub(store=_file_store(settings), index=index, work=VERIFY, by=by, report_fault=report_fault)
+    scrub = Scrub(store=_file_store(settings), index=index, work=VERIFY[by], by=by, report_fault=report_fault)
     try:
         report_begin(scrub.begin(anew=anew))
         while (read := scrub.step()) is not None:
@@ -243,7 +250,9 @@ def _checked_index(settings: Settings) -> Iterator[Index]:
         index.dispose()
 
 
-def _whole_index(settings: Settings, *, generation: int | None = None) -> Index:
+def _whole_index(
+    settings: Settings, *, generation: int | None = None, commit_timeout: float | None = None
+) -> Index:
     """Return an index for making it complete: it keeps the first of duplicates, whatever the policy for new ones."""
     return Index(
         settings.index.url,
@@ -252,6 +261,7 @@ def _whole_index(settings: Settings, *, generation: int | None = None) -> Index:
         extra_keywords=settings.index.extra_keys,
         observe_difference=partial(_log_difference, settings),
         generation=generation,
+        commit_timeout=commit_timeout or settings.index.commit_timeout,
     )
 
 
@@ -282,6 +292,31 @@ def adopt(settings: Settings, half: Literal["index", "store"]) -> None:
 
 def _locks(settings: Settings) -> list[Path]:
     return lock_files(settings.storage.root, database_file(database_url(settings.index.url)))
+
+
+def _verify_database(settings: Settings) -> None:
+    """Tell of what is wrong with the database; raise ConfigurationError where it is not fit to keep the index."""
+    url = settings.index.url
+    refuse_shared_sessions(url)
+    broken = broken_promises(url)
+    for promise in broken:
+        _log.error("database-not-durable", reason=promise)
+    if broken and settings.index.durability == "required":
+        raise ConfigurationError(
+            f"the database may lose what it has committed: {'; '.join(broken)}; or, to start all the same, write "
+            'durability = "as-configured" below [index]'
+        )
+    found = capacity(url, settings.server.worker_count)
+    if found is not None and found.is_tight:
+        each = found.of_each
+        _log.warning(
+            "database-connections-tight",
+            room=found.room,
+            workers=found.workers,
+            writing_of_each=each.writing,
+            reading_of_each=each.reading,
+            remedy=found.remedy,
+        )
 
 
 def reindex(settings: Settings, report: Callable[[ExtraKeysBuild], None]) -> Reindexed:
@@ -336,6 +371,8 @@ def run_worker(context: WorkerContext) -> int:
         demographics=settings.index.demographics,
         extra_keywords=settings.index.extra_keys,
         accents=settings.index.names == "case-insensitive",
+        commit_timeout=settings.index.commit_timeout,
+        connections=connections_of_each(settings.index.url, settings.server.worker_count),
         generation=_generation(store := _file_store(settings)),
         observe_wait=metrics.database_wait,
         observe_difference=partial(_note_difference, settings, metrics),
@@ -354,6 +391,8 @@ def run_worker(context: WorkerContext) -> int:
         net.stop_accepting()
         while net.client_count and context.wait_for_stop(_RETIRED_CHECK_INTERVAL) is not Stop.SHUTDOWN:
             pass
+    # What waits for the database is told in time to its peers, before they are cut off.
+    index.end_commits_within(max(0.0, settings.server.shutdown_timeout - _LAST_ANSWERS))
     net.close(timeout=settings.server.shutdown_timeout)
     index.dispose()
     return 0

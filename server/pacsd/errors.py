@@ -75,8 +75,8 @@ class InstanceDamaged(PacsdError):
 class IndexUnavailable(PacsdError):
     """The database cannot be reached, is locked or refuses to work.
 
-    `may_be_written` says that it failed while it committed: nobody sees the rows now, but the next start may.
-    `was_reached` is false where there was no connection to begin with, and so nothing can have been written.
+    `may_be_written` says that a commit failed and the database has not said how: the rows may be there, or come yet.
+    `was_reached` is false where no commit was sent at all, and so nothing can have been written.
     """
 
     def __init__(self, message: str, *, may_be_written: bool = False, was_reached: bool = True) -> None:

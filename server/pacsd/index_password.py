@@ -24,13 +24,9 @@ def with_password(settings: Settings) -> Settings:
     if file is None:
         return settings
     # Here and not above: no command without a database should have to wait for it.
-    from sqlalchemy import make_url  # noqa: PLC0415
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+    from pacsd.index.engines import database_url  # noqa: PLC0415
 
-    try:
-        url = make_url(settings.index.url)
-    except ArgumentError as error:
-        raise ConfigurationError("index.url is no database URL, so it takes no password") from error
+    url = database_url(settings.index.url)
     if url.get_backend_name() == "sqlite":
         raise ConfigurationError("index.password_file: SQLite has no password; remove it, or name PostgreSQL")
     if url.password is not None:

@@ -94,7 +94,8 @@ def _lock(descriptor: int, file: Path, deadline: float, clock: Callable[[], floa
 
 
 def _in_use(file: Path, holder: dict[str, object]) -> str:
-    who = f"process {holder['pid']} on {holder['host']}" if holder.get("pid") else "another process"
+    pid, host = holder.get("pid"), holder.get("host")
+    who = f"process {pid} on {host}" if pid and host else "another process"
     return (
         f"{file} is locked: {who} serves this archive, or finishes what it began. Only one server may use a store "
         "and its index: stop that one first, or wait for its processes to end"

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["let_user", "reason"]
+__all__ = ["keep_private", "let_user", "reason"]
+
+
+def keep_private(umask: str) -> None:
+    """Let new files and directories of this process be without the permissions that `server.umask` names."""
+    os.umask(int(umask, 8))
 
 
 def let_user(do: str) -> str:

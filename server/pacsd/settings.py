@@ -209,6 +209,10 @@ class IndexSettings(_Section):
     """What doesn't matter where a person's name is asked for; case never does."""
     extra_keys: tuple[Annotated[str, AfterValidator(_extra_key)], ...] = ()
     """More attributes, by keyword, to be matched by an index; see `index.extra_keys`."""
+    commit_timeout: Seconds = 60.0
+    """How long a commit is tried again while PostgreSQL is away, as in a failover."""
+    durability: Literal["required", "as-configured"] = "required"
+    """Whether a server starts on a database that may lose what it has committed; see `index.promises`."""
 
 
 class HttpSettings(_Section):

@@ -25,7 +25,9 @@ def assert_kept(server: PacsdServer, burden: load.Load) -> None:
     outcome, inbox = scu.get(
         server, scu.keys("STUDY", StudyInstanceUID=study_uid), [(sample.sop_class_uid, scp.NARROW[:1])]
     )
-    assert (outcome.status, set(inbox.received)) == (0x0000, found)
+    # More than was found a moment ago: what a dead worker left without a row is indexed meanwhile.
+    assert outcome.status == 0x0000
+    assert set(inbox.received) >= found
     for uid, received in inbox.received.items():
         assert received.dataset == load.instance(*load.numbers_of(uid)).dataset, uid
 

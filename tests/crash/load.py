@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -92,6 +93,10 @@ class Load:
         """The numbers of the instances that were acknowledged at least once, by series."""
         self.refused: list[int] = []
         """Statuses other than Success."""
+        self.cut_off = 0
+        """How many associations ended before they were released."""
+        self.slowest = 0.0
+        """The longest time from sending to an answer, seconds."""
         self._address = (server.host, server.port)
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -126,7 +131,8 @@ class Load:
             try:
                 self._send_on_one_association(series, numbers)
             except ConnectionLostError:
-                continue
+                with self._changed:
+                    self.cut_off += 1
             except ConnectionRefusedError:
                 return
 
@@ -141,16 +147,19 @@ class Load:
 
     def _send_some(self, peer: WireAssociation, series: int, numbers: list[int]) -> None:
         under_way: dict[int, tuple[int, int]] = {}
+        began = time.monotonic()
         for number in numbers:
             of_series = self.series[-1] if number % COMMON_EVERY == 0 else series
             under_way[number % 65536] = of_series, number
             peer.send_store(instance(of_series, number), number % 65536)
         while under_way:
             response = peer.read_response()
-            self._note(*under_way.pop(response.message_id), response.status)
+            seconds = time.monotonic() - began
+            self._note(*under_way.pop(response.message_id), response.status, seconds)
 
-    def _note(self, series: int, number: int, status: int) -> None:
+    def _note(self, series: int, number: int, status: int, seconds: float) -> None:
         with self._changed:
+            self.slowest = max(self.slowest, seconds)
             if status == 0x0000:
                 self.acknowledged[series].add(number)
             else:

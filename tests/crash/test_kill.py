@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crash import load
+from crash.extent import ROUNDS, SEED
 from crash.kept import assert_files_whole, assert_found, assert_kept
 from support import scu
 from support.deadline import wait_until
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-ROUNDS = int(os.environ.get("PACSD_TEST_CRASH_ROUNDS", "6"))
-"""How many kills; `make crash` has a hundred."""
-SEED = int(os.environ.get("PACSD_TEST_CRASH_SEED", "20240229"))
-"""Of victims and moments, as far as a running machine can be repeated."""
 LONGEST_DELAY = 0.05
 """Seconds; a commit takes less, so that a kill meets every step of one."""
 

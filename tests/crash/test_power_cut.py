@@ -6,18 +6,22 @@ recording says for every answer what a power cut just then would have left; some
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from crash import load
+from crash import load, versions
 from crash.kept import assert_kept
 from crash.system_calls import Call, read_recording, recorder
 from crash.unsynced_disk import UnsyncedDisk
+from pacsd.errors import StorageUnavailable
+from pacsd.storage.identity import ARCHIVE, RECEIVED_DAYS, ReceivedDays, read_identity
 from support import scu
 from support.instance import dataset_offset
 from support.server import PacsdServer, Peer
@@ -53,6 +57,8 @@ class Moment:
 
     disk: UnsyncedDisk
     acknowledged: set[str]
+    answers: Counter[str]
+    """How often Success was answered, by SOP Instance UID."""
 
 
 def record(folder: Path, sync: str) -> Recording:
@@ -83,7 +89,7 @@ def moments(
 ) -> Iterator[Moment]:
     """Play the recording; stop at each Success of a C-STORE, or with `every_call` after each change."""
     disk = UnsyncedDisk(str(recording.folder), deaf_to=deaf_to)
-    acknowledged: set[str] = set()
+    answers: Counter[str] = Counter()
     syncs = [call for call in recording.calls if call.name in {"fsync", "fdatasync"}]
     steps = [(call.began, False, call) for call in recording.calls]
     steps += [(call.ended, True, call) for call in syncs]
@@ -93,9 +99,9 @@ def moments(
             continue
         disk.apply(call)
         stored = successes(call, recording.server.port)
-        acknowledged |= stored
+        answers.update(stored)
         if stored or (every_call and call.name not in {"sendto", "sendmsg"}):
-            yield Moment(disk, acknowledged)
+            yield Moment(disk, set(answers), answers)
 
 
 def successes(call: Call, port: int) -> set[str]:
@@ -222,3 +228,140 @@ def serve_again(moment: Moment, folder: Path) -> None:
         assert_kept(server, burden)
     finally:
         server.stop()
+
+
+# --- replacing and healing
+
+CHANGED_SERIES = [610_000 + 100 * number for number in range(6)]
+"""Each a study of its own, with one instance."""
+SENT = {
+    **{versions.version(series, 1, 1).sop_instance_uid: [1, 2] for series in CHANGED_SERIES},
+    versions.version(CHANGED_SERIES[0], 1, 1).sop_instance_uid: [1, 2, 3],
+    versions.version(CHANGED_SERIES[1], 1, 1).sop_instance_uid: [1, 2, 2],
+    versions.version(CHANGED_SERIES[2], 1, 1).sop_instance_uid: [1, 2, 2],
+}
+"""The versions that are sent, one after the other."""
+LOST, FLIPPED = CHANGED_SERIES[1], CHANGED_SERIES[2]
+"""Whose kept file is lost, or gets a wrong bit, before version 2 comes again."""
+
+
+@pytest.fixture(scope="module")
+def changes(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """New studies, whose instances are replaced, lost, damaged and sent again."""
+    folder = (tmp_path_factory.mktemp("changes") / "data").resolve()
+    output = folder.parent / "calls"
+    settings = {"storage": {"duplicates": "replace"}}
+    server = PacsdServer(folder, peers=PEERS, launcher=recorder(output), settings=settings)
+    server.start()
+    try:
+        for turn in range(3):
+            for uid, sent in SENT.items():
+                if turn < len(sent):
+                    if turn == 2:
+                        damage(server, uid)
+                    series, number = load.numbers_of(uid)
+                    assert versions.send(server, versions.version(series, number, sent[turn])) == 0x0000
+        server.stop()
+    finally:
+        if server.is_running:
+            server.kill()
+    return Recording(server, read_recording(output), load.Load(server, SERIES), folder)
+
+
+def damage(server: PacsdServer, uid: str) -> None:
+    """Done by us, which the recording does not see: what is played back has two whole files then."""
+    with closing(sqlite3.connect(server.index_path)) as database:
+        ((path,),) = database.execute(
+            "SELECT path FROM instances WHERE sop_instance_uid = ?", (uid,)
+        ).fetchall()
+    file = server.root / path
+    if uid == versions.version(LOST, 1, 1).sop_instance_uid:
+        file.unlink()
+    elif uid == versions.version(FLIPPED, 1, 1).sop_instance_uid:
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def faults(left: dict[str, bytes], moment: Moment, scratch: Path) -> list[str]:
+    """What is wrong with what a power cut leaves: an older version than was acknowledged, or none, or not known."""
+    found = []
+    rows = rows_of(left, scratch)
+    for uid, answers in moment.answers.items():
+        content = left.get(STORE + rows[uid]) if uid in rows else None
+        kept = versions.version_of(uid, content[dataset_offset(content) :]) if content else 0
+        if kept < SENT[uid][answers - 1]:
+            found.append(f"{uid}: version {kept} instead of {SENT[uid][answers - 1]}")
+    days = days_known_to_a_start(left, scratch)
+    found += [
+        f"{path}: its day is not known" for path in rows.values() if path[: len("YYYY/MM/DD")] not in days
+    ]
+    return found
+
+
+def days_known_to_a_start(left: dict[str, bytes], scratch: Path) -> list[str]:
+    """On which days a start would look for files that came in the generation which the store says it is of."""
+    for name in (ARCHIVE, RECEIVED_DAYS):
+        (scratch / name).write_bytes(left.get(STORE + name, b""))
+    try:
+        identity = read_identity(scratch)
+    except StorageUnavailable:
+        return []
+    return (ReceivedDays(scratch).since(identity.generation) or []) if identity else []
+
+
+def is_set_aside(left: dict[str, bytes], moment: Moment) -> bool:
+    """Whether the damaged file is where it was or in quarantine, there with its note, once it was sent again."""
+    uid = versions.version(FLIPPED, 1, 1).sop_instance_uid
+    taken = [path for path in left if path.startswith(f"{STORE}quarantine/") and path.endswith(".dcm")]
+    for path in taken:
+        note = json.loads(left.get(path.removesuffix(".dcm") + ".json") or b"{}")
+        if not note.get("reason"):
+            return False
+    in_place = [path for path in left if uid in path]
+    return moment.answers[uid] < 3 or len(taken) + len(in_place) >= 2
+
+
+def test_no_version_that_was_acknowledged_is_lost_without_power(changes: Recording, tmp_path: Path) -> None:
+    for moment in moments(changes):
+        left = moment.disk.left()
+        assert faults(left, moment, tmp_path) == []
+        assert is_set_aside(left, moment)
+    assert moment.answers == {uid: len(sent) for uid, sent in SENT.items()}
+
+
+def test_any_part_of_a_change_may_reach_the_disk(changes: Recording, tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    total = sum(1 for _ in moments(changes, every_call=True))
+    chosen = set(chance.sample(range(total), DAMAGED_CUTS))
+    for number, moment in enumerate(moments(changes, every_call=True)):
+        if number in chosen:
+            left = moment.disk.left(lambda: chance.random() < 0.5)
+            assert faults(left, moment, tmp_path) == [], f"cut {number} of {total}"
+
+
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        pytest.param(lambda path: path.endswith(".part") and "incoming" in path, id="files"),
+        pytest.param(lambda path: path.endswith("archive.json.part"), id="the identity"),
+        pytest.param(lambda path: path.endswith("received-days"), id="the days"),
+        pytest.param(lambda path: path.endswith(f".2.{FLIPPED}"), id="a series' directory"),
+    ],
+)
+def test_each_forgotten_sync_of_a_change_would_show(
+    changes: Recording, forgotten: Callable[[str], bool], tmp_path: Path
+) -> None:
+    assert any(faults(each.disk.left(), each, tmp_path) for each in moments(changes, deaf_to=forgotten))
+
+
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        pytest.param(lambda path: "quarantine/" in path and path.endswith(".json"), id="the note"),
+        pytest.param(lambda path: path.endswith("store/quarantine"), id="the quarantine"),
+    ],
+)
+def test_each_forgotten_sync_of_the_quarantine_would_show(
+    changes: Recording, forgotten: Callable[[str], bool]
+) -> None:
+    assert not all(is_set_aside(each.disk.left(), each) for each in moments(changes, deaf_to=forgotten))

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 from interop.test_failing_disk import assert_kept_exactly, instance, store
 from pacsd.index import migrations
 from support.deadline import wait_until
-from support.postgres import Postgres, postgres_server
+from support.postgres import DURABLE, Postgres, postgres_server
 from support.scu import CALLING_AE_TITLE
 from support.server import PacsdServer, Peer
 
@@ -104,7 +104,7 @@ class Archived:
 
 @pytest.fixture
 def archived() -> Iterator[Archived]:
-    with postgres_server() as running:
+    with postgres_server(DURABLE) as running:
         migrations.upgrade(running.url)
         yield Archived(running)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from interop.test_failing_disk import assert_kept_exactly, instance, store
 from pacsd.index import migrations
 from support import scu
 from support.deadline import wait_until
-from support.postgres import Postgres, postgres_server
+from support.postgres import DURABLE, Postgres, postgres_server
 from support.server import PacsdServer, Peer
 from support.wire import WireAssociation
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 OUT_OF_RESOURCES = 0xA700
+
+IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 PEERS = [Peer(ae_title=scu.CALLING_AE_TITLE, port=104)]
 
 
@@ -95,34 +98,77 @@ def test_a_damaged_database_is_not_served(tmp_path: Path) -> None:
 
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
-    with postgres_server() as running:
+    with postgres_server(DURABLE) as running:
         migrations.upgrade(running.url)
         yield running
 
 
 def test_a_database_server_that_is_gone_is_taken_up_again(tmp_path: Path, postgres: Postgres) -> None:
     """All connections of the pools were made before it went."""
-    with serving(tmp_path, index={"url": postgres.url}) as server:
+    with serving(tmp_path, index={"url": postgres.url, "commit_timeout": 1.5}) as server:
         assert store(server, instance(1)).status == 0x0000
         assert_kept_exactly(server, [instance(1)])
         postgres.stop()
         try:
-            refusal = store(server, instance(2))
-            assert refusal.status == OUT_OF_RESOURCES
-            assert refusal.error_comment
-            # That one broke off a transaction. For the others none begins: a device may try for days.
-            for number in (3, 2, 3):
+            # No commit is sent, so no row can come back: a device may try for days.
+            for number in (2, 3, 2, 3):
                 assert_refused(server, number)
+            with scu.association(server, [(scu.VERIFICATION, [IMPLICIT_LITTLE_ENDIAN])]) as peer:
+                assert peer.send_c_echo().Status == 0x0000
             wait_until(lambda: server.get("/readyz").status == 503, within=15, what="the server is not ready")
         finally:
             postgres.start()
         wait_until(lambda: server.get("/readyz").status == 200, within=30, what="the server is ready again")
         assert store(server, instance(2)).status == 0x0000
         assert store(server, instance(3)).status == 0x0000
-        server.stop()
-        # Nobody could say whether the refused one was committed; its file waited for this start.
-        server.start()
         assert_kept_exactly(server, [instance(number) for number in (1, 2, 3)])
+
+
+def test_a_database_server_that_comes_back_in_time_refuses_nothing(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    sent = instance(2)
+    context = (sent.sop_class_uid, sent.transfer_syntax_uid)
+    with serving(tmp_path, index={"url": postgres.url}) as server:
+        assert store(server, instance(1)).status == 0x0000
+        postgres.stop()
+        try:
+            with WireAssociation((server.host, server.port), [context]) as peer:
+                peer.send_store(sent, 1)
+                wait_until(lambda: server.get("/readyz").status == 503, within=15, what="it is noticed")
+                assert not peer.has_answer()
+                postgres.start()
+                assert peer.read_response().status == 0x0000
+                peer.release()
+        finally:
+            if not postgres.socket.exists():
+                postgres.start()
+        assert_kept_exactly(server, [instance(1), sent])
+
+
+def test_a_commit_that_waits_for_its_database_does_not_keep_the_server_from_stopping(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """Its peer is told before the deadline at which what is left is cut off."""
+    sent = instance(2)
+    context = (sent.sop_class_uid, sent.transfer_syntax_uid)
+    with serving(
+        tmp_path, server={"workers": 1, "shutdown_timeout": 2.0}, index={"url": postgres.url}
+    ) as server:
+        assert store(server, instance(1)).status == 0x0000
+        postgres.stop()
+        try:
+            with WireAssociation((server.host, server.port), [context]) as peer:
+                peer.send_store(sent, 1)
+                wait_until(lambda: len(server.kept_files()) > 1, within=15, what="its file is written")
+                began = time.monotonic()
+                server.terminate()
+                assert peer.read_response().status == OUT_OF_RESOURCES
+                assert server.wait() == 0
+                assert time.monotonic() - began < 5.0
+        finally:
+            postgres.start()
+        assert len(server.kept_files()) == 1
 
 
 def test_a_locked_row_of_a_database_server_makes_wait(tmp_path: Path, postgres: Postgres) -> None:

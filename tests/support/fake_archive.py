@@ -1,4 +1,4 @@
-"""An archive on fakes, and instances to send to it that are as wrong as a test wants them."""
+"""An archive on fakes or on a real store, and instances to send to it that are as wrong as a test wants them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from support.service_parts import NOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
+    from pacsd.index.repository import Index
+    from pacsd.storage.filesystem import FileStore
     from support.instance import Instance
 
 _UIDS = {
@@ -64,6 +67,21 @@ class Archive:
 
     def holds_nothing(self) -> bool:
         return not (self.store.files or self.store.incoming or self.index.records)
+
+
+def take(
+    store: FileStore, index: Index | FakeIndex, instance: Instance, *, received: datetime = NOW
+) -> CommitOutcome:
+    """Take an instance in with a real store, as a server does that receives it at this moment."""
+    ingest = Ingest(
+        store,
+        index,
+        observe_batch=lambda size, seconds: None,
+        observe_outcome=lambda outcome: None,
+        now=lambda: received,
+        clock=lambda: 0.0,
+    )
+    return Intake(ingest).receive(incoming(instance), [instance.dataset])()
 
 
 def incoming(instance: Instance, **changes: Any) -> IncomingInstance:

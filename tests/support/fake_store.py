@@ -102,6 +102,9 @@ class FakeStore:
         if effect in self.failures:
             raise self.failures[effect]
 
+    def note_day(self, relative_path: str) -> None:
+        """Nothing: all days are looked at."""
+
     def received_days(self, generation: int) -> list[str] | None:
         return None
 

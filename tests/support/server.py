@@ -110,10 +110,19 @@ class PacsdServer:
         return sorted(int(pid) for pid in children.split())
 
     def storing_workers(self) -> list[int]:
-        """Of the child processes those that take associations, as the log tells them (`log.format` is "json")."""
+        """Of the child processes those that take associations."""
+        return self.processes("worker")
+
+    def processes(self, role: str) -> list[int]:
+        """The child processes of a role, as the log tells them (`log.format` is "json")."""
         events = [json.loads(line) for line in self.log_text().splitlines() if '"process-started"' in line]
-        named = {event["child"] for event in events if event["role"] == "worker"}
+        named = {event["child"] for event in events if event["role"] == role}
         return [pid for pid in self.workers() if pid in named]
+
+    def process_of(self, role: str) -> int:
+        """The process in this role, of those that run only once."""
+        (pid,) = self.processes(role)
+        return pid
 
     def wait_for_workers(self, number: int) -> None:
         """Wait until so many worker processes run; a dead one that is not reaped yet does not count."""
@@ -123,10 +132,28 @@ class PacsdServer:
             what=f"{number} workers run",
         )
 
-    def start(self) -> None:
-        """Start in a process group of its own and return when /readyz says so."""
+    def start(self, *, launcher: Sequence[str] = ()) -> None:
+        """Start in a process group of its own and return when /readyz says so; `launcher` is for this time only."""
+        self.launch(launcher=launcher)
+        try:
+            wait_until(self._is_ready, within=START_DEADLINE, what="the server becomes ready")
+        except AssertionError:
+            self.kill()
+            raise
+
+    def launch(self, *, launcher: Sequence[str] = ()) -> None:
+        """Start, and do not wait."""
         assert self._process is None, "the server is running already"
-        command = [*self._launcher, sys.executable, "-m", "pacsd", "serve", "--config", str(self.config_path)]
+        command = [
+            *self._launcher,
+            *launcher,
+            sys.executable,
+            "-m",
+            "pacsd",
+            "serve",
+            "--config",
+            str(self.config_path),
+        ]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PACSD_")}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -137,11 +164,6 @@ class PacsdServer:
                 start_new_session=True,
                 env=environment,
             )
-        try:
-            wait_until(self._is_ready, within=START_DEADLINE, what="the server becomes ready")
-        except AssertionError:
-            self.kill()
-            raise
 
     def _is_ready(self) -> bool:
         assert self._process is not None
@@ -154,9 +176,11 @@ class PacsdServer:
         except OSError:
             return False
 
-    def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run another command of pacsd with this server's configuration."""
-        command = [sys.executable, "-m", "pacsd", *arguments, "--config", str(self.config_path)]
+    def run(
+        self, *arguments: str, timeout: float = 60.0, launcher: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run another command of pacsd with this server's configuration; `launcher` precedes it."""
+        command = [*launcher, sys.executable, "-m", "pacsd", *arguments, "--config", str(self.config_path)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PACSD_")}
         return subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, check=False, env=environment
@@ -174,6 +198,12 @@ class PacsdServer:
         self._process = None
         wait_until(lambda: not _group_exists(group), within=5.0, what="all processes of the server are gone")
         return status
+
+    def forget(self) -> None:
+        """Let another process be started while others of this one's group still finish; it has to be dead itself."""
+        assert self._process is not None
+        self._process.wait(timeout=STOP_DEADLINE)
+        self._process = None
 
     def stop(self) -> None:
         """Stop with SIGTERM; the exit status must be 0 and the log free of tracebacks."""

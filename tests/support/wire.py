@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections import deque
@@ -223,6 +224,10 @@ class WireAssociation:
         """The next PDU."""
         kind, length = struct.unpack(">BxI", self._read(6))
         return Pdu(kind, self._read(length))
+
+    def has_answer(self, within: float = 0.0) -> bool:
+        """Whether the server has sent something, or does so within some seconds."""
+        return bool(self._buffer or self._responses or select.select([self._socket], [], [], within)[0])
 
     def read_response(self) -> Response:
         """The next response message's command set; data sets are skipped."""

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pacsd.cli.options import ConfigFile
+from pacsd.cli.options import ConfigFile, archive_settings
 from pacsd.cli.terminal import say
-from pacsd.configuration import load_settings
 
 __all__ = ["adopt"]
 
@@ -38,5 +37,5 @@ def adopt(
     """
     from pacsd import app  # noqa: PLC0415
 
-    app.adopt(load_settings(config), half.value)
+    app.adopt(archive_settings(config), half.value)
     say("Store and index are one archive now. The next start looks at all files; /readyz says how far it is.")

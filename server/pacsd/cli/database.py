@@ -5,8 +5,7 @@ The migrations are imported when they are run: no other command should have to w
 
 import typer
 
-from pacsd.cli.options import ConfigFile
-from pacsd.configuration import load_settings
+from pacsd.cli.options import ConfigFile, archive_settings
 
 __all__ = ["commands"]
 
@@ -18,7 +17,7 @@ def upgrade(config: ConfigFile = None) -> None:
     """Bring the database to the schema that this version needs, making it where there is none."""
     from pacsd.index import migrations  # noqa: PLC0415
 
-    url = load_settings(config).index.url
+    url = archive_settings(config).index.url
     migrations.upgrade(url)
     typer.echo(f"The database has revision {migrations.current(url)}.")
 
@@ -28,5 +27,5 @@ def check(config: ConfigFile = None) -> None:
     """Say whether the database has the schema that this version needs; exit status 1 if not."""
     from pacsd.index import migrations  # noqa: PLC0415
 
-    migrations.check(load_settings(config).index.url)
+    migrations.check(archive_settings(config).index.url)
     typer.echo(f"The database has revision {migrations.latest()}, as this version needs.")

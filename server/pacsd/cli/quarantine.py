@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pacsd.cli.options import ConfigFile
+from pacsd.cli.options import ConfigFile, archive_settings
 from pacsd.cli.terminal import note, say
-from pacsd.configuration import load_settings
 from pacsd.errors import ConfigurationError, PacsdError
 
 __all__ = ["commands"]
@@ -29,7 +28,7 @@ def list_files(config: ConfigFile = None) -> None:
     """List what is in quarantine: name, size in bytes, when and why it came, and where it was."""
     from pacsd import app  # noqa: PLC0415
 
-    files = app.quarantined_files(load_settings(config)).list()
+    files = app.quarantined_files(archive_settings(config)).list()
     for each in files:
         say(f"{each.name}  {each.size}  {each.at}  {each.path}: {each.reason}")
     note(f"{len(files)} files are in quarantine.")
@@ -47,7 +46,7 @@ def add(
     """
     from pacsd import app  # noqa: PLC0415
 
-    settings = load_settings(config)
+    settings = archive_settings(config)
     for uid in sop_instance_uids:
         name = app.quarantine(settings, uid, reason)
         say(
@@ -62,9 +61,11 @@ def restore(names: Names = None, config: ConfigFile = None) -> None:
     """Put files back into service. The server may run meanwhile. Exit status 1 if one could not be put back."""
     from pacsd import app  # noqa: PLC0415
 
-    settings = load_settings(config)
+    if not names:
+        raise ConfigurationError("name the files to put back into service")
+    settings = archive_settings(config)
     failed = False
-    for name in names or []:
+    for name in names:
         try:
             say(f"{name} is back in service as {app.restore(settings, name)}.")
         except PacsdError as error:
@@ -88,11 +89,12 @@ def purge(
 
     if not names and older_than is None:
         raise ConfigurationError("name the files to remove for good, or say --older-than DAYS")
-    quarantine = app.quarantined_files(load_settings(config))
+    quarantine = app.quarantined_files(archive_settings(config))
     chosen = list(names or [])
     if older_than is not None:
         latest = (datetime.now(UTC) - timedelta(days=older_than)).isoformat()
         chosen += [each.name for each in quarantine.list() if each.at <= latest]
+    chosen = list(dict.fromkeys(chosen))
     for name in chosen:
         quarantine.purge(name)
     say(f"{len(chosen)} files are removed for good.")

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pacsd.cli.options import ConfigFile
+from pacsd.cli.options import ConfigFile, archive_settings
 from pacsd.cli.terminal import note, progress_bar, say
-from pacsd.configuration import load_settings
 
 if TYPE_CHECKING:
     from pacsd.model import ExtraKeysBuild
@@ -34,7 +33,7 @@ def reindex(
     The server may run meanwhile. What was done stays done, so a run that was ended is taken up where it was. Exit
     status 1 if a file could not be read.
     """
-    settings = load_settings(config)
+    settings = archive_settings(config)
     _build_extra_keys(settings)
     if files:
         _reread_files(settings)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pacsd.cli.options import ConfigFile
+from pacsd.cli.options import ConfigFile, archive_settings
 from pacsd.cli.terminal import note, progress_bar, say
-from pacsd.configuration import load_settings
 
 if TYPE_CHECKING:
     from pacsd.model import WorkProgress
@@ -66,7 +65,7 @@ def verify(
                 )
 
         done = app.verify(
-            load_settings(config),
+            archive_settings(config),
             by="length" if length else "checksum",
             anew=anew,
             bytes_per_second=rate * _MEGABYTE if rate else None,

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam
 from sqlalchemy.exc import OperationalError
 
+from pacsd.index.attempts import Patience
 from pacsd.index.batch import INSERT
-from pacsd.index.engines import BEGIN_TO_WRITE
+from pacsd.index.engines import BEGIN_TO_WRITE, ends_connection
 from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance
-from pacsd.index.failures import is_passing, unavailable, unreachable
+from pacsd.index.failures import is_passing
 from pacsd.index.known import KNOWN, differing_columns, is_up_to_date, known_from, series_key
 from pacsd.index.prebuilt import PrebuiltInsert, positional, select_text
 from pacsd.index.tables import instances, series
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import BindParameter, Dialect, Engine
     from sqlalchemy.engine.interfaces import DBAPICursor
 
+    from pacsd.index.attempts import Attempts
     from pacsd.index.attributes import Attribute
     from pacsd.index.rows import Received
 
@@ -34,6 +36,8 @@ __all__ = ["add", "prepare"]
 
 _MOST_SERIES: Final = 64
 """Of one batch; each power of two up to it is a statement of its own."""
+
+_SHORT_WAY: Final = "the short way's statements"
 
 _COLUMNS: Final = tuple(column.name for column in instances.columns if not column.primary_key)
 
@@ -83,42 +87,47 @@ def prepare(engine: Engine) -> None:
     _statements(engine)
 
 
-def add(engine: Engine, batch: Sequence[Received], extra_keys: Sequence[Attribute] = ()) -> bool:
+def add(
+    engine: Engine,
+    batch: Sequence[Received],
+    extra_keys: Sequence[Attribute] = (),
+    attempts: Attempts | None = None,
+) -> bool:
     """Write and commit the batch if all of it is new and nothing above it changes; False if nothing was done.
 
-    Also False where the attempt failed and the long way is the one to tell why, or to succeed after all; if the
-    connection broke at the very end, it finds what was written as identical. Raises IndexUnavailable.
+    Also False where the values are to blame, which the long way can tell apart. Raises SQLAlchemy's OperationalError
+    where the database is, and UnconfirmedError; `attempts` knows then whether the batch may have been written.
     """
     if len({received.record.sop_instance_uid for received in batch}) < len(batch):
         return False
     driver: Any = engine.dialect.loaded_dbapi
     try:
-        return _add(engine, batch, extra_keys)
+        return _add(engine, batch, extra_keys, attempts or Patience(0.0).begin())
+    except driver.OperationalError as error:
+        if is_passing(error):
+            return False
+        raise OperationalError(_SHORT_WAY, None, error, hide_parameters=True) from error
     except (driver.Error, OverflowError, TypeError, ValueError):
         return False
 
 
-def _add(engine: Engine, batch: Sequence[Received], extra_keys: Sequence[Attribute]) -> bool:
+def _add(
+    engine: Engine, batch: Sequence[Received], extra_keys: Sequence[Attribute], attempts: Attempts
+) -> bool:
     driver: Any = engine.dialect.loaded_dbapi
+    connection = engine.raw_connection()
     try:
-        connection = engine.raw_connection()
+        with attempts.limiting(connection.dbapi_connection):
+            cursor = connection.cursor()
+            if not _insert(cursor, _statements(engine), batch):
+                return False
+            if extra_keys:
+                _insert_values(cursor, _statements(engine), batch, extra_keys)
+            with attempts.committing(connection.info):
+                connection.commit()
     except driver.Error as error:
-        raise unreachable(error) from error
-    under_way: str | None = "the statements before the commit"
-    try:
-        cursor = connection.cursor()
-        if not _insert(cursor, _statements(engine), batch):
-            return False
-        if extra_keys:
-            _insert_values(cursor, _statements(engine), batch, extra_keys)
-        under_way = None
-        connection.commit()
-    except driver.Error as error:
-        if engine.dialect.is_disconnect(error, connection.dbapi_connection, None):
+        if ends_connection(engine, error, connection.dbapi_connection):
             connection.invalidate(error)
-            return False
-        if isinstance(error, driver.OperationalError) and not is_passing(error):
-            raise unavailable("written", OperationalError(under_way, None, error)) from error
         raise
     else:
         return True

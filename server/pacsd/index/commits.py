@@ -1,16 +1,17 @@
-"""Committing a batch: attempts against other processes, and a poison record set apart from the rest."""
+"""Committing a batch: attempts until the database has answered, and a poison record set apart from the rest."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from pacsd.errors import DatasetInvalid
+from pacsd.errors import DatasetInvalid, IndexUnavailable
 from pacsd.index.additions import add
 from pacsd.index.batch import Written, write
-from pacsd.index.failures import is_passing, unavailable
+from pacsd.index.failures import UnconfirmedError, is_passing, is_without_leader, unavailable
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.rows import Received, received
 from pacsd.model import CommitOutcome, CommitResult, QueryLevel
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from pacsd.index.attempts import Attempts, Patience
     from pacsd.index.rules import Rules
     from pacsd.index.turns import Turns
     from pacsd.model import DemographicsDifference, InstanceRecord, StudyConflict
 
-__all__ = ["commit", "in_transaction"]
-
-_ATTEMPTS: Final = 40
-"""Of one batch against other processes' commits; each attempt sees what overtook the one before."""
+__all__ = ["commit", "in_transaction", "read_patiently"]
 
 _T = TypeVar("_T")
 
@@ -36,13 +35,14 @@ def commit(
     records: Sequence[InstanceRecord],
     engine: Engine,
     turns: Turns | None,
+    patience: Patience,
     rules: Rules,
     observe_difference: Callable[[DemographicsDifference | StudyConflict], None],
 ) -> list[CommitResult | DatasetInvalid]:
     """Write the records in one transaction; see `Index.commit`."""
     prepared = [_prepared(record) for record in records]
     batch = [each for each in prepared if isinstance(each, Received)]
-    written = _written(batch, engine, turns, rules) if batch else []
+    written = _written(batch, engine, turns, patience, rules) if batch else []
     for each in written:
         for difference in each.differences:
             observe_difference(difference)
@@ -59,25 +59,29 @@ def _prepared(record: InstanceRecord) -> Received | DatasetInvalid:
         return _refusal(error)
 
 
-def _written(batch: list[Received], engine: Engine, turns: Turns | None, rules: Rules) -> list[Written]:
+def _written(
+    batch: list[Received], engine: Engine, turns: Turns | None, patience: Patience, rules: Rules
+) -> list[Written]:
     def together(connection: Connection) -> list[Written]:
         return [write(connection, batch, rules)]
 
     def one_by_one(connection: Connection) -> list[Written]:
         return [_write_alone(connection, each, rules) for each in batch]
 
-    try:
-        with turns.take() if turns is not None else nullcontext():
-            if add(engine, batch, rules.extra_keys_of(QueryLevel.IMAGE)):
-                return [Written([CommitResult(CommitOutcome.STORED)] * len(batch))]
-            try:
-                return in_transaction(engine, together)
-            except _POISONOUS as error:
-                if not _is_poison(error):
-                    raise
-                return in_transaction(engine, one_by_one)
-    except (SQLAlchemyError, OvertakenError) as error:
-        raise unavailable("written", error) from error
+    def attempt(attempts: Attempts) -> list[Written]:
+        if attempts.is_first and add(engine, batch, rules.extra_keys_of(QueryLevel.IMAGE), attempts):
+            return [Written([CommitResult(CommitOutcome.STORED)] * len(batch))]
+        try:
+            return _limited(engine, together, attempts)
+        except _POISONOUS as error:
+            if not _is_poison(error):
+                raise
+            if attempts.may_be_written:
+                # What it refuses now it may have taken before, and a record that is refused loses its file.
+                raise attempts.failure(error) from error
+            return _limited(engine, one_by_one, attempts)
+
+    return _until_answered(attempt, engine, turns, patience)
 
 
 def _write_alone(connection: Connection, each: Received, rules: Rules) -> Written:
@@ -91,22 +95,73 @@ def _write_alone(connection: Connection, each: Received, rules: Rules) -> Writte
         return Written([_refusal(error)])
 
 
-def in_transaction(engine: Engine, work: Callable[[Connection], _T]) -> _T:
-    """Do the work in a transaction, and again where another process came first.
+def in_transaction(
+    engine: Engine, work: Callable[[Connection], _T], turns: Turns | None, patience: Patience
+) -> _T:
+    """Do the work in a transaction, and again where another process came first or the database went away.
 
-    Also after a lost connection, when nobody knows whether the transaction was committed: it is idempotent.
+    It must be idempotent: an attempt whose answer was lost may have been committed. Raises IndexUnavailable, and what
+    the work raises.
     """
-    for _attempt in range(_ATTEMPTS - 1):
+    return _until_answered(partial(_unlimited, engine, work), engine, turns, patience)
+
+
+def _until_answered(
+    attempt: Callable[[Attempts], _T], engine: Engine, turns: Turns | None, patience: Patience
+) -> _T:
+    attempts = patience.begin()
+    while True:
         try:
-            with engine.begin() as connection:
-                return work(connection)
-        except OvertakenError:
-            continue
-        except DBAPIError as error:
-            if not (is_passing(error.orig) or error.connection_invalidated):
-                raise
-    with engine.begin() as connection:
-        return work(connection)
+            with turns.take() if turns is not None else nullcontext():
+                result = attempt(attempts)
+        except (SQLAlchemyError, OvertakenError, UnconfirmedError) as error:
+            if is_without_leader(error):
+                # Others in the pool lead to the same server.
+                engine.dispose()
+            if not attempts.go_on_after(error):
+                raise attempts.failure(error) from error
+        except IndexUnavailable as error:
+            error.may_be_written = error.may_be_written or attempts.may_be_written
+            raise
+        except Exception as error:
+            if attempts.may_be_written:
+                raise attempts.failure(error) from error
+            raise
+        else:
+            attempts.succeeded()
+            return result
+
+
+def read_patiently(engine: Engine, work: Callable[[Connection], _T], patience: Patience) -> _T:
+    """Ask what a store depends on, and again where the database went away; raises IndexUnavailable."""
+    attempts = patience.begin()
+    while True:
+        try:
+            with engine.connect() as connection:
+                found = work(connection)
+        except SQLAlchemyError as error:
+            if not attempts.go_on_after(error):
+                raise unavailable("read", error) from error
+        else:
+            attempts.succeeded()
+            return found
+
+
+def _limited(engine: Engine, work: Callable[[Connection], _T], attempts: Attempts) -> _T:
+    with engine.connect() as connection, attempts.limiting(connection.connection.dbapi_connection):
+        return _committed(connection, work, attempts)
+
+
+def _unlimited(engine: Engine, work: Callable[[Connection], _T], attempts: Attempts) -> _T:
+    with engine.connect() as connection:
+        return _committed(connection, work, attempts)
+
+
+def _committed(connection: Connection, work: Callable[[Connection], _T], attempts: Attempts) -> _T:
+    result = work(connection)
+    with attempts.committing(connection.info):
+        connection.commit()
+    return result
 
 
 _POISONOUS: Final = (StatementError, OverflowError, TypeError, ValueError)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import exists, select
@@ -10,8 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pacsd.index import additions, archive, conflicts, extra_keys, queries, rebuilding, rereading, selection
 from pacsd.index.answers import Matches
-from pacsd.index.commits import commit, in_transaction
-from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
+from pacsd.index.attempts import Patience
+from pacsd.index.commits import commit, in_transaction, read_patiently
+from pacsd.index.engines import Connections, database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
 from pacsd.index.orphans import forget
 from pacsd.index.rules import Rules
@@ -67,6 +68,8 @@ class Index:
         accents: bool = False,
         lock_file: Path | None = None,
         turn_timeout: float = 30.0,
+        commit_timeout: float = 60.0,
+        connections: Connections | None = None,
         generation: int | None = None,
         observe_wait: Callable[[float], None] = lambda _: None,
         observe_difference: Callable[[DemographicsDifference | StudyConflict], None] = lambda _: None,
@@ -78,8 +81,10 @@ class Index:
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
         so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
-        of patients, and of studies, whose instances disagree. `generation` is the server's that claimed the index:
-        once another one has, nothing is written any more. Raises ConfigurationError for a URL that isn't one.
+        of patients, and of studies, whose instances disagree. `commit_timeout` says for how many seconds a write is
+        tried while PostgreSQL is away; `connections` how many there may be to it (`capacity.connections_of_each`),
+        None: many. `generation` is the server's that claimed the index: once another one has, nothing is written any
+        more. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -87,8 +92,10 @@ class Index:
         )
         self._accents: Final = accents
         self._observe_difference: Final = observe_difference
-        self._reading: Final = reading_engine(parsed)
-        self._writing: Final = writing_engine(parsed)
+        most = connections or Connections()
+        self._reading: Final = reading_engine(parsed, most.reading)
+        self._writing: Final = writing_engine(parsed, most.writing)
+        self._patience: Final = Patience(commit_timeout)
         if generation is not None:
             archive.fence(self._writing, generation)
         file = database_file(parsed)
@@ -110,11 +117,12 @@ class Index:
         """Keep a batch of instances, whose files are already safe, in one transaction; results in its order.
 
         A record that the database can't take is answered with a DatasetInvalid in its place, returned and not
-        raised, and the others are kept all the same. IndexUnavailable means that no record is known to be
-        kept, but, if the connection broke at the very end, they may be: leave the files to the next start's
-        sweep; don't delete them.
+        raised, and the others are kept all the same. IndexUnavailable means that no record is known to be kept;
+        where it `may_be_written`, they may be: leave the files to the next start's sweep, don't delete them.
         """
-        return commit(records, self._writing, self._turns, self._rules, self._observe_difference)
+        return commit(
+            records, self._writing, self._turns, self._patience, self._rules, self._observe_difference
+        )
 
     def find(self, query: FindQuery) -> Matches:
         """Answer a C-FIND: a mapping for each match, with an entry for every key asked for (PS3.4 C.4.1).
@@ -161,8 +169,10 @@ class Index:
 
     def has_path(self, path: str) -> bool:
         """Whether a row names this file."""
-        with self._connected() as connection:
-            return bool(connection.scalar(select(exists().where(instances.c.path == path))))
+        is_known = select(exists().where(instances.c.path == path))
+        return read_patiently(
+            self._reading, lambda connection: bool(connection.scalar(is_known)), self._patience
+        )
 
     def unknown_paths(self, paths: Sequence[str]) -> list[str]:
         """Those of the files that no row names, in their order; a thousand or so at once."""
@@ -209,8 +219,11 @@ class Index:
 
     def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
         """The instance that is kept under a UID, wherever it belongs."""
-        with self._connected() as connection:
-            return selection.by_sop_instance_uid(connection, sop_instance_uid)
+        return read_patiently(
+            self._reading,
+            lambda connection: selection.by_sop_instance_uid(connection, sop_instance_uid),
+            self._patience,
+        )
 
     def register_extra_keys(self) -> tuple[str, ...]:
         """Keep the values of `extra_keywords`, and of no others, from now on; returns those still to be built.
@@ -254,19 +267,20 @@ class Index:
         with self._connected() as connection:
             connection.execute(select(instances.c.id).limit(1)).all()
 
+    def end_commits_within(self, seconds: float) -> None:
+        """Try no commit for longer than that from now on: those that wait for the database fail then."""
+        self._patience.end_within(seconds)
+
     def dispose(self) -> None:
         """Close the pooled connections and the lock file; a later call opens them again."""
         self._reading.dispose()
         self._writing.dispose()
+        self._patience.close()
         if self._turns is not None:
             self._turns.close()
 
     def _write(self, work: Callable[[Connection], _T]) -> _T:
-        try:
-            with self._turns.take() if self._turns is not None else nullcontext():
-                return in_transaction(self._writing, work)
-        except SQLAlchemyError as error:
-            raise unavailable("written", error) from error
+        return in_transaction(self._writing, work, self._turns, self._patience)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

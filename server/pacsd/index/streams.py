@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from pacsd.index.engines import ends_connection
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
@@ -56,7 +58,7 @@ def _connection(engine: Engine, text: str) -> Iterator[Any]:
         pooled = engine.raw_connection()
         yield pooled.dbapi_connection
     except driver.Error as error:
-        if pooled is not None and engine.dialect.is_disconnect(error, pooled.dbapi_connection, None):
+        if pooled is not None and ends_connection(engine, error, pooled.dbapi_connection):
             pooled.invalidate(error)
         kind = OperationalError if isinstance(error, driver.OperationalError) else DBAPIError
         raise kind(text, None, error, hide_parameters=True) from error

@@ -8,12 +8,13 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
-from pacsd.index.engines import database_file, database_url
+from pacsd.errors import PacsdError
+from pacsd.index.engines import asking_engine, database_file, database_url
 from pacsd.index.failures import unavailable
+from pacsd.index.promises import broken_promises
 from pacsd.supervision.shared_numbers import WorkerState
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Check",
     "check_database",
+    "check_durability",
     "check_index",
     "check_storage",
     "check_workers_alive",
@@ -51,6 +53,7 @@ def readiness(
     return {
         "workers": check_workers_ready(workers),
         "database": check_database(settings.index.url),
+        "durability": check_durability(settings.index.url, settings.index.durability),
         "index": check_index(completeness),
         "storage": check_storage(settings.storage.root, settings.storage.min_free_bytes),
     }
@@ -85,9 +88,8 @@ def check_database(url: str) -> Check:
     if file is not None and not file.is_file():
         # Connecting would make an empty one.
         return Check(ok=False, reason="the database file is not there")
-    timeout = {"connect_timeout" if file is None else "timeout": CONNECT_SECONDS}
     try:
-        engine = create_engine(parsed, poolclass=NullPool, connect_args=timeout)
+        engine = asking_engine(parsed, CONNECT_SECONDS)
         with engine.connect() as connection:
             connection.execute(text("SELECT version_num FROM alembic_version")).fetchall()
     except OperationalError as error:
@@ -95,6 +97,20 @@ def check_database(url: str) -> Check:
     except (SQLAlchemyError, ImportError) as error:
         return Check(ok=False, reason=f"the index cannot be read: {_first_line(error)}")
     return Check(ok=True, reason="the database answers")
+
+
+def check_durability(url: str, durability: str) -> Check:
+    """The database keeps what it has committed, or need not, by `index.durability`."""
+    file = database_file(database_url(url))
+    if file is not None and not file.is_file():
+        return Check(ok=False, reason="the database file is not there")
+    try:
+        broken = broken_promises(url, timeout=CONNECT_SECONDS)
+    except (PacsdError, SQLAlchemyError, ImportError) as error:
+        return Check(ok=False, reason=f"the database cannot be asked: {_first_line(error)}")
+    if broken:
+        return Check(ok=durability == "as-configured", reason="; ".join(broken))
+    return Check(ok=True, reason="the database keeps what it has committed")
 
 
 def check_storage(root: Path, min_free_bytes: int) -> Check:

@@ -95,6 +95,11 @@ def begin_generation(store: ArchiveStore, index: ArchiveIndex) -> ArchiveIdentit
     begun = ArchiveIdentity(identity, max(earlier, halves.index.generation) + 1)
     if halves.has_nothing:
         swept = begun.generation
+    if swept == EVERYTHING and index_state.identity and index_state.swept_generation != EVERYTHING:
+        # First of all: a start that is killed on its way must not let the next one trust what this one does not.
+        index.claim(
+            ArchiveIdentity(index_state.identity, index_state.generation), swept_generation=EVERYTHING
+        )
     store.identify(begun)
     index.claim(begun, swept_generation=swept)
     return begun

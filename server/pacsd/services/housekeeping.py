@@ -65,11 +65,11 @@ class Housekeeping:
     clock: Callable[[], float] = time.monotonic
     _is_stopped: bool = False
     _seen_deaths: int = 0
+    """From the server's start: a process that takes over from a dead one sweeps up again what that may have missed."""
 
     def keep(self) -> None:
         """Work until told to stop. What fails is logged and tried again."""
         sweeping = replace(self.sweeping, is_stopped=lambda: self._stops(0))
-        self._seen_deaths = self.deaths()
         while not (self._is_stopped or self.is_complete() or self._attempt(lambda: self._complete(sweeping))):
             self._stops(_RETRY_SECONDS)
         next_step = self.clock()

@@ -102,6 +102,9 @@ class InstanceStore(ReadableStore, Protocol):
     def remove(self, relative_path: str, /) -> bool:
         """Remove a published file."""
 
+    def note_day(self, relative_path: str, /) -> None:
+        """Have the next sweep look at a published file's day."""
+
     def quarantine(self, relative_path: str, reason: str, /) -> str | None:
         """Take a published file out of service without removing it."""
 
@@ -237,7 +240,7 @@ class Ingest:
             result = self._decided(record, received.committed())
         except IndexUnavailable as error:
             if error.may_be_written:
-                # A row may yet come back at the next start, and must not come back without its file.
+                # Its row may be there, or come yet, and must never be without its file.
                 _log.warning("file-left-for-next-start", path=record.path)
             elif error.was_reached:
                 self._withdraw(record.path)
@@ -305,10 +308,13 @@ class Ingest:
 
     def _give_up(self, path: str, outcome: CommitOutcome) -> None:
         """Take a file away that no row names any more; one that was found damaged stays for people to look at."""
-        if outcome is not CommitOutcome.HEALED:
-            self._discard(path)
-            return
         try:
+            if outcome in (CommitOutcome.HEALED, CommitOutcome.REPLACED):
+                # It may be of an earlier day, which no sweep would look at if we died here.
+                self._store.note_day(path)
+            if outcome is not CommitOutcome.HEALED:
+                self._discard(path)
+                return
             self._store.quarantine(path, "it was damaged or unreadable when its instance was sent again")
         except (StorageFull, StorageUnavailable) as error:
             _log.warning("file-not-quarantined", path=path, reason=str(error))

@@ -14,6 +14,9 @@ __all__ = ["QuarantiningIndex", "QuarantiningStore", "quarantine_instance", "res
 class QuarantiningStore(Protocol):
     """The file store; see `storage.filesystem.FileStore`."""
 
+    def note_day(self, relative_path: str, /) -> None:
+        """Have the next sweep look at a published file's day."""
+
     def quarantine(self, relative_path: str, reason: str, /) -> str | None:
         """Take a published file out of service; return its name in quarantine, None if it is not there."""
 
@@ -57,6 +60,7 @@ def quarantine_instance(
     kept = index.find_by_sop_instance_uid(sop_instance_uid)
     if kept is None:
         raise QuarantineRefused(f"the index has no instance {sop_instance_uid}")
+    store.note_day(kept.path)
     # The row first: a file without a row is found by the next sweep, where a row without its file would be served.
     if not index.forget(kept.sop_instance_uid, kept.path):
         raise QuarantineRefused(f"{sop_instance_uid} was replaced just now: look at it again")

@@ -24,10 +24,12 @@ SCRUB: Final = "scrub"
 """The name in the index of the progress of the scrub in the background."""
 SCRUBBED: Final = "scrubbed"
 """Of the last that came to its end."""
-VERIFY: Final = "verify"
-"""Of `pacsd verify`."""
+VERIFY: Final[dict[VerifyBy, str]] = {"checksum": "verify", "length": "verify-length"}
+"""Of `pacsd verify`, by what it compares: what was compared by length only is not done for one that reads content."""
 
 _PAGE: Final = 50
+_STEP_BYTES: Final = 64_000_000
+"""After so many bytes a step ends, also in the middle of a page: it can be paced, and stopped, between steps only."""
 _FILES_AT_ONCE: Final = 500
 _NOTE_SECONDS: Final = 5.0
 """Between notes of how far it is: so much is read again at most."""
@@ -144,20 +146,24 @@ class Scrub:
                 else replace(progress, position="", ended_at=self.now())
             )
             return 0
-        faults = 0
+        faults = compared = read = 0
         for instance in stored:
             reason = self._fault_of(instance)
             if reason is not None:
                 faults += 1
                 self.report_fault(Fault(instance.path, reason, instance.sop_instance_uid))
+            compared += 1
+            read += instance.size if self.by == "checksum" else 0
+            if read >= _STEP_BYTES:
+                break
         self.progress = replace(
             progress,
-            position=stored[-1].path,
-            done=progress.done + len(stored),
-            total=max(progress.total or 0, progress.done + len(stored)),
+            position=stored[compared - 1].path,
+            done=progress.done + compared,
+            total=max(progress.total or 0, progress.done + compared),
             faults=progress.faults + faults,
         )
-        return sum(instance.size for instance in stored)
+        return read
 
     def _fault_of(self, instance: StoredInstance) -> str | None:
         try:

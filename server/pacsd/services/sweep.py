@@ -26,6 +26,7 @@ from pacsd.model import (
 )
 from pacsd.services.records import ReadableStore
 from pacsd.services.verification import open_instance, verify_file
+from pacsd.storage.layout import sop_instance_uid_of
 
 __all__ = ["SWEEP", "SweptIndex", "SweptStore", "complete_index", "remove_half_files", "sweep_days"]
 
@@ -214,10 +215,28 @@ def _index_files(paths: Sequence[str], sweeping: Sweeping) -> int:
 def _readable(path: str, sweeping: Sweeping) -> InstanceRecord | None:
     try:
         return sweeping.read_record(path)
-    except (DatasetInvalid, StorageUnavailable) as error:
+    except StorageUnavailable as error:
         # One bad sector shall not keep the archive from working.
         _log.warning("file-not-indexed", path=path, reason=str(error))
-        return None
+    except DatasetInvalid as error:
+        _log.warning("file-not-indexed", path=path, reason=str(error))
+        _set_aside(path, sweeping)
+    return None
+
+
+def _set_aside(path: str, sweeping: Sweeping) -> None:
+    """Quarantine a file that is no complete instance, if the index names a whole one for the UID in its name.
+
+    So is left what a healed instance had, where the worker died before it was moved.
+    """
+    uid = sop_instance_uid_of(path)
+    kept = sweeping.index.find_by_sop_instance_uid(uid) if uid else None
+    if kept is None or kept.path == path or not _is_abandoned(path, kept, sweeping):
+        return
+    if _look_at(kept, sweeping.store) is not None:
+        sweeping.store.quarantine(
+            path, "it is no complete instance, and the index names another file for its instance"
+        )
 
 
 def _settle(record: InstanceRecord, result: CommitResult | DatasetInvalid, sweeping: Sweeping) -> bool:
@@ -230,6 +249,8 @@ def _settle(record: InstanceRecord, result: CommitResult | DatasetInvalid, sweep
     kept = sweeping.index.find_by_sop_instance_uid(record.sop_instance_uid)
     if kept is None or kept.path == record.path:
         return kept is not None
+    if not _is_abandoned(record.path, kept, sweeping):
+        return False
     found = _look_at(kept, sweeping.store)
     if found is None:
         return _take_over(
@@ -261,6 +282,15 @@ def _gives_way(
     sender = sweeping.read_record(kept.path).calling_ae_title
     is_own = record.may_correct and sender == record.calling_ae_title
     return is_later if is_own else record.received_at < received_at
+
+
+def _is_abandoned(path: str, kept: StoredInstance, sweeping: Sweeping) -> bool:
+    """Whether nobody is about to remove a file without a row because another one is kept.
+
+    Who has brought that one does so before its name under `incoming/` goes. If the file were gone before, its name
+    could be a later one's when the removal comes.
+    """
+    return not sweeping.store.is_incoming(kept.path) and _is_orphan(path, sweeping)
 
 
 def _look_at(kept: StoredInstance, store: SweptStore) -> datetime | None:

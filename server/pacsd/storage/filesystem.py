@@ -122,6 +122,13 @@ class FileStore:
         with storage_errors("remove what an earlier version kept"):
             (self.root / LAST_SWEEP).unlink(missing_ok=True)
 
+    def note_day(self, relative_path: str) -> None:
+        """Have the next sweep look at a published file's day: before its row goes, or before it is removed.
+
+        Raises `StorageUnavailable` or `StorageFull`.
+        """
+        self._received_days.note(relative_path[:DAY])
+
     def received_days(self, generation: int) -> list[str] | None:
         """Return the days on which files came in this generation or later; None where any day may have some."""
         return self._received_days.since(generation)

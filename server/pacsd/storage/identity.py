@@ -6,6 +6,7 @@ hold files that an index knows nothing of, whatever the clock said when they wer
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -99,7 +100,10 @@ class ReceivedDays:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
             # In one write and on a line of its own, also after one that a power cut has torn.
-            os.write(descriptor, f"\n{self._generation} {day}.\n".encode())
+            line = f"\n{self._generation} {day}.\n".encode()
+            if os.write(descriptor, line) != len(line):
+                # A disk that is about to be full takes a part of it, and says so the next time only.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self._sync:
                 os.fdatasync(descriptor)
         finally:

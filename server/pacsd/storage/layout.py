@@ -10,10 +10,12 @@ from pacsd.errors import DatasetInvalid
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["MAXIMUM_UID_LENGTH", "instance_path", "is_valid_uid"]
+__all__ = ["MAXIMUM_UID_LENGTH", "instance_path", "is_valid_uid", "sop_instance_uid_of"]
 
 MAXIMUM_UID_LENGTH: Final = 64
 """Characters of a UID, without padding (PS3.5 §9.1)."""
+
+_name = re.compile(r"([0-9.]+?)(?:-[0-9]+)?\.dcm", re.ASCII)
 
 _matches_uid = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII).fullmatch
 
@@ -44,3 +46,12 @@ def instance_path(received: datetime, study_uid: str, series_uid: str, sop_insta
             )
     date = f"{received.year:04}/{received.month:02}/{received.day:02}"
     return f"{date}/{study_uid}/{series_uid}/{sop_instance_uid}.dcm"
+
+
+def sop_instance_uid_of(path: str) -> str | None:
+    """Return the SOP Instance UID that a published file's name says, None where it says none.
+
+    For a file that cannot say so itself; what another one says of itself counts more.
+    """
+    named = _name.fullmatch(path.rpartition("/")[2])
+    return named[1] if named and is_valid_uid(named[1]) else None

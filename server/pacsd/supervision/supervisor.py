@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-import os
 import signal
 import sys
 import threading
@@ -26,6 +25,7 @@ from pacsd.observability.logging import configure_logging
 from pacsd.observability.metrics import share_between_processes
 from pacsd.observability.metrics_directory import metrics_directory
 from pacsd.ownership import lock_files, own
+from pacsd.permissions import keep_private
 from pacsd.supervision.backoff import Backoff
 from pacsd.supervision.child_process import SUPERVISED_SIGNALS, Child, describe_exit
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
@@ -73,7 +73,7 @@ def serve(
     Raises AddressUnavailable, ArchiveInUse, IndexUnavailable, and what `prepare` raises.
     """
     configure_logging(settings.log)
-    os.umask(int(settings.server.umask, 8))
+    keep_private(settings.server.umask)
     allow_open_files(settings.dicom.max_associations)
     with contextlib.ExitStack() as stack:
         # As process 1 of a container, Python would not end on SIGTERM by itself.

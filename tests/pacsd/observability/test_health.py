@@ -116,6 +116,7 @@ def test_readiness_names_each_check(tmp_path: Path, database: str, workers: Work
     assert {name: check.ok for name, check in found.items()} == {
         "workers": False,
         "database": True,
+        "durability": True,
         "index": False,
         "storage": True,
     }

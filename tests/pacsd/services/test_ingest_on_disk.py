@@ -33,18 +33,6 @@ DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    store = FileStore(tmp_path / "store")
-    store.open()
-    return store
-
-
-@pytest.fixture
-def index(open_index: OpenIndex) -> Index:
-    return open_index(DuplicatePolicy.KEEP_FIRST)
-
-
 def ingest(store: FileStore, index: Index) -> Ingest:
     return Ingest(
         store,

@@ -15,17 +15,15 @@ from structlog.testing import capture_logs
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import ArchiveIdentity, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
 from pacsd.services.archive import EVERYTHING, begin_generation
-from pacsd.services.ingest import Ingest
-from pacsd.services.intake import Intake
 from pacsd.services.records import record_of_file
 from pacsd.services.sweep import SWEEP, Sweeping, complete_index, remove_half_files, sweep_days
 from pacsd.storage.filesystem import FileStore
 from support.constructed import FAMILY_NAME, PATIENT_ID
-from support.fake_archive import altered, incoming
+from support.fake_archive import altered, take
 from support.fake_index import FakeIndex
 from support.fake_store import FakeStore
 from support.matches import matches_of
-from support.service_parts import record_of
+from support.service_parts import NOW, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,33 +34,7 @@ if TYPE_CHECKING:
     from support.instance import Instance
     from support.service_parts import OpenIndex
 
-RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    store = FileStore(tmp_path / "store")
-    store.open()
-    return store
-
-
-@pytest.fixture
-def index(open_index: OpenIndex) -> Index:
-    return open_index(DuplicatePolicy.KEEP_FIRST)
-
-
-def take(
-    store: FileStore, index: Index | FakeIndex, instance: Instance, *, received: datetime = RECEIVED
-) -> None:
-    ingest = Ingest(
-        store,
-        index,
-        observe_batch=lambda size, seconds: None,
-        observe_outcome=lambda outcome: None,
-        now=lambda: received,
-        clock=lambda: 0.0,
-    )
-    Intake(ingest).receive(incoming(instance), [instance.dataset])()
+RECEIVED = NOW
 
 
 def take_without_row(store: FileStore, instance: Instance, *, received: datetime = RECEIVED) -> str:
@@ -182,6 +154,21 @@ def test_an_unreadable_file_stays_and_is_named(store: FileStore, index: Index, d
     assert named["reason"]
     assert finished["files_indexed"] == 1
     assert file.exists()
+
+
+@pytest.mark.parametrize("is_kept_whole", [True, False])
+def test_an_unreadable_file_is_set_aside_only_for_a_whole_one(
+    store: FileStore, index: Index, *, is_kept_whole: bool
+) -> None:
+    """What a worker leaves that died before it had moved the damaged file of an instance it has healed."""
+    damaged = take_without_row(store, altered())
+    take(store, index, altered())
+    (kept,) = index.paths()
+    for path in [damaged] if is_kept_whole else [damaged, kept]:
+        os.truncate(store.root / path, (store.root / path).stat().st_size - 5)
+    run_sweep(store, index)
+    assert [each.path for each in store.quarantined.list()] == [damaged] * is_kept_whole
+    assert sorted(store.published()) == sorted([kept] if is_kept_whole else [kept, damaged])
 
 
 def test_a_file_that_the_disk_does_not_give_stays_and_is_named(store: FileStore, index: Index) -> None:
@@ -359,6 +346,43 @@ def test_an_older_index_gets_all_that_it_lacks(
     assert len(set(index.paths())) == 3
 
 
+class Killed(BaseException):
+    """Ends a worker where it stands."""
+
+
+@pytest.mark.parametrize("damage", [None, b"damaged"])
+def test_what_was_replaced_is_looked_at_though_it_is_of_an_earlier_day(
+    store: FileStore, open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
+) -> None:
+    """The worker died between the commit and the removal of a file of a day on which nothing came since."""
+    index = open_index(DuplicatePolicy.REPLACE)
+    start(store, index)
+    take(store, index, altered(PatientName="Old^Name"), received=RECEIVED)
+    start(store, index)
+    (old,) = store.published()
+    if damage is not None:
+        (store.root / old).write_bytes(damage)
+
+    def die(self: FileStore, *arguments: object) -> None:
+        raise Killed
+
+    later = FileStore(store.root)
+    monkeypatch.setattr(FileStore, "remove", die)
+    monkeypatch.setattr(FileStore, "quarantine", die)
+    with pytest.raises(Killed):
+        take(later, index, altered(PatientName="New^Name"), received=RECEIVED + timedelta(days=400))
+    monkeypatch.undo()
+    assert len(list(store.published())) == 2
+    begun = begin_generation(store, index)
+    assert complete_index(
+        sweeping(store, open_index(DuplicatePolicy.KEEP_FIRST), policy=DuplicatePolicy.REPLACE),
+        swept_generation=index.state().swept_generation,
+        generation=begun.generation,
+    )
+    assert list(store.published()) == list(index.paths()) != [old]
+    assert [each.path for each in store.quarantined.list()] == [old]
+
+
 def stopping_after(batches: int) -> Callable[[], bool]:
     left = iter([False] * batches)
     return lambda: next(left, True)
@@ -406,6 +430,23 @@ def test_a_file_that_is_about_to_be_committed_is_left_alone(store: FileStore, in
         assert sweep_days(sweeping(store, index), store.days()) == 0
         assert set(store.published()) == kept | {path}
         assert set(index.paths()) == kept
+
+
+def test_a_file_that_is_about_to_be_removed_is_left_alone(store: FileStore, open_index: OpenIndex) -> None:
+    """Else its name would be free for a later version, which the removal would then take."""
+    index = open_index(DuplicatePolicy.REPLACE)
+    take(store, index, altered(PatientName="Old^Name"))
+    left: list[list[str]] = []
+
+    class Slow(FileStore):
+        def remove(self, relative_path: str) -> bool:
+            sweep_days(sweeping(store, open_index(DuplicatePolicy.KEEP_FIRST)), store.days())
+            left.append(list(store.published()))
+            return super().remove(relative_path)
+
+    take(Slow(store.root), index, altered(PatientName="New^Name"))
+    assert [len(paths) for paths in left] == [2]
+    assert list(store.published()) == list(index.paths())
 
 
 def test_files_are_durable_before_their_rows() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsd.errors import DatasetInvalid
-from pacsd.storage.layout import instance_path, is_valid_uid
+from pacsd.storage.layout import instance_path, is_valid_uid, sop_instance_uid_of
 
 RECEIVED = datetime(2024, 2, 9, 23, 59, tzinfo=UTC)
 
@@ -61,3 +61,17 @@ def test_an_invalid_uid_never_becomes_a_path(position: int) -> None:
 def test_what_is_valid_has_nothing_but_digits_and_single_dots(uid: str) -> None:
     expected = bool(uid) and len(uid) <= 64 and all(part.isdigit() for part in uid.split("."))
     assert is_valid_uid(uid) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "uid"),
+    [
+        ("2024/02/29/1.2/1.2.3/1.2.3.4.dcm", "1.2.3.4"),
+        ("2024/02/29/1.2/1.2.3/1.2.3.4-12.dcm", "1.2.3.4"),
+        ("2024/02/29/1.2/1.2.3/1..4.dcm", None),
+        ("2024/02/29/1.2/1.2.3/image.dcm", None),
+        ("2024/02/29/1.2/1.2.3/1.2.3.4", None),
+    ],
+)
+def test_a_name_says_whose_file_it_is(path: str, uid: str | None) -> None:
+    assert sop_instance_uid_of(path) == uid

@@ -1,0 +1,177 @@
+"""Files out of service: never without a note, wherever a process is killed, and never lost."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pacsd.errors import StorageUnavailable
+from pacsd.storage.filesystem import FileStore
+from pacsd.storage.quarantine import QUARANTINE, Quarantine
+
+PATH = "2026/01/02/1.2/1.3/1.4.dcm"
+CONTENT = b"content"
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def quarantine(tmp_path: Path) -> Quarantine:
+    put(tmp_path, PATH)
+    return Quarantine(tmp_path, now=lambda: AT)
+
+
+def put(root: Path, path: str) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_bytes(CONTENT)
+
+
+def taken(quarantine: Quarantine, path: str = PATH) -> str:
+    name = quarantine.take(path, "damaged")
+    assert name is not None
+    return name
+
+
+def test_a_file_is_moved_with_a_note(quarantine: Quarantine, tmp_path: Path) -> None:
+    name = taken(quarantine)
+    assert not (tmp_path / PATH).exists()
+    assert (tmp_path / quarantine.path_of(name)).read_bytes() == CONTENT
+    (found,) = quarantine.list()
+    assert (found.name, found.path, found.at) == (name, PATH, AT.isoformat())
+    assert (found.reason, found.size) == ("damaged", len(CONTENT))
+    assert quarantine.count() == 1
+    assert quarantine.find(name) == found
+
+
+def test_there_is_no_folder_until_it_is_needed(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path)
+    assert quarantine.list() == []
+    assert quarantine.count() == 0
+    assert quarantine.take(PATH, "damaged") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_one_moment_and_one_name_are_kept_apart(quarantine: Quarantine, tmp_path: Path) -> None:
+    names = [taken(quarantine)]
+    for _ in range(3):
+        put(tmp_path, PATH)
+        names.append(taken(quarantine))
+    assert sorted(each.name for each in quarantine.list()) == sorted(set(names))
+    assert quarantine.count() == 4
+
+
+class KilledError(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("step", ["note", "rename", "sync"])
+def test_a_kill_leaves_no_file_without_a_note(
+    quarantine: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The file is where it was, or here with its note; and it can be taken again."""
+
+    def die(*_: object) -> None:
+        raise KilledError
+
+    rename = Path.rename
+
+    def rename_and_die(path: Path, target: Path) -> None:
+        rename(path, target)
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        if step == "note":
+            patched.setattr(os, "fsync", die)
+        else:
+            patched.setattr(Path, "rename", die if step == "rename" else rename_and_die)
+        with pytest.raises(KilledError):
+            quarantine.take(PATH, "damaged")
+    if step == "sync":
+        (found,) = quarantine.list()
+        assert (found.path, found.reason) == (PATH, "damaged")
+        assert not (tmp_path / PATH).exists()
+    else:
+        assert (tmp_path / PATH).read_bytes() == CONTENT
+        assert quarantine.list() == []
+        assert quarantine.count() == 0
+        assert taken(quarantine)
+    assert quarantine.count() == 1
+
+
+def test_a_file_that_goes_meanwhile_leaves_no_note(
+    quarantine: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def lose(path: Path, target: Path) -> Path:
+        path.unlink()
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", lose)
+    assert quarantine.take(PATH, "damaged") is None
+    assert list((tmp_path / QUARANTINE).iterdir()) == []
+
+
+@pytest.mark.parametrize("note", [None, "", "{", "[]", '{"path": "x"}'])
+def test_a_lost_note_does_not_hide_the_file(quarantine: Quarantine, tmp_path: Path, note: str | None) -> None:
+    name = taken(quarantine)
+    file = tmp_path / QUARANTINE / f"{name}.json"
+    file.unlink()
+    if note is not None:
+        file.write_text(note)
+    (found,) = quarantine.list()
+    assert (found.path, found.size) == ("", len(CONTENT))
+    assert "note" in found.reason
+    with pytest.raises(StorageUnavailable, match="does not say where it was"):
+        FileStore(tmp_path).copy_from_quarantine(name)
+    assert quarantine.count() == 1
+
+
+@pytest.mark.parametrize("name", ["a/b", "/etc/passwd", "../store", ".hidden", "..", f"../{PATH}"])
+def test_a_name_leads_nowhere_else(quarantine: Quarantine, tmp_path: Path, name: str) -> None:
+    taken(quarantine)
+    for use in (quarantine.find, quarantine.path_of, quarantine.purge):
+        with pytest.raises(StorageUnavailable, match="is no name of a file in quarantine"):
+            use(name)
+    assert quarantine.count() == 1
+
+
+def test_an_unknown_name_is_told(quarantine: Quarantine) -> None:
+    with pytest.raises(StorageUnavailable, match="there is no 20260102T030405-aa in quarantine"):
+        quarantine.find("20260102T030405-aa")
+
+
+def test_what_is_purged_is_gone_with_its_note(quarantine: Quarantine, tmp_path: Path) -> None:
+    name = taken(quarantine)
+    put(tmp_path, PATH)
+    kept = taken(quarantine)
+    quarantine.purge(name)
+    assert [each.name for each in quarantine.list()] == [kept]
+    assert len(list((tmp_path / QUARANTINE).iterdir())) == 2
+    with pytest.raises(StorageUnavailable, match="there is no"):
+        quarantine.purge(name)
+
+
+def test_the_list_is_in_the_order_of_time(tmp_path: Path) -> None:
+    moments = iter([AT + timedelta(days=2), AT, AT + timedelta(days=1)])
+    quarantine = Quarantine(tmp_path, now=lambda: next(moments))
+    for number in range(3):
+        put(tmp_path, f"2026/01/02/1.2/1.3/{number}.dcm")
+        taken(quarantine, f"2026/01/02/1.2/1.3/{number}.dcm")
+    assert [each.path[-5] for each in quarantine.list()] == ["1", "2", "0"]
+
+
+def test_a_copy_is_published_where_it_was_or_beside_that(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.open()
+    put(tmp_path, PATH)
+    name = store.quarantine(PATH, "damaged")
+    assert name is not None
+    assert store.copy_from_quarantine(name) == PATH
+    assert store.quarantined.count() == 1, "it leaves only when it is in service again"
+    beside = store.copy_from_quarantine(name)
+    assert beside != PATH
+    assert (tmp_path / beside).read_bytes() == CONTENT
+    assert "2026/01/02" in (store.received_days(0) or ["2026/01/02"])
