@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Table
 
 from pacsd.index import migrations
 from pacsd.index.engines import database_url, writing_engine
-from pacsd.index.rows import Received, columns_of, received
+from pacsd.index.rows import Header, Received, columns_of, received
 from pacsd.index.tables import instances, patients, series, studies
 from pacsd.model import QueryLevel
 from scale.archive import Archive
@@ -50,13 +50,13 @@ def _batches(archive: Archive) -> Iterator[Rows]:
 def _add_above(rows: Rows, study: int, all_patients: int, first: Received) -> None:
     if study < all_patients:
         key = {"id": study + 1, "patient_key": first.patient_key}
-        rows[patients].append(key | columns_of(QueryLevel.PATIENT, first.patient))
+        rows[patients].append(key | _columns_of(QueryLevel.PATIENT, first.patient, first))
     key = {
         "id": study + 1,
         "patient_row_id": study % all_patients + 1,
         "study_instance_uid": first.record.study_instance_uid,
     }
-    rows[studies].append(key | columns_of(QueryLevel.STUDY, first.study))
+    rows[studies].append(key | _columns_of(QueryLevel.STUDY, first.study, first))
 
 
 def _add_series(
@@ -68,10 +68,14 @@ def _add_series(
         if each.record.series_instance_uid != last:
             last = each.record.series_instance_uid
             key = {"id": series_id, "study_row_id": study_row_id, "series_instance_uid": last}
-            rows[series].append(key | columns_of(QueryLevel.SERIES, each.series))
+            rows[series].append({**key, **_columns_of(QueryLevel.SERIES, each.series, each), "said": None})
             series_id += 1
         rows[instances].append({"id": instance_id, "series_row_id": series_id - 1, **each.instance_columns})
         instance_id += 1
+
+
+def _columns_of(level: QueryLevel, header: Header, first: Received) -> dict[str, Any]:
+    return {**columns_of(level, header), "told_at": first.received_at}
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

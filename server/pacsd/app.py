@@ -20,7 +20,15 @@ from pacsd.index.capacity import capacity, connections_of_each
 from pacsd.index.engines import database_file, database_url
 from pacsd.index.promises import broken_promises, refuse_shared_sessions
 from pacsd.index.repository import Index
-from pacsd.model import DemographicsDifference, DuplicatePolicy, ExtraKeysBuild, InstanceRecord, WorkProgress
+from pacsd.model import (
+    DemographicsDifference,
+    DuplicatePolicy,
+    ExtraKeysBuild,
+    InstanceRecord,
+    StudyConflict,
+    StudyPatient,
+    WorkProgress,
+)
 from pacsd.observability.metrics import Metrics
 from pacsd.ownership import lock_files, own
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
@@ -54,6 +62,7 @@ from pacsd.tls import load_tls
 __all__ = [
     "adopt",
     "clear_up",
+    "conflicts",
     "net_configuration",
     "prepare",
     "quarantine",
@@ -130,7 +139,7 @@ def run_housekeeping(context: WorkerContext) -> int:
         Sweeping(
             store,
             index,
-            read_record=_record_reader(settings, store),
+            read_record=partial(_record_of_file, settings, store),
             policy=settings.storage.duplicates,
             report=shared.completeness.report,
         ),
@@ -155,6 +164,18 @@ def run_housekeeping(context: WorkerContext) -> int:
     index.dispose()
     store.close()
     return 0
+
+
+def _record_of_file(settings: Settings, store: FileStore, path: str) -> InstanceRecord:
+    """Return what the index should say of a file whose sender is what the configuration says of its title now."""
+    record = record_of_file(
+        store,
+        path,
+        checksum_algorithm=settings.storage.checksum,
+        default_character_set=partial(_default_character_set, settings),
+    )
+    sender = settings.find_peer(record.calling_ae_title)
+    return replace(record, may_correct=sender is not None and "store" in sender.allow, is_from_file=True)
 
 
 def _note_fault(metrics: Metrics, fault: Fault) -> None:
@@ -220,17 +241,8 @@ def restore(settings: Settings, name: str) -> str:
             store,
             index,
             name,
-            _record_reader(settings, store),
+            partial(_record_of_file, settings, store),
         )
-
-
-def _record_reader(settings: Settings, store: FileStore) -> Callable[[str], InstanceRecord]:
-    return partial(
-        record_of_file,
-        store,
-        checksum_algorithm=settings.storage.checksum,
-        default_character_set=partial(_default_character_set, settings),
-    )
 
 
 def _default_character_set(settings: Settings, ae_title: str) -> str:
@@ -266,6 +278,12 @@ def _whole_index(
         generation=generation,
         commit_timeout=commit_timeout or settings.index.commit_timeout,
     )
+
+
+def conflicts(settings: Settings) -> Iterator[StudyPatient]:
+    """Yield the patients of each study that has several, study by study; raises IndexUnavailable, MigrationNeeded."""
+    with _checked_index(settings) as index:
+        yield from index.conflicts()
 
 
 def adopt(settings: Settings, half: Literal["index", "store"]) -> None:
@@ -486,12 +504,25 @@ def _incomplete(done: int, total: int) -> IndexIncomplete:
     )
 
 
-def _note_difference(settings: Settings, metrics: Metrics, difference: DemographicsDifference) -> None:
-    metrics.demographics_differ(settings.index.demographics.value)
+def _note_difference(
+    settings: Settings, metrics: Metrics, difference: DemographicsDifference | StudyConflict
+) -> None:
+    if isinstance(difference, StudyConflict):
+        metrics.study_conflict()
+    else:
+        metrics.demographics_differ(settings.index.demographics.value)
     _log_difference(settings, difference)
 
 
-def _log_difference(settings: Settings, difference: DemographicsDifference) -> None:
+def _log_difference(settings: Settings, difference: DemographicsDifference | StudyConflict) -> None:
+    if isinstance(difference, StudyConflict):
+        _log.warning(
+            "study-of-several-patients",
+            study_instance_uid=difference.study_instance_uid,
+            count=difference.patients,
+            remedy="`pacsd conflicts` says which; have the right objects sent again",
+        )
+        return
     _log.warning(
         "demographics-differ",
         study_instance_uid=difference.study_instance_uid,

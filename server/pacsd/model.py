@@ -23,6 +23,8 @@ __all__ = [
     "QueryModel",
     "QueryOptions",
     "StoredInstance",
+    "StudyConflict",
+    "StudyPatient",
     "WorkProgress",
 ]
 
@@ -48,9 +50,13 @@ class QueryModel(Enum):
 class DuplicatePolicy(Enum):
     """What becomes of an instance whose SOP Instance UID is already kept with other content."""
 
+    REPLACE_OWN = "replace-own"
+    """A known sender corrects what it has sent itself; of what others sent, the first stays."""
     KEEP_FIRST = "keep-first"
     REPLACE = "replace"
+    """Any known sender corrects what anybody has sent."""
     REJECT = "reject"
+    """Another name for `KEEP_FIRST`, from when that told the sender nothing."""
 
 
 class DemographicsPolicy(Enum):
@@ -66,6 +72,28 @@ class DemographicsDifference:
 
     study_instance_uid: str
     keywords: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyConflict:
+    """The objects of a study name different patients: it is found under each of them, with that patient's objects."""
+
+    study_instance_uid: str
+    patients: int
+    """How many there are now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyPatient:
+    """One of the patients of a study whose objects name several."""
+
+    study_instance_uid: str
+    patient_id: str
+    issuer_of_patient_id: str
+    instances: int
+    """How many of the study's are this patient's."""
+    senders: tuple[str, ...]
+    """The calling AE titles that they came from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +126,10 @@ class InstanceRecord:
     """Of the same data set by other algorithms, for comparing with what was stored under other settings."""
     distrusted_path: str | None = None
     """A file that gives way to this one whatever the policy, as it was found to be missing or damaged."""
+    may_correct: bool = True
+    """Whether the sender is known, with store rights of its own: only such a one changes what is kept already."""
+    is_from_file: bool = False
+    """It was received long ago and its file was found now; others may have come before it that were received later."""
 
 
 class CommitOutcome(Enum):
@@ -111,9 +143,9 @@ class CommitOutcome(Enum):
     IDENTICAL = "identical"
     """The same content is already kept; the new file is not needed (`obsolete_path`)."""
     KEPT_FIRST = "kept-first"
-    """Other content is already kept under this UID and stays; the new file is `obsolete_path`."""
+    """Other content is already kept under this UID and stays; the new file is `obsolete_path`. The sender is told."""
     REJECTED = "rejected"
-    """As `KEPT_FIRST`, and the policy is to tell the sender so."""
+    """The same under the policy of this name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ class StorageSettings(_Section):
     """`[storage]`: the files."""
 
     root: Path = Path("data/store")
-    duplicates: DuplicatePolicy = DuplicatePolicy.KEEP_FIRST
+    duplicates: DuplicatePolicy = DuplicatePolicy.REPLACE_OWN
     sync: Literal["full", "off"] = "full"
     """`off` acknowledges before the disk has the instance: a power cut then loses acknowledged instances."""
     checksum: Literal["xxh3_128", "sha256"] = "xxh3_128"

@@ -90,7 +90,10 @@ class Versions:
     def connect(self) -> WireAssociation:
         sample = version(0, 0)
         return WireAssociation(
-            (self._server.host, self._server.port), [(sample.sop_class_uid, sample.transfer_syntax_uid)]
+            (self._server.host, self._server.port),
+            [(sample.sop_class_uid, sample.transfer_syntax_uid)],
+            # Nobody but a known peer replaces anything.
+            calling=scu.CALLING_AE_TITLE,
         )
 
     def end(self) -> None:

@@ -110,9 +110,27 @@ def test_queries_are_answered_by_the_callers_rules(
     assert names == {"Cenek^Müller" if settings_of == "peer" else "Čeněk^Müller"}
 
 
+def know_the_client(tables: dict[str, Any]) -> None:
+    tables["peer"] = [{"ae_title": CLIENT, "host": "127.0.0.1", "port": 104}]
+
+
+def test_a_second_patient_of_a_study_is_counted_and_logged_without_values(
+    tables: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with worker(tables) as running, associated(running, STORAGE) as net:
+        assert store(net, altered(1, PatientID="FIRST-ID", StudyInstanceUID="1.2.3")) == 0x0000
+        assert store(net, altered(2, PatientID="SECOND-ID", StudyInstanceUID="1.2.3")) == 0x0000
+    assert "pacsd_study_conflicts_total 1.0" in running.shared.metrics.render().decode()
+    logged = "".join(capsys.readouterr())
+    assert "study-of-several-patients" in logged
+    assert "FIRST-ID" not in logged
+    assert "SECOND-ID" not in logged
+
+
 def test_other_demographics_are_counted_and_logged_without_values(
     tables: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    know_the_client(tables)
     with worker(tables) as running, associated(running, STORAGE) as net:
         assert store(net, altered(1, PatientID="P", PatientName="Kept^Before")) == 0x0000
         assert store(net, altered(2, PatientID="P", PatientName="Now^Another")) == 0x0000
@@ -175,13 +193,22 @@ def test_permissions_and_names_are_the_configurations(tables: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    ("policy", "status", "kept"),
-    [("keep-first", 0x0000, "first"), ("replace", 0x0000, "second"), ("reject", 0x0111, "first")],
+    ("policy", "sender", "status", "kept"),
+    [
+        ("replace-own", "known", 0x0000, "second"),
+        ("replace", "known", 0x0000, "second"),
+        ("keep-first", "known", 0x0111, "first"),
+        ("reject", "known", 0x0111, "first"),
+        ("replace-own", "unknown", 0x0111, "first"),
+        ("replace", "unknown", 0x0111, "first"),
+    ],
 )
 def test_the_policy_of_duplicates_is_the_configurations(
-    tables: dict[str, Any], policy: str, status: int, kept: str
+    tables: dict[str, Any], policy: str, sender: str, status: int, kept: str
 ) -> None:
     tables["storage"]["duplicates"] = policy
+    if sender == "known":
+        know_the_client(tables)
     with worker(tables) as running, associated(running, STORAGE, FIND) as net:
         assert store(net, altered(StudyID="first")) == 0x0000
         assert store(net, altered(StudyID="second")) == status

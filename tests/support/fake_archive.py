@@ -84,13 +84,14 @@ def take(
     return Intake(ingest).receive(incoming(instance), [instance.dataset])()
 
 
-def incoming(instance: Instance, **changes: str) -> IncomingInstance:
-    """What a C-STORE request says of an instance."""
-    fields = {
+def incoming(instance: Instance, **changes: Any) -> IncomingInstance:
+    """What a C-STORE request of a known sender says of an instance."""
+    fields: dict[str, Any] = {
         "sop_class_uid": instance.sop_class_uid,
         "sop_instance_uid": instance.sop_instance_uid,
         "transfer_syntax_uid": instance.transfer_syntax_uid,
         "calling_ae_title": "MODALITY",
+        "may_correct": True,
     }
     return IncomingInstance(**{**fields, **changes})
 

@@ -30,11 +30,7 @@ UNIQUE_KEYS = {
     QueryLevel.SERIES: "SeriesInstanceUID",
     QueryLevel.IMAGE: "SOPInstanceUID",
 }
-_OUTCOMES = {
-    DuplicatePolicy.KEEP_FIRST: CommitOutcome.KEPT_FIRST,
-    DuplicatePolicy.REPLACE: CommitOutcome.REPLACED,
-    DuplicatePolicy.REJECT: CommitOutcome.REJECTED,
-}
+_OUTCOMES = {DuplicatePolicy.REPLACE: CommitOutcome.REPLACED, DuplicatePolicy.REJECT: CommitOutcome.REJECTED}
 
 
 class FakeMatches:
@@ -97,7 +93,12 @@ class FakeIndex:
         is_same = kept.checksum == record.checksum or kept.checksum in record.other_checksums
         if is_same and kept.transfer_syntax_uid == record.transfer_syntax_uid:
             return CommitResult(CommitOutcome.IDENTICAL, _unused(record.path, kept.path))
-        outcome = _OUTCOMES[self.duplicates]
+        outcome = _OUTCOMES.get(self.duplicates, CommitOutcome.KEPT_FIRST)
+        is_own = kept.calling_ae_title == record.calling_ae_title
+        if self.duplicates is DuplicatePolicy.REPLACE_OWN and is_own:
+            outcome = CommitOutcome.REPLACED
+        if outcome is CommitOutcome.REPLACED and not record.may_correct:
+            outcome = CommitOutcome.KEPT_FIRST
         if outcome is CommitOutcome.REPLACED:
             self.records[uid] = record
             return CommitResult(outcome, _unused(kept.path, record.path))

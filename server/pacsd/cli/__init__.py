@@ -13,6 +13,7 @@ import pacsd
 from pacsd.cli import database, quarantine
 from pacsd.cli.adopt import adopt
 from pacsd.cli.configuration import check_config
+from pacsd.cli.conflicts import conflicts
 from pacsd.cli.echo import echo
 from pacsd.cli.find import find
 from pacsd.cli.get import get
@@ -42,6 +43,7 @@ app.command("check-config")(check_config)
 app.add_typer(database.commands, name="db")
 app.command("adopt")(adopt)
 app.command("verify")(verify)
+app.command("conflicts")(conflicts)
 app.add_typer(quarantine.commands, name="quarantine")
 app.command("reindex")(reindex)
 app.command("echo")(echo)

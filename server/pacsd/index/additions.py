@@ -18,7 +18,7 @@ from pacsd.index.batch import INSERT
 from pacsd.index.engines import BEGIN_TO_WRITE, ends_connection
 from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance
 from pacsd.index.failures import is_passing
-from pacsd.index.known import KNOWN, is_up_to_date, known_from, series_key
+from pacsd.index.known import KNOWN, differing_columns, is_up_to_date, known_from, series_key
 from pacsd.index.prebuilt import PrebuiltInsert, positional, select_text
 from pacsd.index.tables import instances, series
 
@@ -149,9 +149,10 @@ def _insert(cursor: DBAPICursor, statements: _Statements, batch: Sequence[Receiv
         of_series = known.get(series_key(received))
         if of_series is None or not is_up_to_date(of_series, received):
             return False
-        rows.append(
-            statements.insert.parameters({**received.instance_columns, "series_row_id": of_series.row_id})
-        )
+        row = {**received.instance_columns, "series_row_id": of_series.row_id}
+        if of_series.said is not None:
+            row.update(differing_columns(of_series.said, of_series.series, received))
+        rows.append(statements.insert.parameters(row))
     if len(rows) == 1:
         cursor.execute(statements.insert.text, rows[0])
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, or_, select, union
 
 from pacsd.index import tables
 from pacsd.index.tables import patients, series, studies
@@ -34,8 +34,21 @@ def _distinct(column: ColumnElement[Any], rows: Any, below: ColumnElement[bool])
     return select(func.aggregate_strings(each.c.value, "\\")).scalar_subquery()
 
 
+def _modalities() -> ColumnElement[Any]:
+    """Those of the series, and of the few objects that have another."""
+    of_series = select(_series.c.modality.label("value")).where(_OF_STUDY, _series.c.modality.is_not(None))
+    others = (
+        select(_instances.c.modality.label("value"))
+        .select_from(_INSTANCES_OF_SERIES)
+        .where(_OF_STUDY, _HAS_OTHERS, _instances.c.modality.is_not(None))
+    )
+    each = union(of_series.correlate(studies), others.correlate(studies)).subquery()
+    return select(func.aggregate_strings(each.c.value, "\\")).scalar_subquery()
+
+
 _OF_PATIENT: Final = _studies.c.patient_row_id == patients.c.id
 _OF_STUDY: Final = _series.c.study_row_id == studies.c.id
+_HAS_OTHERS: Final = _series.c.said.is_not(None)
 
 AGGREGATES: Final[dict[str, ColumnElement[Any]]] = {
     "NumberOfPatientRelatedStudies": _count(_studies, _OF_PATIENT),
@@ -44,14 +57,17 @@ AGGREGATES: Final[dict[str, ColumnElement[Any]]] = {
     "NumberOfStudyRelatedSeries": _count(_series, _OF_STUDY),
     "NumberOfStudyRelatedInstances": _count(_INSTANCES_OF_SERIES, _OF_STUDY),
     "NumberOfSeriesRelatedInstances": _count(_instances, _instances.c.series_row_id == series.c.id),
-    "ModalitiesInStudy": _distinct(_series.c.modality, _series, _OF_STUDY),
+    "ModalitiesInStudy": _modalities(),
     "SOPClassesInStudy": _distinct(_instances.c.sop_class_uid, _INSTANCES_OF_SERIES, _OF_STUDY),
 }
 """By keyword, the value as a scalar subquery; several values are joined by a backslash, in no order."""
 
 
 def _modality(condition: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
-    return exists().where(_OF_STUDY, condition(_series.c.modality)).correlate(studies)
+    of_series = exists().where(_OF_STUDY, condition(_series.c.modality)).correlate(studies)
+    others = exists().select_from(_INSTANCES_OF_SERIES)
+    matching = others.where(_OF_STUDY, _HAS_OTHERS, condition(_instances.c.modality)).correlate(studies)
+    return or_(of_series, matching)
 
 
 def _sop_class(condition: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
@@ -62,4 +78,4 @@ def _sop_class(condition: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -
 LISTS: Final[
     dict[str, Callable[[Callable[[ColumnElement[Any]], ColumnElement[bool]]], ColumnElement[bool]]]
 ] = {"ModalitiesInStudy": _modality, "SOPClassesInStudy": _sop_class}
-"""By keyword, how to match where one value below suffices: a condition on a column becomes one on the study."""
+"""By keyword, how to match where one value below suffices: a condition on any column becomes one on the study."""

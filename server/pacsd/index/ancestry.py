@@ -2,26 +2,29 @@
 
 Rules (the archive's, where the Standard has none):
 
-- Shared attributes: the latest received value that isn't empty wins, at every level; or, if
-  `index.demographics` says so, the first for those of a patient. Either way the caller is told of differences.
-- A study stays with the patient it first came with. An instance of it that names another patient is kept in
-  that study, but changes nothing in the patient. Only a study of a patient without a Patient ID moves to the
-  first that has one.
-- A series belongs to the study that its instances carry: the same Series Instance UID in two studies is two
-  series.
+- An instance belongs to the patient, study and series that its own header names: a study whose objects name two
+  patients is two rows, one under each, and the same Series Instance UID in two studies is two series. An object
+  without a Patient ID belongs to a patient without one, who has this study alone.
+- Where objects disagree on an attribute of the entity that they share, the row says what the object says that was
+  received first; of a patient the one that was received last, unless `index.demographics` says otherwise. What that one
+  leaves empty is filled by the others. So it is the same whatever the order in which files are indexed.
+- The modality of a series is that of its objects that are images, if any is; of several, the first by the alphabet.
+- What an object says otherwise than the rows is kept with it, see `disagreement`.
+- The object of a sender that may correct nothing only fills what is empty in the row of a patient.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam
 
-from pacsd.index.known import KNOWN, is_up_to_date, known_from, may_move, series_key
-from pacsd.index.levelrows import LevelRows, prefer_received, prefer_stored
-from pacsd.index.orphans import remove_patients_without_studies
+from pacsd.index.disagreement import is_empty, keep_said, keep_what_was_said, set_modality
+from pacsd.index.known import KNOWN, is_up_to_date, known_from, series_key, shared
+from pacsd.index.levelrows import LevelRows, Told, prefer_first, prefer_first_and_images, prefer_latest
 from pacsd.index.tables import MOST_PARAMETERS, patients, series, studies
-from pacsd.model import DemographicsDifference, DemographicsPolicy, QueryLevel
+from pacsd.model import DemographicsDifference, DemographicsPolicy, QueryLevel, StudyConflict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,42 +39,37 @@ if TYPE_CHECKING:
 __all__ = ["Ancestry", "ancestry"]
 
 _KNOWN: Final = KNOWN.where(series.c.series_instance_uid.in_(bindparam("uids", expanding=True)))
-_OWNERS: Final = (
-    select(
-        studies.c.study_instance_uid, studies.c.id, patients.c.patient_key, patients.c.id.label("owner_id")
-    )
-    .join_from(studies, patients, studies.c.patient_row_id == patients.c.id)
-    .where(studies.c.study_instance_uid.in_(bindparam("uids", expanding=True)))
-    .order_by(studies.c.id)
-)
-_MOVE_STUDY: Final = (
-    update(studies)
-    # Unless another process was quicker to move it: then its key isn't found under this patient, see
-    # `LevelRows`.
-    .where(studies.c.id == bindparam("row"), studies.c.patient_row_id == bindparam("owner_before"))
-    .values(patient_row_id=bindparam("owner"))
-)
 
 _PATIENTS: Final = LevelRows(QueryLevel.PATIENT, patients, patients.c.patient_key)
 _STUDIES: Final = LevelRows(QueryLevel.STUDY, studies, studies.c.study_instance_uid, studies.c.patient_row_id)
 _SERIES: Final = LevelRows(QueryLevel.SERIES, series, series.c.series_instance_uid, series.c.study_row_id)
 
 
-_MERGE: Final = {DemographicsPolicy.LATEST: prefer_received, DemographicsPolicy.FIRST: prefer_stored}
+_MERGE: Final = {DemographicsPolicy.LATEST: prefer_latest, DemographicsPolicy.FIRST: prefer_first}
+
+
+class SeriesRow(NamedTuple):
+    """A series that is ready for instances."""
+
+    row_id: int
+    header: Header
+    said: Header | None
 
 
 class Ancestry(NamedTuple):
-    """Row ids of a batch's series, and where its patients were not as the index had them."""
+    """A batch's series, and where its objects disagree with what the index had."""
 
-    series_row_ids: dict[SeriesKey, int]
-    differences: list[DemographicsDifference]
+    series: dict[SeriesKey, SeriesRow]
+    differences: Sequence[DemographicsDifference | StudyConflict]
 
 
 def ancestry(connection: Connection, kept: Sequence[Received], rules: Rules) -> Ancestry:
     """The batch's series, all rows above in place; `kept` in the order of receipt."""
     known = known_from(_rows(connection, _KNOWN, {received.record.series_instance_uid for received in kept}))
     if all(is_up_to_date(known.get(series_key(received)), received) for received in kept):
-        return Ancestry({key: each.row_id for key, each in known.items()}, [])
+        return Ancestry(
+            {key: SeriesRow(each.row_id, each.series, each.said) for key, each in known.items()}, []
+        )
     return _write_ancestry(connection, kept, rules)
 
 
@@ -84,75 +82,95 @@ def _rows(connection: Connection, statement: Any, uids: set[str]) -> list[Row[An
 
 
 def _write_ancestry(connection: Connection, kept: Sequence[Received], rules: Rules) -> Ancestry:
-    owners = _rows(connection, _OWNERS, {received.record.study_instance_uid for received in kept})
-    owner_of = {row.study_instance_uid: row.patient_key for row in owners}
+    of_patients: dict[tuple[str, None], list[Told]] = {}
     for received in kept:
-        owner = owner_of.setdefault(received.record.study_instance_uid, received.patient_key)
-        if may_move(owner, received.patient_key):
-            owner_of[received.record.study_instance_uid] = received.patient_key
-
-    merge = _MERGE[rules.demographics]
-    patient_headers: dict[tuple[str, None], Header] = {(key, None): {} for key in owner_of.values()}
-    owned = [each for each in kept if owner_of[each.record.study_instance_uid] == each.patient_key]
-    for received in owned:
-        key = (received.patient_key, None)
-        patient_headers[key] = merge(patient_headers[key], received.patient)
+        of_patients.setdefault((received.patient_key, None), []).append(_told(received, received.patient))
     patient_rows = _PATIENTS.write(
-        connection, patient_headers, merge, extra_keys=rules.extra_keys_of(QueryLevel.PATIENT)
+        connection, of_patients, _MERGE[rules.demographics], rules.extra_keys_of(QueryLevel.PATIENT)
     )
-    patient_ids = {key: row_id for (key, _parent), (row_id, _header) in patient_rows.items()}
 
-    _move_studies(connection, owners, owner_of, patient_ids)
-    study_headers: dict[tuple[str, int], Header] = {}
-    for received in kept:
-        uid = received.record.study_instance_uid
-        study_headers.setdefault((uid, patient_ids[owner_of[uid]]), {}).update(received.study)
-    study_rows = _STUDIES.write(connection, study_headers, extra_keys=rules.extra_keys_of(QueryLevel.STUDY))
-    study_ids = {uid: row_id for (uid, _owner), (row_id, _header) in study_rows.items()}
+    def study_key(received: Received) -> tuple[str, int]:
+        return received.record.study_instance_uid, patient_rows[received.patient_key, None].row_id
 
-    series_headers: dict[tuple[str, int], Header] = {}
+    of_studies: dict[tuple[str, int], list[Told]] = {}
     for received in kept:
-        study_uid, series_uid = series_key(received)
-        series_headers.setdefault((series_uid, study_ids[study_uid]), {}).update(received.series)
-    series_rows = _SERIES.write(connection, series_headers, extra_keys=rules.extra_keys_of(QueryLevel.SERIES))
-    series_row_ids = {
-        key: series_rows[key[1], study_ids[key[0]]].row_id
-        for key in {series_key(received) for received in kept}
+        of_studies.setdefault(study_key(received), []).append(_told(received, received.study))
+    study_rows = _STUDIES.write(connection, of_studies, prefer_first, rules.extra_keys_of(QueryLevel.STUDY))
+
+    of_series: dict[tuple[str, int], list[Told]] = {}
+    key_of: dict[SeriesKey, tuple[str, int]] = {}
+    for received in kept:
+        key = received.record.series_instance_uid, study_rows[study_key(received)].row_id
+        key_of[series_key(received)] = key
+        of_series.setdefault(key, []).append(_told(received, received.series))
+    series_rows = _SERIES.write(
+        connection, of_series, prefer_first_and_images, rules.extra_keys_of(QueryLevel.SERIES)
+    )
+    said = _keep_what_was_said(connection, patient_rows, study_rows, series_rows)
+    ready = {}
+    objects: dict[SeriesKey, list[Header]] = {}
+    for received in kept:
+        objects.setdefault(series_key(received), []).append(shared(received))
+    for each, key in key_of.items():
+        row = series_rows[key]
+        all_say = said.get(row.row_id)
+        if all_say is None and row.said is not None:
+            all_say = json.loads(row.said)
+        if all_say is None:
+            patient_row = patient_rows[each[0], None]
+            study_row = study_rows[each[1], patient_row.row_id]
+            told = {**patient_row.now.header, **study_row.now.header, **row.now.header}
+            if any(header != told for header in objects[each]):
+                all_say = objects[each][0] if row.is_new and is_empty(connection, row.row_id) else told
+                keep_said(connection, {row.row_id: all_say})
+        ready[each] = SeriesRow(row.row_id, row.now.header, all_say)
+    return Ancestry(ready, [*_differences(kept, patient_rows), *_conflicts(study_rows)])
+
+
+def _keep_what_was_said(
+    connection: Connection,
+    patient_rows: Mapping[Any, LevelRow],
+    study_rows: Mapping[Any, LevelRow],
+    series_rows: Mapping[Any, LevelRow],
+) -> dict[int, Header]:
+    """Have what was stored before say what it said, though rows above it say something else now."""
+    before = {
+        level: {
+            row.row_id: row.told.header
+            for row in rows.values()
+            if not row.is_new and row.told.header != row.now.header
+        }
+        for level, rows in zip(QueryLevel, (patient_rows, study_rows, series_rows), strict=False)
     }
-    return Ancestry(series_row_ids, _differences(owned, patient_rows))
+    if not any(before.values()):
+        return {}
+    for row in series_rows.values():
+        set_modality(connection, row.row_id, row.told.header, row.now.header)
+    return keep_what_was_said(connection, before, {row.row_id for row in series_rows.values() if row.is_new})
+
+
+def _told(received: Received, header: Header) -> Told:
+    record = received.record
+    return Told(header, received.received_at, record.may_correct, record.is_from_file)
+
+
+def _conflicts(study_rows: Mapping[tuple[str, int], LevelRow]) -> list[StudyConflict]:
+    """One for each study that has a new patient beside another."""
+    new = {uid for (uid, _patient), row in study_rows.items() if row.is_new}
+    patients_of = {uid: sum(uid == each for each, _patient in study_rows) for uid in sorted(new)}
+    return [StudyConflict(uid, count) for uid, count in patients_of.items() if count > 1]
 
 
 def _differences(
-    owned: Sequence[Received], patient_rows: Mapping[tuple[str, None], LevelRow]
+    kept: Sequence[Received], patient_rows: Mapping[tuple[str, None], LevelRow]
 ) -> list[DemographicsDifference]:
     """One for each study and the keywords at issue: a study's instances mostly say the same."""
     found: dict[tuple[str, tuple[str, ...]], None] = {}
-    for received in owned:
-        had = patient_rows[received.patient_key, None].header
+    for received in kept:
+        had = patient_rows[received.patient_key, None].told.header
         keywords = tuple(
             sorted(key for key, value in received.patient.items() if had.get(key, value) != value)
         )
         if keywords:
             found[received.record.study_instance_uid, keywords] = None
     return [DemographicsDifference(*each) for each in found]
-
-
-def _move_studies(
-    connection: Connection,
-    owners: Sequence[Row[Any]],
-    owner_of: dict[str, str],
-    patient_ids: dict[str, int],
-) -> None:
-    moved = [row for row in owners if owner_of[row.study_instance_uid] != row.patient_key]
-    if not moved:
-        return
-    moves = [
-        {
-            "row": row.id,
-            "owner": patient_ids[owner_of[row.study_instance_uid]],
-            "owner_before": row.owner_id,
-        }
-        for row in moved
-    ]
-    connection.execute(_MOVE_STUDY, moves)
-    remove_patients_without_studies(connection, {row.owner_id for row in moved})

@@ -13,9 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pacsd.index.aggregates import LISTS
 from pacsd.index.attributes import Attribute, Source
+from pacsd.index.disagreement import effective
 from pacsd.index.failures import unavailable
 from pacsd.index.matching import matches
-from pacsd.index.statements import header_column, inexact_column
+from pacsd.index.statements import OWN, SAID, header_column, inexact_column
+from pacsd.model import QueryLevel
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -61,11 +63,17 @@ class Answers:
             for each in returned
             if each.source is not Source.HEADER
         ]
+        self._said = (columns[SAID], columns[OWN]) if SAID in columns else None
         of_headers: dict[int, list[str]] = {}
         for each in returned:
             if each.source is Source.HEADER:
                 of_headers.setdefault(columns[header_column(each.level)], []).append(each.keyword)
         self._of_headers = list(of_headers.items())
+        self._of_levels_above = [
+            each.keyword
+            for each in returned
+            if each.source is Source.HEADER and each.level is not QueryLevel.IMAGE
+        ]
 
     def read(self, rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
         """The values asked for, of each row that matches after all."""
@@ -81,7 +89,18 @@ class Answers:
             value_of = self._header(at, row[at]).get
             for keyword in keywords:
                 answer[keyword] = value_of(keyword, "")
+        own = self._said_by(row)
+        if own is not None:
+            for keyword in self._of_levels_above:
+                answer[keyword] = own.get(keyword, "")
         return answer
+
+    def _said_by(self, row: Sequence[Any]) -> Header | None:
+        """What an image says of the levels above, "" where it says nothing; None where it says what their rows say."""
+        if self._said is None or row[self._said[0]] is None:
+            return None
+        said, own = (row[at] for at in self._said)
+        return effective(self._header(self._said[0], said), None if own is None else json.loads(own))
 
     def _matches(self, row: Sequence[Any]) -> bool:
         return all(
@@ -95,10 +114,15 @@ class Answers:
         )
 
     def _is_inexact(self, known: Attribute, row: Sequence[Any]) -> bool:
-        return bool(row[self._columns[inexact_column(known.level)]])
+        if row[self._columns[inexact_column(known.level)]]:
+            return True
+        return known.level is not QueryLevel.IMAGE and self._said_by(row) is not None
 
     def _value(self, known: Attribute, row: Sequence[Any]) -> str:
         if known.source is Source.HEADER:
+            own = None if known.level is QueryLevel.IMAGE else self._said_by(row)
+            if own is not None:
+                return own.get(known.keyword, "")
             at = self._columns[header_column(known.level)]
             return self._header(at, row[at]).get(known.keyword, "")
         value = row[self._columns[known.keyword]]

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pacsd.index.ancestry import ancestry
 from pacsd.index.duplicates import Kept, kept_as, result_for
 from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance, rewrite
+from pacsd.index.known import differing_columns, series_key
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.orphans import remove_orphans
 from pacsd.index.tables import MOST_PARAMETERS, instances
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pacsd.errors import DatasetInvalid
     from pacsd.index.rows import Header, Received
     from pacsd.index.rules import Rules
-    from pacsd.model import DemographicsDifference
+    from pacsd.model import DemographicsDifference, StudyConflict
 
 __all__ = ["INSERT", "OvertakenError", "Written", "write"]
 
@@ -43,6 +44,7 @@ _KEPT: Final = (
         instances.c.path,
         instances.c.size,
         instances.c.dataset_offset,
+        instances.c.calling_ae_title,
         instances.c.series_row_id,
     )
     .where(instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
@@ -77,7 +79,7 @@ class Written:
     """What has become of records, and what is to be told of them once they are committed."""
 
     results: Sequence[CommitResult | DatasetInvalid]
-    differences: Sequence[DemographicsDifference] = ()
+    differences: Sequence[DemographicsDifference | StudyConflict] = ()
 
 
 def write(connection: Connection, batch: Sequence[Received], rules: Rules) -> Written:
@@ -105,15 +107,22 @@ def _slots(connection: Connection, batch: Sequence[Received]) -> dict[str, _Slot
     uids = sorted(slots)
     for start in range(0, len(uids), MOST_PARAMETERS):
         for row in connection.execute(_KEPT, {"uids": uids[start : start + MOST_PARAMETERS]}):
-            kept = Kept(row.checksum, row.transfer_syntax_uid, row.path, row.size, row.dataset_offset)
+            kept = Kept(
+                row.checksum,
+                row.transfer_syntax_uid,
+                row.path,
+                row.size,
+                row.dataset_offset,
+                row.calling_ae_title,
+            )
             slots[row.sop_instance_uid] = _Slot(row.id, kept, row.series_row_id)
     return slots
 
 
 def _write_instances(
     connection: Connection, slots: dict[str, _Slot], kept: Sequence[Received], rules: Rules
-) -> list[DemographicsDifference]:
-    series_row_ids, differences = ancestry(connection, kept, rules)
+) -> Sequence[DemographicsDifference | StudyConflict]:
+    series, differences = ancestry(connection, kept, rules)
     extra_keys = rules.extra_keys_of(QueryLevel.IMAGE)
     new: list[dict[str, Any]] = []
     new_values: list[dict[str, Any]] = []
@@ -123,16 +132,19 @@ def _write_instances(
     for received in kept:
         record = received.record
         slot = slots[record.sop_instance_uid]
-        series_row_id = series_row_ids[record.study_instance_uid, record.series_instance_uid]
-        row = {**received.instance_columns, "series_row_id": series_row_id}
+        series_row_id, header, said = series[series_key(received)]
+        row = {
+            **received.instance_columns,
+            "series_row_id": series_row_id,
+            **differing_columns(said, header, received),
+        }
         if slot.row_id is None:
             new.append(row)
             new_values += of_instance(extra_keys, record.sop_instance_uid, received.image)
         else:
             changed.append({**row, "row": slot.row_id})
             changed_headers[slot.row_id] = received.image
-            if slot.series_row_id is not None and slot.series_row_id != series_row_id:
-                left.add(slot.series_row_id)
+            left.update(each for each in (slot.series_row_id, series_row_id) if each is not None)
     if changed:
         connection.execute(_REPLACE, changed)
         rewrite(connection, extra_keys, changed_headers)
@@ -141,7 +153,7 @@ def _write_instances(
     if new_values:
         connection.execute(INSERT_OF_INSTANCE, new_values)
     if left:
-        remove_orphans(connection, left)
+        remove_orphans(connection, left, rules)
     return differences
 
 

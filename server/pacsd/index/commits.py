@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pacsd.index.attempts import Attempts, Patience
     from pacsd.index.rules import Rules
     from pacsd.index.turns import Turns
-    from pacsd.model import DemographicsDifference, InstanceRecord
+    from pacsd.model import DemographicsDifference, InstanceRecord, StudyConflict
 
 __all__ = ["commit", "in_transaction", "read_patiently"]
 
@@ -37,7 +37,7 @@ def commit(
     turns: Turns | None,
     patience: Patience,
     rules: Rules,
-    observe_difference: Callable[[DemographicsDifference], None],
+    observe_difference: Callable[[DemographicsDifference | StudyConflict], None],
 ) -> list[CommitResult | DatasetInvalid]:
     """Write the records in one transaction; see `Index.commit`."""
     prepared = [_prepared(record) for record in records]

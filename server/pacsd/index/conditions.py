@@ -84,7 +84,8 @@ def attribute_condition(
     and of a name only the first is looked at, because hardly any has the others.
     """
     if known.keyword in LISTS:
-        return LISTS[known.keyword](lambda column: condition(operators, column, parameters))
+        own = [next(parameters) for group in operators for _ in group]
+        return LISTS[known.keyword](lambda column: condition(operators, column, iter(own)))
     table = TABLES[known.level]
     column: ColumnElement[Any] = table.c[known.columns[0]]
     if not by_index:

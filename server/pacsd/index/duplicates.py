@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pacsd.index import normalization
 from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy
 
 if TYPE_CHECKING:
@@ -22,18 +23,23 @@ class Kept:
     path: str
     size: int
     dataset_offset: int
+    calling_ae_title: str
 
 
-_OUTCOME: Final = {
-    DuplicatePolicy.KEEP_FIRST: CommitOutcome.KEPT_FIRST,
-    DuplicatePolicy.REPLACE: CommitOutcome.REPLACED,
-    DuplicatePolicy.REJECT: CommitOutcome.REJECTED,
-}
+_STAYS: Final = {DuplicatePolicy.REJECT: CommitOutcome.REJECTED}
+"""What it is called that other content stays; `KEPT_FIRST` under the other policies."""
 
 
 def kept_as(record: InstanceRecord) -> Kept:
     """The content that a record brings."""
-    return Kept(record.checksum, record.transfer_syntax_uid, record.path, record.size, record.dataset_offset)
+    return Kept(
+        record.checksum,
+        record.transfer_syntax_uid,
+        record.path,
+        record.size,
+        record.dataset_offset,
+        normalization.text(record.calling_ae_title),
+    )
 
 
 def result_for(record: InstanceRecord, kept: Kept | None, policy: DuplicatePolicy) -> CommitResult:
@@ -51,5 +57,15 @@ def result_for(record: InstanceRecord, kept: Kept | None, policy: DuplicatePolic
     ):
         outcome = CommitOutcome.IDENTICAL
     else:
-        outcome = _OUTCOME[policy]
+        gives_way = _gives_way(kept, record, policy)
+        outcome = CommitOutcome.REPLACED if gives_way else _STAYS.get(policy, CommitOutcome.KEPT_FIRST)
     return CommitResult(outcome, kept.path if outcome is CommitOutcome.REPLACED else record.path)
+
+
+def _gives_way(kept: Kept, record: InstanceRecord, policy: DuplicatePolicy) -> bool:
+    """Whether other content takes the place of what is kept."""
+    if not record.may_correct:
+        return False
+    if policy is DuplicatePolicy.REPLACE_OWN:
+        return kept.calling_ae_title == normalization.text(record.calling_ae_title)
+    return policy is DuplicatePolicy.REPLACE

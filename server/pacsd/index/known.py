@@ -8,18 +8,31 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 
-from pacsd.index.rows import ANONYMOUS, Header
+from pacsd.index.levelrows import modality_rank
+from pacsd.index.rows import Header, columns_of, header_json
 from pacsd.index.tables import patients, series, studies
+from pacsd.model import QueryLevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pacsd.index.rows import Received
 
-__all__ = ["KNOWN", "Known", "SeriesKey", "is_up_to_date", "known_from", "may_move", "series_key"]
+__all__ = [
+    "KNOWN",
+    "Known",
+    "SeriesKey",
+    "difference",
+    "differing_columns",
+    "is_up_to_date",
+    "known_from",
+    "own_modality",
+    "series_key",
+    "shared",
+]
 
-SeriesKey = tuple[str, str]
-"""Study and Series Instance UID."""
+SeriesKey = tuple[str, str, str]
+"""Patient key, Study and Series Instance UID."""
 
 KNOWN: Final = (
     select(
@@ -30,6 +43,9 @@ KNOWN: Final = (
         studies.c.header.label("study_header"),
         patients.c.patient_key,
         patients.c.header.label("patient_header"),
+        series.c.said,
+        studies.c.told_at.label("study_told_at"),
+        series.c.told_at.label("series_told_at"),
     )
     .join_from(series, studies, series.c.study_row_id == studies.c.id)
     .join(patients, studies.c.patient_row_id == patients.c.id)
@@ -46,16 +62,23 @@ class Known(NamedTuple):
     row_id: int
     series: Header
     study: Header
-    patient_key: str
     patient: Header
+    said: Header | None
+    told_at: int
+    """When the later of the objects was received that the rows of series and study are of."""
 
 
 def known_from(rows: Iterable[Sequence[Any]]) -> dict[SeriesKey, Known]:
     """The series that rows of `KNOWN` tell of; their headers are shared and not to be changed."""
     known = {}
-    for row_id, series_uid, series_header, study_uid, study_header, patient_key, patient_header in rows:
-        known[study_uid, series_uid] = Known(
-            row_id, _parsed(series_header), _parsed(study_header), patient_key, _parsed(patient_header)
+    for row_id, series_uid, of_series, study_uid, of_study, patient_key, of_patient, said, *told_at in rows:
+        known[patient_key, study_uid, series_uid] = Known(
+            row_id,
+            _parsed(of_series),
+            _parsed(of_study),
+            _parsed(of_patient),
+            None if said is None else _parsed(said),
+            max(told_at),
         )
     return known
 
@@ -74,26 +97,66 @@ def _remembered(header: str) -> Header:
 
 def series_key(received: Received) -> SeriesKey:
     """Under which key `known_from` has the record's series."""
-    return received.record.study_instance_uid, received.record.series_instance_uid
+    record = received.record
+    return received.patient_key, record.study_instance_uid, record.series_instance_uid
 
 
 def is_up_to_date(known: Known | None, received: Received) -> bool:
     """Whether the rows above the record need neither be made nor changed."""
-    if known is None:
+    if known is None or received.record.is_from_file:
         return False
-    if known.patient_key == received.patient_key:
-        if not _has_all(known.patient, received.patient):
-            return False
-    elif may_move(known.patient_key, received.patient_key):
+    if (
+        received.series == known.series
+        and received.study == known.study
+        and received.patient == known.patient
+    ):
+        return True
+    if known.said is None or received.received_at < known.told_at:
         return False
-    return _has_all(known.study, received.study) and _has_all(known.series, received.series)
+    # The first object has decided on study and series; this one may only say of more attributes than others did.
+    return (
+        received.patient.items() <= known.patient.items()
+        and received.study.keys() <= known.study.keys()
+        and received.series.keys() <= known.series.keys()
+        and _has_modality(known.series, received)
+    )
 
 
-def _has_all(stored: Header, header: Header) -> bool:
-    # Most often they are the same, and to find that out is quicker.
-    return header == stored or header.items() <= stored.items()
+def _has_modality(series: Header, received: Received) -> bool:
+    """Whether the record does not change the modality of its series."""
+    own, of_series = received.series.get("Modality"), series.get("Modality")
+    return own is None or own == of_series or modality_rank(own) >= modality_rank(of_series or own)
 
 
-def may_move(owner: str, newcomer: str) -> bool:
-    """Whether a study of the patient with the first key belongs to the one with the second."""
-    return owner.startswith(ANONYMOUS) and not newcomer.startswith(ANONYMOUS)
+def differing_columns(said: Header | None, series: Header, received: Received) -> dict[str, Any]:
+    """The columns of an instance that say what it says otherwise than its series."""
+    columns: dict[str, Any] = {}
+    if said is not None:
+        own = difference(said, shared(received))
+        columns["own"] = header_json(own) if own else None
+    modality = own_modality(series, received.series)
+    if modality is not None:
+        columns["modality"] = modality
+    return columns
+
+
+def own_modality(series: Header, own: Header) -> str | None:
+    """The column of an instance for a modality that is not that of its series."""
+    if own.get("Modality") == series.get("Modality"):
+        return None
+    modality: str | None = columns_of(QueryLevel.SERIES, own)["modality"]
+    return modality
+
+
+def shared(received: Received) -> Header:
+    """What a record says of its patient, study and series."""
+    return {**received.patient, **received.study, **received.series}
+
+
+def difference(said: Header, header: Header) -> Header:
+    """What `said` is to be overwritten with to be `header`; "" for what that lacks."""
+    if said == header:
+        return {}
+    own = {keyword: value for keyword, value in header.items() if said.get(keyword) != value}
+    own.update(dict.fromkeys(said.keys() - header.keys(), ""))
+    return own

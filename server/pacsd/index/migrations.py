@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from alembic import command
 from alembic.config import Config
@@ -59,6 +59,8 @@ def upgrade(url: str | URL) -> None:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with _alone(file), _connected(parsed) as connection:
+            if file is not None:
+                _let_tables_be_made_anew(connection)
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("SELECT set_config('lock_timeout', '300s', false)")
                 connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
@@ -104,6 +106,12 @@ def check(url: str | URL) -> None:
     raise MigrationNeeded(
         f"the database has revision {revision}, this pacsd needs {needed}: run `pacsd db upgrade`"
     )
+
+
+def _let_tables_be_made_anew(connection: Connection) -> None:
+    """SQLite lets no table go that others refer to, unless it is told so before the transaction begins."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA foreign_keys = OFF")
 
 
 @contextmanager

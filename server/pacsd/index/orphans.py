@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Table, bindparam, delete, exists, select
 
+from pacsd.index.disagreement import restate
 from pacsd.index.extra_values import remove_orphaned
 from pacsd.index.tables import instances, patients, series, studies
 from pacsd.model import QueryLevel
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Delete, Select
 
-__all__ = ["forget", "remove_orphans", "remove_patients_without_studies"]
+    from pacsd.index.rules import Rules
+
+__all__ = ["forget", "remove_orphans"]
 
 
 def _of_rows(column: Column[Any], table: Table) -> Select[tuple[Any]]:
@@ -35,7 +38,7 @@ _EMPTY_STUDIES: Final = _without(studies, series.c.study_row_id)
 _EMPTY_PATIENTS: Final = _without(patients, studies.c.patient_row_id)
 
 
-def forget(connection: Connection, sop_instance_uid: str, path: str) -> bool:
+def forget(connection: Connection, sop_instance_uid: str, path: str, rules: Rules) -> bool:
     """Remove an instance's row, if it still names this file, and what it leaves empty; returns whether it did."""
     is_it = (instances.c.sop_instance_uid == sop_instance_uid) & (instances.c.path == path)
     row = connection.execute(
@@ -45,22 +48,21 @@ def forget(connection: Connection, sop_instance_uid: str, path: str) -> bool:
         return False
     connection.execute(delete(instances).where(instances.c.id == row.id))
     remove_orphaned(connection, QueryLevel.IMAGE, {row.id})
-    remove_orphans(connection, {row.series_row_id})
+    remove_orphans(connection, {row.series_row_id}, rules)
     return True
 
 
-def remove_orphans(connection: Connection, series_row_ids: set[int]) -> None:
-    """Remove those of the series that have no instance any more, and then their studies and patients if empty."""
+def remove_orphans(connection: Connection, series_row_ids: set[int], rules: Rules) -> None:
+    """Remove those of the series that have no instance any more, and then their studies and patients if empty.
+
+    What is left says what the objects say that are left. To be called when instances were removed or replaced.
+    """
     study_rows = set(connection.scalars(_STUDIES_OF, {"rows": list(series_row_ids)}))
     patient_rows = set(connection.scalars(_PATIENTS_OF, {"rows": list(study_rows)}))
     connection.execute(_EMPTY_SERIES, {"rows": list(series_row_ids)})
     remove_orphaned(connection, QueryLevel.SERIES, series_row_ids)
     connection.execute(_EMPTY_STUDIES, {"rows": list(study_rows)})
     remove_orphaned(connection, QueryLevel.STUDY, study_rows)
-    remove_patients_without_studies(connection, patient_rows)
-
-
-def remove_patients_without_studies(connection: Connection, patient_row_ids: set[int]) -> None:
-    """Remove those of the patients that have no study any more."""
-    connection.execute(_EMPTY_PATIENTS, {"rows": list(patient_row_ids)})
-    remove_orphaned(connection, QueryLevel.PATIENT, patient_row_ids)
+    connection.execute(_EMPTY_PATIENTS, {"rows": list(patient_rows)})
+    remove_orphaned(connection, QueryLevel.PATIENT, patient_rows)
+    restate(connection, study_rows, rules)

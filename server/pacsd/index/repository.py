@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacsd.index import additions, archive, extra_keys, queries, rebuilding, rereading, selection
+from pacsd.index import additions, archive, conflicts, extra_keys, queries, rebuilding, rereading, selection
 from pacsd.index.answers import Matches
 from pacsd.index.attempts import Patience
 from pacsd.index.commits import commit, in_transaction, read_patiently
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         InstanceRecord,
         InstanceSelection,
         StoredInstance,
+        StudyConflict,
+        StudyPatient,
         WorkProgress,
     )
 
@@ -70,7 +72,7 @@ class Index:
         connections: Connections | None = None,
         generation: int | None = None,
         observe_wait: Callable[[float], None] = lambda _: None,
-        observe_difference: Callable[[DemographicsDifference], None] = lambda _: None,
+        observe_difference: Callable[[DemographicsDifference | StudyConflict], None] = lambda _: None,
     ) -> None:
         """Open nothing yet; the database must have been brought up to date (`migrations.upgrade`).
 
@@ -79,10 +81,10 @@ class Index:
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
         so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
-        of patients whose instances disagree. `commit_timeout` says for how many seconds a write is tried while
-        PostgreSQL is away; `connections` how many there may be to it (`capacity.connections_of_each`), None: many.
-        `generation` is the server's that claimed the index: once another one has, nothing is written any more. Raises
-        ConfigurationError for a URL that isn't one.
+        of patients, and of studies, whose instances disagree. `commit_timeout` says for how many seconds a write is
+        tried while PostgreSQL is away; `connections` how many there may be to it (`capacity.connections_of_each`),
+        None: many. `generation` is the server's that claimed the index: once another one has, nothing is written any
+        more. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -204,6 +206,11 @@ class Index:
         """Remember how far a work has come."""
         self._write(lambda connection: archive.note_progress(connection, work, reached))
 
+    def conflicts(self) -> Iterator[StudyPatient]:
+        """The studies whose objects name several patients, each under each of them; by UID, streamed as `find` is."""
+        with self._connected() as connection:
+            yield from conflicts.conflicts(connection)
+
     def count_instances(self) -> int:
         """How many instances there are; takes its time in a large index."""
         with self._connected() as connection:
@@ -211,7 +218,7 @@ class Index:
 
     def forget(self, sop_instance_uid: str, path: str) -> bool:
         """Remove the row of an instance, if it still names this file, and what it leaves empty; returns whether."""
-        return self._write(lambda connection: forget(connection, sop_instance_uid, path))
+        return self._write(lambda connection: forget(connection, sop_instance_uid, path, self._rules))
 
     def find_by_sop_instance_uid(self, sop_instance_uid: str) -> StoredInstance | None:
         """The instance that is kept under a UID, wherever it belongs."""

@@ -63,7 +63,9 @@ class Received:
     series: Header
     image: Header
     instance_columns: Mapping[str, Any]
-    """All columns of `instances` but the two keys."""
+    """All columns of `instances` but the two keys, as of one that says what the rows above say."""
+    received_at: int
+    """In microseconds since 1970."""
 
 
 def received(record: InstanceRecord) -> Received:
@@ -84,7 +86,8 @@ def received(record: InstanceRecord) -> Received:
         study,
         series,
         image,
-        _instance_columns(record, image),
+        columns := _instance_columns(record, image),
+        int(columns["received_at"].timestamp() * 1_000_000),
     )
 
 
@@ -131,6 +134,8 @@ def _instance_columns(record: InstanceRecord, header: Header) -> dict[str, Any]:
         "checksum": record.checksum,
         "received_at": at,
         "calling_ae_title": normalization.text(record.calling_ae_title),
+        "own": None,
+        "modality": None,
         **columns_of(QueryLevel.IMAGE, header),
     }
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import ColumnElement, bindparam, literal_column, select, union_all
 
 from pacsd.index import combined_ranges
 from pacsd.index.aggregates import AGGREGATES
 from pacsd.index.attributes import Attribute, Source, attribute
 from pacsd.index.conditions import attribute_condition, identifying_keywords, leading_keywords
 from pacsd.index.extra_values import leading_to
-from pacsd.index.hierarchy import depth
+from pacsd.index.hierarchy import UNIQUE_KEYS, depth
 from pacsd.index.prebuilt import positional
 from pacsd.index.tables import TABLES, instances, patients, series, studies
 from pacsd.model import QueryLevel
@@ -25,17 +25,21 @@ from pacsd.model import QueryLevel
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Dialect, Select
+    from sqlalchemy import CompoundSelect, Dialect, Select
 
     from pacsd.index.combined_ranges import Ends
     from pacsd.index.comparisons import Operators, Value
 
-__all__ = ["Shape", "Statement", "header_column", "inexact_column", "statement"]
+__all__ = ["OWN", "SAID", "Shape", "Statement", "header_column", "inexact_column", "statement"]
 
 _REMEMBERED: Final = 512
 """Shapes of questions; some 10 KB each."""
 _MOST_REMEMBERED_VALUES: Final = 64
 """Of one shape. Longer lists are long to run as well, and each length would be a shape of its own."""
+
+SAID: Final = "said"
+OWN: Final = "own"
+"""The names in `Statement.columns` of what an image says of the levels above, where their attributes are asked for."""
 
 _PARENTS: Final = {
     QueryLevel.STUDY: (patients, studies.c.patient_row_id == patients.c.id),
@@ -107,11 +111,7 @@ def _built(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
     conditions += [
         combined_ranges.condition(_known(keyword), ends, parameters) for keyword, ends in shape.combined
     ]
-    chosen = (
-        _select(shape.level, [_known(keyword) for keyword in shape.returned])
-        .where(*conditions)
-        .order_by(TABLES[shape.level].c.id)
-    )
+    chosen = _chosen(shape, conditions)
     compiled: Any = chosen.compile(dialect=positional(dialect), compile_kwargs={"render_postcompile": True})
     constants = {name: compiled.params[name] for name in compiled.positiontup if name not in names}
     places = names | {name: values + number for number, name in enumerate(constants)}
@@ -121,6 +121,42 @@ def _built(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
         bool(identifying_keywords(shape.compared)),
         tuple(places[name] for name in compiled.positiontup),
         tuple(constants.values()),
+    )
+
+
+def _chosen(shape: Shape, conditions: Sequence[ColumnElement[bool]]) -> Select[Any] | CompoundSelect[Any]:
+    """All that meet the conditions, given in the order of the shape.
+
+    An image is found by what it says of its patient, study and series itself, and their rows may say something else. In
+    the few series of which that is so, only what identifies the rows decides; the rest is compared when they come.
+    """
+    row_id = TABLES[shape.level].c.id
+    selected = _select(shape.level, [_known(keyword) for keyword in shape.returned])
+    keywords = [keyword for keyword, _ in (*shape.compared, *shape.narrowed, *shape.combined)]
+    certain = [
+        each
+        for keyword, each in zip(keywords, conditions, strict=True)
+        if not _may_differ(keyword, shape.level)
+    ]
+    if len(certain) == len(conditions):
+        return selected.where(*conditions).order_by(row_id)
+    both = selected.add_columns(row_id.label("row"))
+    disputed = series.c.said.is_not(None)
+    if not any(keyword in UNIQUE_KEYS.values() for keyword in identifying_keywords(shape.compared)):
+        # Said so that SQLite begins with them, and does not read all instances in the order of the answer.
+        some = series.alias("disputed")
+        disputed = instances.c.series_row_id.in_(select(some.c.id).where(some.c.said.is_not(None)))
+    return union_all(
+        both.where(*conditions, series.c.said.is_(None)), both.where(*certain, disputed)
+    ).order_by(literal_column("row"))
+
+
+def _may_differ(keyword: str, level: QueryLevel) -> bool:
+    """Whether an entity of the level may say something else of it than the row of the attribute's own level."""
+    return (
+        level is QueryLevel.IMAGE
+        and _known(keyword).level is not level
+        and keyword not in UNIQUE_KEYS.values()
     )
 
 
@@ -143,6 +179,10 @@ def _select(level: QueryLevel, returned: Sequence[Attribute]) -> Select[Any]:
                 TABLES[each].c.header.label(header_column(each)),
                 TABLES[each].c.inexact.label(inexact_column(each)),
             ]
+    if level is QueryLevel.IMAGE and any(
+        known.level is not level and known.source is Source.HEADER for known in returned
+    ):
+        columns += [series.c.said.label(SAID), instances.c.own.label(OWN)]
     for known in returned:
         if known.source is Source.COLUMN:
             columns.append(TABLES[known.level].c[known.columns[0]].label(known.keyword))

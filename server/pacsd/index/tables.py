@@ -82,6 +82,11 @@ def _header() -> tuple[Column[str], Column[bool]]:
     return Column("header", Text, nullable=False), Column("inexact", Boolean, nullable=False)
 
 
+def _told_at() -> Column[int]:
+    """When the object was received that the header is of, in microseconds since 1970; see `ancestry`."""
+    return Column("told_at", _BIG, nullable=False, server_default=text("0"))
+
+
 def _of_inexact() -> Index:
     # Of those rows only: the storing of others then leaves it alone, and statistics never say that to look for the few
     # is to read all, as they do of a column with one value (SQLite believes it even when it looks for another).
@@ -101,6 +106,7 @@ patients: Final = Table(
     _matched("patient_birth_date"),
     _matched("patient_sex"),
     *_header(),
+    _told_at(),
     Index(None, "patient_id"),
     Index(None, "patient_name"),
     Index(None, "patient_name_ideographic"),
@@ -114,7 +120,7 @@ studies: Final = Table(
     metadata,
     _key(),
     _above("patient_row_id", "patients"),
-    Column("study_instance_uid", _CODE_POINTS, nullable=False, unique=True),
+    _required("study_instance_uid"),
     _matched("study_date"),
     _matched("study_time"),
     _matched("accession_number"),
@@ -124,6 +130,9 @@ studies: Final = Table(
     _matched("referring_physician_name_ideographic"),
     _matched("referring_physician_name_phonetic"),
     *_header(),
+    _told_at(),
+    # A study whose objects name several patients is a row of each.
+    UniqueConstraint("study_instance_uid", "patient_row_id"),
     Index(None, "patient_row_id"),
     Index(None, "study_date", "study_time"),
     Index(None, "accession_number"),
@@ -149,12 +158,23 @@ series: Final = Table(
     _matched("body_part_examined"),
     _matched("performed_procedure_step_start_date"),
     *_header(),
+    _told_at(),
+    # What the instances say of patient, study and series, as far as their `own` has nothing else; JSON by keyword.
+    # NULL where all of them say just what the rows above say.
+    Column("said", Text),
     # By study and not alone: an instance is found by the UIDs it carries, even where two studies share a
     # series UID.
     UniqueConstraint("study_row_id", "series_instance_uid"),
     Index(None, "series_instance_uid"),
     Index(None, "modality", "study_row_id"),
     _of_inexact(),
+    # Of the few in which objects disagree.
+    Index(
+        "ix_series_said",
+        "study_row_id",
+        sqlite_where=text("said IS NOT NULL"),
+        postgresql_where=text("said IS NOT NULL"),
+    ),
 )
 
 instances: Final = Table(
@@ -173,6 +193,10 @@ instances: Final = Table(
     Column("received_at", DateTime(timezone=True), nullable=False),
     _required("calling_ae_title"),
     *_header(),
+    # What it says of its patient, study and series otherwise than `said` of its series; "" where it says nothing.
+    Column("own", Text),
+    # Of its own, where it is not that of its series.
+    _matched("modality"),
     Index(None, "series_row_id", "sop_class_uid"),
 )
 

@@ -170,6 +170,11 @@ class Metrics:
             ["kept"],
             registry=registry,
         )
+        self._conflicts = Counter(
+            "pacsd_study_conflicts",
+            "Times that a patient came to a study that had another one already",
+            registry=registry,
+        )
         self._damaged = Counter(
             "pacsd_damaged_instances",
             "Times that a kept file was missing, damaged or unreadable, by what noticed it",
@@ -280,6 +285,10 @@ class Metrics:
     def demographics_differ(self, kept: str) -> None:
         """Instances disagree on their patient; `kept` is a `DemographicsPolicy`'s value."""
         self._differences.labels(kept).inc()
+
+    def study_conflict(self) -> None:
+        """A study has objects of one more patient."""
+        self._conflicts.inc()
 
     def instance_damaged(self, noticed: str) -> None:
         """A kept file is missing, damaged or unreadable; `noticed` is one of `DAMAGE_NOTICED`."""

@@ -73,6 +73,8 @@ class Admission:
     """Of what this peer sends without saying so; see `storage.charsets.character_set_in_effect`."""
     unknown_transfer_syntaxes: frozenset[str] = frozenset()
     """In which the peer may store beside the known ones."""
+    is_known: bool = False
+    """Whether the configuration names it; others do what any may do."""
 
     def service_of(self, abstract_syntax: str) -> Service | None:
         """Return the service that a SOP class is for here, permitted or not; None where we serve none.
@@ -147,6 +149,7 @@ class AccessRules:
         if self._check_called_ae_title and request.called_ae_title != self._ae_title:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
         peer = self._peer(request.calling_ae_title, address)
+        is_known = request.calling_ae_title in self._peers
         if not peer.services:
             return CALLING_AE_TITLE_NOT_RECOGNIZED
         return Admission(
@@ -156,6 +159,7 @@ class AccessRules:
             peer.answers,
             peer.default_character_set,
             _only_choices(request) if self._accept_unknown_transfer_syntaxes else frozenset(),
+            is_known,
         )
 
     def _peer(self, calling_ae_title: str, address: str) -> KnownPeer:

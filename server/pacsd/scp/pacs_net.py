@@ -74,6 +74,7 @@ class PacsNet(AdmittingNet):
                 dataset,
                 calling_ae_title=self._calling_ae_title,
                 default_character_set=self._admission.default_character_set,
+                may_correct=self._admission.is_known,
             ),
         )
 

@@ -26,10 +26,12 @@ class StoreHandler:
         *,
         calling_ae_title: str,
         default_character_set: str = "",
+        may_correct: bool,
     ) -> Callable[[], Answer]:
         """Receive one instance; the function returned has it kept for good, to be called once.
 
-        An instance that we keep already is Success as well (PS3.4 §B.2.3).
+        An instance that we keep already with the same content is Success as well (PS3.4 §B.2.3). `may_correct` as
+        `InstanceRecord` has it.
         """
         finish = self._intake.receive(
             IncomingInstance(
@@ -38,6 +40,7 @@ class StoreHandler:
                 transfer_syntax_uid=context.transfer_syntax,
                 calling_ae_title=calling_ae_title,
                 default_character_set=default_character_set,
+                may_correct=may_correct,
             ),
             dataset,
         )

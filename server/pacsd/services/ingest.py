@@ -130,6 +130,8 @@ class IncomingInstance:
     calling_ae_title: str
     default_character_set: str = ""
     """What the sender uses without saying so, see `storage.charsets.character_set_in_effect`."""
+    may_correct: bool = False
+    """As `InstanceRecord` has it."""
 
 
 @dataclass(slots=True)
@@ -371,8 +373,8 @@ class Ingest:
                 outcome=result.outcome.value,
                 sop_instance_uid=record.sop_instance_uid,
             )
-        if result.outcome is CommitOutcome.REJECTED:
-            raise DuplicateInstance("another object with this SOP Instance UID is stored already")
+        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED):
+            raise DuplicateInstance("another object with this SOP Instance UID is kept")
 
 
 def _record(
@@ -406,6 +408,7 @@ def _record(
         checksum=file.checksum,
         received_at=received_at,
         calling_ae_title=incoming.calling_ae_title,
+        may_correct=incoming.may_correct,
     )
 
 

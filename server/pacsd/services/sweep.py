@@ -258,14 +258,28 @@ def _settle(record: InstanceRecord, result: CommitResult | DatasetInvalid, sweep
         # The index names another file with the same content, which was read just now.
         sweeping.store.remove(record.path)
         return False
-    if sweeping.policy is DuplicatePolicy.REPLACE and record.received_at > found:
+    if _gives_way(kept, found, record, sweeping):
         return _take_over(
-            record, kept, "a later version of its instance was found that the index lacked", sweeping
+            record, kept, "another version of its instance was found that was acknowledged after it", sweeping
         )
     sweeping.store.quarantine(
         record.path, "the index names another file, with other content, for its instance"
     )
     return False
+
+
+def _gives_way(
+    kept: StoredInstance, received_at: datetime, record: InstanceRecord, sweeping: Sweeping
+) -> bool:
+    """Whether a server that saw both files come, the kept one at `received_at`, would have kept the other one."""
+    is_later = record.received_at > received_at
+    if sweeping.policy is DuplicatePolicy.REPLACE:
+        return is_later and record.may_correct
+    if sweeping.policy is not DuplicatePolicy.REPLACE_OWN:
+        return False
+    sender = sweeping.read_record(kept.path).calling_ae_title
+    is_own = record.may_correct and sender == record.calling_ae_title
+    return is_later if is_own else record.received_at < received_at
 
 
 def _is_abandoned(path: str, kept: StoredInstance, sweeping: Sweeping) -> bool:

@@ -92,6 +92,7 @@ def test_the_same_content_again_is_identical_under_every_policy(
         (DuplicatePolicy.KEEP_FIRST, CommitOutcome.KEPT_FIRST, "new.dcm", "old.dcm"),
         (DuplicatePolicy.REJECT, CommitOutcome.REJECTED, "new.dcm", "old.dcm"),
         (DuplicatePolicy.REPLACE, CommitOutcome.REPLACED, "old.dcm", "new.dcm"),
+        (DuplicatePolicy.REPLACE_OWN, CommitOutcome.REPLACED, "old.dcm", "new.dcm"),
     ],
 )
 @pytest.mark.parametrize("change", ["checksum", "transfer_syntax_uid"])
@@ -111,6 +112,37 @@ def test_other_content_meets_the_policy(
     results = index.commit([old, new]) if together else index.commit([old]) + index.commit([new])
     assert results == [STORED, CommitResult(outcome, obsolete)]
     assert list(index.paths()) == [kept]
+
+
+@pytest.mark.parametrize(
+    ("policy", "sender", "may_correct", "outcome"),
+    [
+        (DuplicatePolicy.REPLACE_OWN, "MODALITY", True, CommitOutcome.REPLACED),
+        (DuplicatePolicy.REPLACE_OWN, " MODALITY ", True, CommitOutcome.REPLACED),
+        (DuplicatePolicy.REPLACE_OWN, "MODALITY", False, CommitOutcome.KEPT_FIRST),
+        (DuplicatePolicy.REPLACE_OWN, "OTHER", True, CommitOutcome.KEPT_FIRST),
+        (DuplicatePolicy.REPLACE, "OTHER", True, CommitOutcome.REPLACED),
+        (DuplicatePolicy.REPLACE, "MODALITY", False, CommitOutcome.KEPT_FIRST),
+        (DuplicatePolicy.REJECT, "MODALITY", False, CommitOutcome.REJECTED),
+    ],
+)
+@pytest.mark.parametrize("together", [False, True], ids=["two batches", "one batch"])
+def test_who_may_replace_an_instance(
+    open_index: OpenIndex,
+    policy: DuplicatePolicy,
+    sender: str,
+    may_correct: bool,
+    outcome: CommitOutcome,
+    together: bool,
+) -> None:
+    index = open_index(policy)
+    old = record(path="old.dcm")
+    new = record(path="new.dcm", checksum="other", calling_ae_title=sender, may_correct=may_correct)
+    result = (index.commit([old, new]) if together else index.commit([old]) + index.commit([new]))[1]
+    assert isinstance(result, CommitResult)
+    assert result.outcome is outcome
+    replaced = outcome is CommitOutcome.REPLACED
+    assert list(index.paths()) == ["new.dcm" if replaced else "old.dcm"]
 
 
 def test_a_refused_object_changes_no_demographics(index: Index) -> None:
@@ -157,23 +189,6 @@ def test_a_series_uid_in_two_studies_is_found_in_both(index: Index) -> None:
     index.commit([record("1.2", study="1.2.1.2", series="1.5")])
     assert instances_of(index, study="1.2.1.1", series="1.5") == ["1.1"]
     assert instances_of(index, study="1.2.1.2", series="1.5") == ["1.2"]
-
-
-def test_a_study_stays_with_its_first_patient(index: Index) -> None:
-    index.commit([record("1.1", PatientID="P1", PatientName="First^Patient")])
-    index.commit([record("1.2", PatientID="P2", PatientName="Second^Patient")])
-    assert instances_of(index) == ["1.1", "1.2"]
-    assert instances_of_patient(index, "P1") == ["1.1", "1.2"]
-    assert patient_names(index) == ["First^Patient"]
-
-
-@pytest.mark.parametrize("together", [False, True], ids=["two batches", "one batch"])
-def test_a_study_without_patient_id_moves_to_the_first_patient_with_one(index: Index, together: bool) -> None:
-    anonymous, named = record("1.1", PatientID=None), record("1.2", PatientID="P2")
-    for batch in [[anonymous, named]] if together else [[anonymous], [named]]:
-        index.commit(batch)
-    assert instances_of_patient(index, "P2") == ["1.1", "1.2"]
-    assert row_counts(index)["patients"] == 1
 
 
 @pytest.mark.parametrize("patient_id", [None, "", "  "])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import pytest
 from contents import headers, patient_names
-from records import record
+from records import RECEIVED_AT, record
 
 from pacsd.errors import IndexUnavailable
 from pacsd.model import DemographicsDifference, DemographicsPolicy
@@ -53,12 +55,55 @@ def test_what_was_empty_is_filled_under_either_policy(
     assert told == []
 
 
-def test_the_first_policy_holds_for_patients_alone(open_index: OpenIndex) -> None:
-    index = open_index(demographics=FIRST)
+@pytest.mark.parametrize("policy", DemographicsPolicy)
+def test_of_a_study_and_a_series_the_first_object_decides(
+    open_index: OpenIndex, policy: DemographicsPolicy
+) -> None:
+    index = open_index(demographics=policy)
     index.commit([record("1.1", StudyDescription="Old", SeriesDescription="Old")])
-    index.commit([record("1.2", StudyDescription="New", SeriesDescription="New")])
-    assert headers(index, "studies")[0]["StudyDescription"] == "New"
-    assert headers(index, "series")[0]["SeriesDescription"] == "New"
+    index.commit([record("1.2", StudyDescription="New", SeriesDescription="New", StudyID="7")])
+    (study,), (series,) = headers(index, "studies"), headers(index, "series")
+    assert (study["StudyDescription"], study["StudyID"]) == ("Old", "7")
+    assert series["SeriesDescription"] == "Old"
+
+
+@pytest.mark.parametrize(("policy", "name"), [(FIRST, "A"), (LATEST, "C")])
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+@pytest.mark.parametrize("together", [False, True], ids=["batches", "one batch"])
+def test_files_found_later_say_the_same_in_any_order(
+    open_index: OpenIndex, policy: DemographicsPolicy, name: str, order: tuple[int, ...], together: bool
+) -> None:
+    """As they were received: A, B, A again, C."""
+    found = [
+        record(
+            f"1.{number}",
+            PatientName=value,
+            StudyDescription=value,
+            SeriesDescription=value,
+            received_at=RECEIVED_AT + timedelta(seconds=number),
+            is_from_file=True,
+        )
+        for number, value in enumerate("ABAC")
+    ]
+    index = open_index(demographics=policy)
+    records = [found[number] for number in order]
+    for batch in [records] if together else [[each] for each in records]:
+        index.commit(batch)
+    assert patient_names(index) == [name]
+    assert headers(index, "studies")[0]["StudyDescription"] == "A"
+    assert headers(index, "series")[0]["SeriesDescription"] == "A"
+
+
+@pytest.mark.parametrize("policy", DemographicsPolicy)
+def test_a_sender_that_may_correct_nothing_renames_nobody(
+    open_index: OpenIndex, policy: DemographicsPolicy
+) -> None:
+    index = open_index(demographics=policy)
+    index.commit([record("1.1", PatientName="Right^Name")])
+    stranger = record("1.2", study="9.9", PatientName="Wrong^Name", PatientSex="F", may_correct=False)
+    index.commit([stranger])
+    (header,) = headers(index, "patients")
+    assert (header["PatientName"], header["PatientSex"]) == ("Right^Name", "F")
 
 
 def test_a_change_is_told_once_and_an_ignored_one_each_time(open_index: OpenIndex) -> None:
@@ -87,8 +132,6 @@ def test_an_instance_that_is_not_kept_tells_nothing(open_index: OpenIndex) -> No
     index = open_index(observe_difference=told.append)
     index.commit([record("1.1", PatientName="A")])
     index.commit([record("1.1", checksum="other", path="other.dcm", PatientName="B")])
-    # A study stays with its patient: what another one is called changes nothing.
-    index.commit([record("1.2", PatientID="P2", PatientName="B")])
     assert told == []
 
 

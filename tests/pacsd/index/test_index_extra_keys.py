@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from questions import patient_query, query
-from records import record
+from records import RECEIVED_AT, record
 from sqlalchemy import create_engine, text
 
 from pacsd.errors import ReindexRefused
@@ -146,6 +147,15 @@ def test_a_merged_header_brings_its_values_up_to_date(open_index: OpenIndex) -> 
     index.register_extra_keys()
     index.commit([record("1.1", PatientComments="old", PatientWeight="1", ProtocolName="A\\B")])
     index.commit([record("1.2", PatientComments="new", PatientWeight="2", ProtocolName="B\\C")])
+    assert {(keyword, value) for keyword, value, _row in _values(index)} == {
+        ("PatientComments", "new"), ("PatientWeight", "1.0"), ("ProtocolName", "A"), ("ProtocolName", "B"),
+    }  # fmt: skip
+    # What replaces the first object leaves the second to be the first.
+    replacing = open_index(DuplicatePolicy.REPLACE, extra_keywords=keys)
+    later = RECEIVED_AT + timedelta(seconds=1)
+    replacing.commit(
+        [record("1.1", checksum="other", path="other.dcm", PatientWeight="3", StudyID="7", received_at=later)]
+    )
     assert {(keyword, value) for keyword, value, _row in _values(index)} == {
         ("PatientComments", "new"), ("PatientWeight", "2.0"), ("ProtocolName", "B"), ("ProtocolName", "C"),
     }  # fmt: skip

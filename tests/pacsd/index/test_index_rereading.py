@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from questions import patient_query, query
+from questions import patient_query, query, study_query
 from records import record
+
+from support.matches import matches_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,33 +69,46 @@ def test_columns_go_with_the_header(index: Index) -> None:
     assert len(_answers(index, "STUDY", PatientID="P1", StudyInstanceUID="", StudyDate="20260102")) == 1
 
 
-def test_what_rows_above_the_instances_say_stays(index: Index) -> None:
+def test_what_a_file_says_otherwise_than_the_rows_is_what_its_instance_says(index: Index) -> None:
     index.commit([record("1.1", **SAME_SERIES, PatientName="Old^Name", StudyDescription="old", KVP="1")])
     says_otherwise = record(
         "1.1", **SAME_SERIES, PatientName="New^Name", PatientSex="F", StudyDescription="new", KVP="2"
     )
-    index.refresh(_files(says_otherwise))
-    (answer,) = _answers(
-        index,
-        "IMAGE",
-        PatientID="P1",
-        StudyInstanceUID="1.2.1",
-        SeriesInstanceUID="1.2.2",
-        **dict.fromkeys(("PatientName", "PatientSex", "StudyDescription", "KVP"), ""),
+    assert index.refresh(_files(says_otherwise))
+    wanted = {"PatientName": "New^Name", "PatientSex": "F", "StudyDescription": "new", "KVP": "2"}
+    above = {"PatientID": "P1", "StudyInstanceUID": "1.2.1"}
+    (answer,) = _answers(index, "IMAGE", **above, SeriesInstanceUID="1.2.2", **dict.fromkeys(wanted, ""))
+    assert answer.items() >= wanted.items()
+    del wanted["KVP"]
+    (answer,) = _answers(index, "STUDY", **above, **dict.fromkeys(wanted, ""))
+    assert answer.items() >= wanted.items()
+    assert index.refresh(_files(says_otherwise)) == 0
+
+
+def test_what_an_older_version_kept_with_another_patient_moves_to_its_own(index: Index) -> None:
+    first, other = record("1.1", **SAME_SERIES), record("1.2", **SAME_SERIES)
+    index.commit([first, other])
+    index.refresh(_files(first, record("1.2", **SAME_SERIES, PatientID="P2", StudyComments="another's")))
+    asked = study_query(PatientID="", StudyComments="", NumberOfStudyRelatedInstances="")
+    found = list(matches_of(index, asked))
+    assert [
+        (each["PatientID"], each["StudyComments"], each["NumberOfStudyRelatedInstances"]) for each in found
+    ] == [("P1", "", "1"), ("P2", "another's", "1")]
+    assert [each.patient_id for each in index.conflicts()] == ["P1", "P2"]
+
+
+def test_a_series_of_an_older_version_gets_the_modality_of_its_images(index: Index) -> None:
+    """It had that of the last object received, a report."""
+    index.commit([record(f"1.{number}", **SAME_SERIES, Modality="SR") for number in range(3)])
+    files = _files(
+        *(record(f"1.{number}", **SAME_SERIES, Modality=("CT", "CT", "SR")[number]) for number in range(3))
     )
-    assert (answer["PatientName"], answer["PatientSex"]) == ("Old^Name", "F")
-    assert (answer["StudyDescription"], answer["KVP"]) == ("old", "2")
-
-
-def test_another_patients_file_adds_nothing_to_the_studys_patient(index: Index) -> None:
-    # The study stays with the patient that it first came with.
-    other = record("1.2", **SAME_SERIES, PatientID="P2", PatientComments="another's", StudyComments="shared")
-    index.commit([record("1.1", **SAME_SERIES), record("1.2", **SAME_SERIES, PatientID="P2")])
-    index.refresh(_files(other))
-    (patient,) = _answers(index, "PATIENT", PatientID="", PatientComments="")
-    assert (patient["PatientID"], patient["PatientComments"]) == ("P1", "")
-    (study,) = _answers(index, "STUDY", PatientID="P1", StudyInstanceUID="", StudyComments="")
-    assert study["StudyComments"] == "shared"
+    for path, attributes in files.items():
+        index.refresh({path: attributes})
+    (series,) = _answers(index, "SERIES", PatientID="P1", StudyInstanceUID="1.2.1", Modality="")
+    assert series["Modality"] == "CT"
+    (study,) = _answers(index, "STUDY", PatientID="P1", ModalitiesInStudy="")
+    assert study["ModalitiesInStudy"] == "CT\\SR"
 
 
 def test_of_several_files_the_first_that_says_it_is_right(index: Index) -> None:

@@ -33,10 +33,10 @@ _EXPLAINED = " ".join(
 )
 _STEPS_A_ROW = 10
 """Of SQLite's virtual machine; hardly a row is looked at in fewer."""
-_PARTIAL = "_inexact"
+_PARTIAL = ("_inexact", "_said")
 """How the names of indices end that have few rows in them: all of those are wanted."""
-_SMALL = re.compile(r"SCAN (CONSTANT ROW|\(|anon_|\d)")
-"""Values that the statement brings itself, or a few below one row: no table."""
+_SMALL = re.compile(r"SCAN (CONSTANT ROW|\(|anon_|\d|disputed USING INDEX ix_series_said)")
+"""Values that the statement brings itself, or a few below one row: no table; or an index that has few rows in it."""
 
 
 @dataclass(slots=True)

@@ -78,6 +78,7 @@ def test_the_same_content_again_is_not_kept_twice(
         (DuplicatePolicy.KEEP_FIRST, CommitOutcome.KEPT_FIRST, "old.dcm", "new.dcm"),
         (DuplicatePolicy.REJECT, CommitOutcome.REJECTED, "old.dcm", "new.dcm"),
         (DuplicatePolicy.REPLACE, CommitOutcome.REPLACED, "new.dcm", "old.dcm"),
+        (DuplicatePolicy.REPLACE_OWN, CommitOutcome.REPLACED, "new.dcm", "old.dcm"),
     ],
 )
 @pytest.mark.parametrize("together", [False, True])

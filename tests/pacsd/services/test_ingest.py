@@ -222,8 +222,11 @@ def test_an_obsolete_file_that_cannot_be_removed_is_no_failure(
     archive.take(instance)
     archive.failures["removed"] = StorageUnavailable("read-only")
     with capture_logs() as logs:
-        outcome = archive.take(altered(StudyID="other"))
-    assert outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REPLACED)
+        if policy is DuplicatePolicy.REPLACE:
+            assert archive.take(altered(StudyID="other")) is CommitOutcome.REPLACED
+        else:
+            with pytest.raises(DuplicateInstance):
+                archive.take(altered(StudyID="other"))
     assert "file-not-removed" in [line["event"] for line in logs]
 
 
@@ -282,7 +285,7 @@ def test_a_damaged_file_gives_way_to_what_is_sent_again(
     content = archive.store.files[damaged]
     again = instance if is_same else altered(StudyID="other")
     outcome = archive.take(again)
-    if policy is DuplicatePolicy.REPLACE and not is_same:
+    if policy in (DuplicatePolicy.REPLACE, DuplicatePolicy.REPLACE_OWN) and not is_same:
         assert outcome is CommitOutcome.REPLACED
     else:
         assert outcome is CommitOutcome.HEALED
@@ -350,19 +353,20 @@ def test_another_algorithm_for_checksums_does_not_make_another_content(
 ) -> None:
     """`storage.checksum` was changed since: what is kept has the other kind."""
     index = FakeIndex(policy)
+    replaces = policy in (DuplicatePolicy.REPLACE, DuplicatePolicy.REPLACE_OWN)
     for algorithm in ("xxh3_128", "sha256"):
         store = FileStore(tmp_path, checksum_algorithm=algorithm)
         store.open()
         finish = Intake(ingest_into(store, index)).receive(incoming(instance), [instance.dataset])
-        again = CommitOutcome.REPLACED if policy is DuplicatePolicy.REPLACE else CommitOutcome.IDENTICAL
+        again = CommitOutcome.REPLACED if replaces else CommitOutcome.IDENTICAL
         assert finish() is (CommitOutcome.STORED if algorithm == "xxh3_128" else again)
     other = altered(StudyID="other")
     finish = Intake(ingest_into(store, index)).receive(incoming(other), [other.dataset])
-    if policy is DuplicatePolicy.REJECT:
+    if replaces:
+        assert finish() is CommitOutcome.REPLACED
+    else:
         with pytest.raises(DuplicateInstance):
             finish()
-    else:
-        assert finish() in {CommitOutcome.KEPT_FIRST, CommitOutcome.REPLACED}
 
 
 def ingest_into(store: FileStore, index: FakeIndex) -> Ingest:

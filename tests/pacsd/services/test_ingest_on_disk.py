@@ -110,26 +110,21 @@ def test_every_transfer_syntax_is_kept_as_it_came(store: FileStore, index: Index
     ]
 
 
-@pytest.mark.parametrize(
-    ("policy", "outcome", "kept"),
-    [
-        (DuplicatePolicy.KEEP_FIRST, CommitOutcome.KEPT_FIRST, "first"),
-        (DuplicatePolicy.REPLACE, CommitOutcome.REPLACED, "second"),
-    ],
-)
+@pytest.mark.parametrize("policy", [DuplicatePolicy.REPLACE, DuplicatePolicy.REPLACE_OWN])
 def test_other_content_under_one_uid(
-    store: FileStore, open_index: OpenIndex, policy: DuplicatePolicy, outcome: CommitOutcome, kept: str
+    store: FileStore, open_index: OpenIndex, policy: DuplicatePolicy
 ) -> None:
     index = open_index(policy)
-    instances = {"first": altered(StudyID="first"), "second": altered(StudyID="second")}
-    assert take(store, index, instances["first"]) is CommitOutcome.STORED
-    assert take(store, index, instances["second"]) is outcome
-    assert kept_content(store, index, instances["first"]) == instances[kept].dataset
+    first, second = altered(StudyID="first"), altered(StudyID="second")
+    assert take(store, index, first) is CommitOutcome.STORED
+    assert take(store, index, second) is CommitOutcome.REPLACED
+    assert kept_content(store, index, first) == second.dataset
     assert_files_are_rows(store, index)
 
 
-def test_a_rejected_duplicate(store: FileStore, open_index: OpenIndex) -> None:
-    index = open_index(DuplicatePolicy.REJECT)
+@pytest.mark.parametrize("policy", [DuplicatePolicy.REJECT, DuplicatePolicy.KEEP_FIRST])
+def test_a_rejected_duplicate(store: FileStore, open_index: OpenIndex, policy: DuplicatePolicy) -> None:
+    index = open_index(policy)
     first = altered(StudyID="first")
     take(store, index, first)
     with pytest.raises(DuplicateInstance):

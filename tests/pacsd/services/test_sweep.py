@@ -261,6 +261,33 @@ def test_a_damaged_file_gives_way_to_a_whole_one(store: FileStore, index: Index,
     assert (store.root / store.quarantined.path_of(taken.name)).read_bytes() == changed
 
 
+@pytest.mark.parametrize("may_correct", [False, True])
+@pytest.mark.parametrize("found_later", [False, True])
+def test_of_two_senders_files_the_first_stays(
+    store: FileStore, open_index: OpenIndex, may_correct: bool, found_later: bool
+) -> None:
+    """Who came second was refused; or, if both are of one sender that may correct nothing, was refused as well."""
+    index = open_index(DuplicatePolicy.KEEP_FIRST)
+    first_path = take_without_row(store, altered(StudyID="first"))
+    second_path = take_without_row(store, altered(StudyID="second"), received=RECEIVED + timedelta(days=1))
+    paths = {first_path: RECEIVED, second_path: RECEIVED + timedelta(days=1)}
+    for path, at in paths.items():
+        os.utime(store.root / path, (at.timestamp(), at.timestamp()))
+
+    def read_record(path: str) -> InstanceRecord:
+        record = record_of_file(store, path, checksum_algorithm="xxh3_128")
+        other = may_correct and path == second_path
+        return replace(
+            record, may_correct=may_correct, calling_ae_title="OTHER" if other else record.calling_ae_title
+        )
+
+    parts = sweeping(store, index, policy=DuplicatePolicy.REPLACE_OWN, read_record=read_record)
+    order = sorted(paths, reverse=found_later)
+    for path in order:
+        assert sweep_days(parts, [path.rpartition("/")[0][:10]]) is not None
+    assert list(index.paths()) == [first_path]
+
+
 @pytest.mark.parametrize("policy", DuplicatePolicy)
 def test_the_later_of_two_whole_files_wins_where_the_policy_is_to_replace(
     store: FileStore, open_index: OpenIndex, policy: DuplicatePolicy
@@ -272,7 +299,8 @@ def test_the_later_of_two_whole_files_wins_where_the_policy_is_to_replace(
     os.utime(store.root / old_path, (RECEIVED.timestamp(), RECEIVED.timestamp()))
     new_path = take_without_row(store, altered(PatientName="New^Name"))
     run_sweep(store, index, policy=policy)
-    kept, other = (new_path, old_path) if policy is DuplicatePolicy.REPLACE else (old_path, new_path)
+    replaces = policy in (DuplicatePolicy.REPLACE, DuplicatePolicy.REPLACE_OWN)
+    kept, other = (new_path, old_path) if replaces else (old_path, new_path)
     assert list(store.published()) == list(index.paths()) == [kept]
     assert [each.path for each in store.quarantined.list()] == [other]
 
