@@ -124,8 +124,8 @@ class InstanceRecord:
     calling_ae_title: str
     other_checksums: frozenset[str] = frozenset()
     """Of the same data set by other algorithms, for comparing with what was stored under other settings."""
-    distrusted_path: str | None = None
-    """A file that gives way to this one whatever the policy, as it was found to be missing or damaged."""
+    distrusted: StoredInstance | None = None
+    """What gives way to this one whatever the policy, if it is still kept: its file is missing or damaged."""
     may_correct: bool = True
     """Whether the sender is known, with store rights of its own: only such a one changes what is kept already."""
     is_from_file: bool = False

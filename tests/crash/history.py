@@ -58,7 +58,7 @@ def faults_of_last(history: Sequence[Operation]) -> list[str]:
 
 
 def faults_of_first(history: Sequence[Operation]) -> list[str]:
-    """The same where the first version is kept, and stores of others are acknowledged as well."""
+    """The same where the first version is kept, and stores of others are refused."""
     clusters = _clusters(history)
     faults = _without_store(clusters)
     stores = [each for each in history if each.is_store]
@@ -74,6 +74,8 @@ def faults_of_first(history: Sequence[Operation]) -> list[str]:
         "nothing was there any more" for each in fetches if each.version == NOTHING and each.began > since
     ]
     for store in stores:
+        if seen and store.ended < NEVER and store.version not in seen:
+            faults.append(f"version {store.version} was acknowledged and is not kept")
         if store.version in seen and store.began > since:
             faults.append(f"version {store.version} was kept, which was not the first")
     return faults

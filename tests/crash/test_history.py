@@ -68,9 +68,9 @@ def test_a_wrong_history_of_the_first_is_recognised(history: list[Operation]) ->
     "history",
     [
         pytest.param([], id="nothing happened"),
-        pytest.param([store(1, 0, 1), store(2, 2, 3), fetch(1, 4, 5)], id="the first stays"),
+        pytest.param([store(1, 0, 1), store(2, 2), fetch(1, 4, 5)], id="the first stays"),
         pytest.param(
-            [store(1, 0), store(2, 2, 3), fetch(1, 4, 5)], id="one that was not acknowledged was first"
+            [store(1, 0), store(2, 2), fetch(1, 4, 5)], id="one that was not acknowledged was first"
         ),
         pytest.param([store(1, 0), store(2, 2, 3), fetch(2, 4, 5)], id="without effect"),
         pytest.param([store(1, 0, 9), fetch(0, 3, 4), fetch(1, 5, 6)], id="at the same time"),

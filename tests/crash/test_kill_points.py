@@ -21,7 +21,7 @@ from crash.versions import NOTHING, connect, fetch, send, version, version_of
 from support import scu
 from support.deadline import wait_until
 from support.injection import has_ended
-from support.server import PacsdServer, Peer
+from support.server import SENDER, PacsdServer, Peer
 from support.wire import ConnectionLostError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Trial:
         self._recording = folder / "recording"
         self._server = PacsdServer(
             folder,
-            peers=[Peer(ae_title=scu.CALLING_AE_TITLE, port=104)],
+            peers=[SENDER, Peer(ae_title=scu.CALLING_AE_TITLE, port=104)],
             settings={
                 "index": {"url": url},
                 "storage": {"duplicates": policy},

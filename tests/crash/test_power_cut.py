@@ -24,7 +24,7 @@ from pacsd.errors import StorageUnavailable
 from pacsd.storage.identity import ARCHIVE, RECEIVED_DAYS, ReceivedDays, read_identity
 from support import scu
 from support.instance import dataset_offset
-from support.server import PacsdServer, Peer
+from support.server import SENDER, PacsdServer, Peer
 from support.wire import store_responses
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ SERVED_CUTS = 3
 DAMAGED_CUTS = 40
 SEED = 20240229
 INDEX, STORE = "index.db", "store/"
-PEERS = [Peer(ae_title=scu.CALLING_AE_TITLE, port=104)]
+PEERS = [SENDER, Peer(ae_title=scu.CALLING_AE_TITLE, port=104)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from crash.intact import assert_intact, rows
 from crash.versions import fetch, send, version
 from support import scu
 from support.deadline import wait_until
-from support.server import PacsdServer, Peer
+from support.server import SENDER, PacsdServer, Peer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ FIRST, OTHER = 1, 2
 def server_of(index: Index, folder: Path, **storage: str) -> PacsdServer:
     return PacsdServer(
         folder,
-        peers=[Peer(ae_title=scu.CALLING_AE_TITLE, port=104)],
+        peers=[SENDER, Peer(ae_title=scu.CALLING_AE_TITLE, port=104)],
         settings={"index": {"url": index.url}, "storage": storage, "integrity": {"scrub_days": 0}},
     )
 

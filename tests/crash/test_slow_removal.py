@@ -15,7 +15,7 @@ from crash.versions import connect, fetch, send, version
 from support import scu
 from support.deadline import wait_until
 from support.injection import injected
-from support.server import PacsdServer, Peer
+from support.server import SENDER, PacsdServer, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ DELAY_SECONDS = 8
 def server(tmp_path: Path) -> Iterator[PacsdServer]:
     running = PacsdServer(
         tmp_path,
-        peers=[Peer(ae_title=scu.CALLING_AE_TITLE, port=104)],
+        peers=[SENDER, Peer(ae_title=scu.CALLING_AE_TITLE, port=104)],
         settings={"storage": {"duplicates": "replace"}, "server": {"workers": 3}},
     )
     running.start()

@@ -16,7 +16,7 @@ from crash.versions import NOTHING, fetch, send, version
 from support import scu
 from support.deadline import wait_until
 from support.injection import has_ended
-from support.server import PacsdServer, Peer
+from support.server import SENDER, PacsdServer, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -125,7 +125,7 @@ class Archive:
         self.recording = folder / "recording"
         self.server = PacsdServer(
             folder,
-            peers=[Peer(ae_title=scu.CALLING_AE_TITLE, port=104)],
+            peers=[SENDER, Peer(ae_title=scu.CALLING_AE_TITLE, port=104)],
             settings={
                 "index": {"url": url},
                 "storage": {"duplicates": policy},

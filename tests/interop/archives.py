@@ -17,7 +17,7 @@ from pacsd.storage.layout import instance_path
 from support import scu
 from support.deadline import wait_until
 from support.instance import part10_header
-from support.server import PacsdServer, Peer
+from support.server import SENDER, PacsdServer, Peer
 from support.wire import WireAssociation
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from support.wire import Response
 
 A_MONTH_AGO = datetime.now(UTC) - timedelta(days=31)
-PEERS = [Peer(ae_title=scu.CALLING_AE_TITLE, port=104), Peer(ae_title="SINK", port=104, allow=())]
+PEERS = [SENDER, Peer(ae_title=scu.CALLING_AE_TITLE, port=104), Peer(ae_title="SINK", port=104, allow=())]
 SERIES = 200_100
 
 

@@ -87,7 +87,8 @@ class FakeIndex:
                 for name in ("checksum", "transfer_syntax_uid", "size", "dataset_offset")
             )
             return CommitResult(CommitOutcome.STORED if own else CommitOutcome.HEALED)
-        if kept.path == record.distrusted_path:
+        distrusted = record.distrusted
+        if distrusted is not None and (kept.path, kept.checksum) == (distrusted.path, distrusted.checksum):
             self.records[uid] = record
             return CommitResult(CommitOutcome.HEALED, kept.path)
         is_same = kept.checksum == record.checksum or kept.checksum in record.other_checksums

@@ -37,6 +37,10 @@ class Peer:
     """Its settings for queries."""
 
 
+SENDER = Peer(ae_title="WIRE", port=104, allow=("echo", "store"))
+"""What `wire.WireAssociation` calls itself, as a peer that is known: it may correct what it has stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the HTTP side said."""

@@ -50,7 +50,9 @@ def result_for(record: InstanceRecord, kept: Kept | None, policy: DuplicatePolic
         # Its own row, which an attempt has written whose answer was lost; or else that of a file which is gone, as the
         # new one got its name.
         return CommitResult(CommitOutcome.STORED if kept == kept_as(record) else CommitOutcome.HEALED)
-    if kept.path == record.distrusted_path:
+    distrusted = record.distrusted
+    # Not only the path: the name of a file that was removed may have been given to a later one.
+    if distrusted is not None and (kept.path, kept.checksum) == (distrusted.path, distrusted.checksum):
         return CommitResult(CommitOutcome.HEALED, kept.path)
     if kept.transfer_syntax_uid == record.transfer_syntax_uid and (
         kept.checksum == record.checksum or kept.checksum in record.other_checksums

@@ -12,9 +12,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from pacsd.errors import PacsdError
+from pacsd.index.archive import state as archive_state
 from pacsd.index.engines import asking_engine, database_file, database_url
 from pacsd.index.failures import unavailable
 from pacsd.index.promises import broken_promises
+from pacsd.storage.identity import read_identity
 from pacsd.supervision.shared_numbers import WorkerState
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Check",
+    "check_archive",
     "check_database",
     "check_durability",
     "check_index",
@@ -55,6 +58,7 @@ def readiness(
         "database": check_database(settings.index.url),
         "durability": check_durability(settings.index.url, settings.index.durability),
         "index": check_index(completeness),
+        "archive": check_archive(settings.index.url, settings.storage.root),
         "storage": check_storage(settings.storage.root, settings.storage.min_free_bytes),
     }
 
@@ -79,6 +83,28 @@ def check_index(completeness: IndexCompleteness) -> Check:
         return Check(ok=True, reason="the index knows all stored files")
     done, total = completeness.looked_at
     return Check(ok=False, reason=f"rebuilding the index: {done} of {total} files have been looked at")
+
+
+def check_archive(url: str, root: Path) -> Check:
+    """The store is there, and the index belongs to it and to this server still."""
+    file = database_file(database_url(url))
+    if file is not None and not file.is_file():
+        return Check(ok=False, reason="the database file is not there")
+    try:
+        identity = read_identity(root)
+        with asking_engine(database_url(url), CONNECT_SECONDS).connect() as connection:
+            state = archive_state(connection)
+    except (PacsdError, SQLAlchemyError, ImportError) as error:
+        return Check(ok=False, reason=f"store and index cannot be compared: {_first_line(error)}")
+    if identity is None:
+        return Check(
+            ok=False, reason="the storage root says no more which archive it is: is its disk mounted?"
+        )
+    if (identity.identity, identity.generation) != (state.identity, state.generation):
+        return Check(
+            ok=False, reason="another server has been started on this index, or the store was exchanged"
+        )
+    return Check(ok=True, reason="store and index belong together")
 
 
 def check_database(url: str) -> Check:

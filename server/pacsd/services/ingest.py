@@ -287,7 +287,7 @@ class Ingest:
                     | {checksum_of_file(self._store, record, algorithm)},
                 )
             elif kept is not None:
-                record = replace(record, distrusted_path=kept.path)
+                record = replace(record, distrusted=kept)
             result = self._group.submit(record)()
         raise IndexUnavailable("others change what is kept under this SOP Instance UID all the time")
 

@@ -306,7 +306,7 @@ def _look_at(kept: StoredInstance, store: SweptStore) -> datetime | None:
 
 def _take_over(record: InstanceRecord, kept: StoredInstance, reason: str, sweeping: Sweeping) -> bool:
     """Have the index name this file instead of the kept one, which is quarantined once that is durable."""
-    (result,) = sweeping.index.commit([replace(record, distrusted_path=kept.path)])
+    (result,) = sweeping.index.commit([replace(record, distrusted=kept)])
     if isinstance(result, DatasetInvalid) or result.outcome is not CommitOutcome.HEALED:
         return False  # somebody else was quicker; the next sweep looks again
     _log.warning(

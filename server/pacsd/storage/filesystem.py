@@ -12,6 +12,7 @@ import itertools
 import os
 import posixpath
 import secrets
+import stat
 import threading
 import time
 from pathlib import Path
@@ -264,7 +265,12 @@ class FileStore:
         """
         path = self._resolve(relative_path)
         with storage_errors("open a stored object"):
-            return io.FileIO(path, "r")
+            # A pipe in its place would keep us waiting for who writes to it.
+            file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "r")
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file
+        file.close()
+        raise StorageUnavailable("cannot open a stored object: it is no file")
 
     def has(self, relative_path: str) -> bool:
         """Return whether a published file is there; says nothing of its content."""
@@ -347,10 +353,11 @@ class FileStore:
 
     def _numbered(self, directory: str) -> list[str]:
         with storage_errors("list stored objects"):
+            # Also by a symbolic link: older days may have been moved to another disk.
             return sorted(
                 entry.name
                 for entry in os.scandir(self.root / directory)
-                if entry.name.isdigit() and entry.is_dir(follow_symlinks=False)
+                if entry.name.isdigit() and entry.is_dir()
             )
 
     def _published_on(self, day: str) -> Iterator[str]:

@@ -116,8 +116,9 @@ class ReceivedDays:
     def since(self, generation: int, present: Iterable[str] = ()) -> list[str] | None:
         """Return the days on which files came in this generation or a later one, oldest first.
 
-        With them come those of the days `present` in the store that were never noted. None where that is not known, as
-        for generation 0: then any day may have some. Raises StorageUnavailable.
+        With them come those of the days `present` in the store that were never noted, and the latest that was, as the
+        notes may have been put back from a backup, over a store that had gone on. None where that is not known, as for
+        generation 0: then any day may have some. Raises StorageUnavailable.
         """
         with storage_errors("read the days of receipt"):
             try:
@@ -131,15 +132,18 @@ def _days(lines: Iterable[str], generation: int, present: Iterable[str]) -> list
     days = set()
     noted = set()
     complete_from = None
+    latest: set[str] = set()
     for line in lines:
         if beginning := _FROM.fullmatch(line):
             complete_from = int(beginning[1])
         elif matched := _LINE.fullmatch(line):
             noted.add(matched[2])
+            latest = {matched[2]}
             if int(matched[1]) >= generation:
                 days.add(matched[2])
         elif not _TORN.fullmatch(line):
             return None
     if complete_from is None or generation < complete_from:
         return None
-    return sorted(days | (set(present) - noted))
+    # On the latest noted day more may have come since these notes were copied.
+    return sorted(days | (latest & set(present)) | (set(present) - noted))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pacsd.index import migrations
+from pacsd.index.repository import Index
+from pacsd.model import DuplicatePolicy
 from pacsd.observability.health import (
+    check_archive,
     check_database,
     check_storage,
     check_workers_alive,
     check_workers_ready,
     readiness,
 )
+from pacsd.services.archive import begin_generation
 from pacsd.settings import IndexSettings, Settings, StorageSettings
+from pacsd.storage.filesystem import FileStore
 from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerState, WorkerTable
 
 if TYPE_CHECKING:
@@ -103,6 +109,22 @@ class TestStorage:
         assert "No such file or directory" in check_storage(tmp_path / "none", 0).reason
 
 
+def test_a_server_that_was_overtaken_is_not_ready(tmp_path: Path, database: str) -> None:
+    store, index = FileStore(tmp_path / "store"), Index(database, duplicates=DuplicatePolicy.KEEP_FIRST)
+    store.open()
+    begin_generation(store, index)
+    assert check_archive(database, store.root).ok
+    shutil.copytree(store.root, tmp_path / "copy")
+    begin_generation(FileStore(tmp_path / "copy"), index)
+    index.dispose()
+    overtaken = check_archive(database, store.root)
+    assert not overtaken.ok
+    assert "another server has been started on this index" in overtaken.reason
+    assert check_archive(database, tmp_path / "copy").ok
+    (store.root / "archive.json").unlink()
+    assert "is its disk mounted?" in check_archive(database, store.root).reason
+
+
 def test_readiness_names_each_check(tmp_path: Path, database: str, workers: WorkerTable) -> None:
     settings = Settings(
         storage=StorageSettings(root=tmp_path, min_free_mb=0), index=IndexSettings(url=database)
@@ -118,5 +140,6 @@ def test_readiness_names_each_check(tmp_path: Path, database: str, workers: Work
         "database": True,
         "durability": True,
         "index": False,
+        "archive": False,
         "storage": True,
     }

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pacsd.index import migrations
+from pacsd.index.repository import Index
+from pacsd.model import DuplicatePolicy
 from pacsd.observability.http import run_http
 from pacsd.observability.metrics import CONTENT_TYPE, Metrics
+from pacsd.services.archive import begin_generation
 from pacsd.settings import IndexSettings, Settings, StorageSettings
+from pacsd.storage.filesystem import FileStore
 from pacsd.supervision.listeners import bind
 from pacsd.supervision.shared_numbers import (
     SLOTS,
@@ -51,6 +55,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
     migrations.upgrade(url)
     root = tmp_path / "store"
     root.mkdir()
+    begin_generation(FileStore(root), Index(url, duplicates=DuplicatePolicy.KEEP_FIRST))
     table = WorkerTable()
     table.wanted = 1
     ours, theirs = socket.socketpair()

@@ -119,11 +119,12 @@ def test_a_distrusted_file_gives_way_whatever_the_policy(
 ) -> None:
     index = open_any(policy)
     index.commit([record_of(path="old.dcm")])
-    new = replace(record_of(path="new.dcm", checksum=checksum), distrusted_path="old.dcm")
+    distrusted = index.find_by_sop_instance_uid(record_of().sop_instance_uid)
+    new = replace(record_of(path="new.dcm", checksum=checksum), distrusted=distrusted)
     assert index.commit([new]) == [CommitResult(CommitOutcome.HEALED, "old.dcm")]
     assert index.has_path("new.dcm")
     assert not index.has_path("old.dcm")
-    later = replace(record_of(path="third.dcm", checksum=checksum), distrusted_path="old.dcm")
+    later = replace(record_of(path="third.dcm", checksum=checksum), distrusted=distrusted)
     assert index.commit([later]) == [CommitResult(CommitOutcome.IDENTICAL, "third.dcm")]
 
 

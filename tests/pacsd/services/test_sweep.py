@@ -318,6 +318,7 @@ def test_only_what_came_since_the_index_was_complete_is_looked_at(store: FileSto
     assert start(store, index)
     old = take_without_row(store, altered(1), received=RECEIVED)
     take(store, index, altered(2), received=RECEIVED)
+    take(store, index, altered(3), received=RECEIVED + timedelta(days=1))
     assert start(store, index)
     assert old in index.paths(), "the days of the generation before are looked at"
     index.forget(altered(1).sop_instance_uid, old)
@@ -395,6 +396,29 @@ def test_days_that_an_older_note_of_them_lacks_are_looked_at(store: FileStore, i
     index.claim(ArchiveIdentity(index.state().identity or "", 1), swept_generation=1)
     assert start(store, index)
     assert later in index.paths()
+
+
+def test_the_latest_day_is_looked_at_again(store: FileStore, index: Index) -> None:
+    """A backup of that day was put back over the store: its notes know nothing of the generation that went on."""
+    start(store, index)
+    take(store, index, altered(1), received=RECEIVED)
+    start(store, index)
+    saved = (store.root / "received-days").read_bytes()
+    later = take_without_row(FileStore(store.root), altered(2), received=RECEIVED)
+    (store.root / "received-days").write_bytes(saved)
+    assert start(store, index)
+    assert later in index.paths()
+
+
+def test_days_that_were_moved_to_another_disk_are_looked_at(
+    store: FileStore, index: Index, tmp_path: Path
+) -> None:
+    path = take_without_row(store, altered())
+    month = store.root / path[: len("YYYY/MM")]
+    month.rename(tmp_path / "elsewhere")
+    month.symlink_to(tmp_path / "elsewhere")
+    run_sweep(store, index)
+    assert list(index.paths()) == [path]
 
 
 def test_an_adopted_index_is_looked_at_from_the_beginning(store: FileStore, index: Index) -> None:

@@ -409,3 +409,12 @@ def test_a_store_without_these_directories_still_receives(store: FileStore) -> N
         incoming.complete()
         incoming.sync()
         assert incoming.publish(PATH) == PATH
+
+
+@pytest.mark.timeout(10)
+def test_what_is_no_file_is_not_waited_for(store: FileStore) -> None:
+    path = put(store, b"1")
+    (store.root / path).unlink()
+    os.mkfifo(store.root / path)
+    with pytest.raises(StorageUnavailable, match="it is no file"):
+        store.open_dataset(path)
