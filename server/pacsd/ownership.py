@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from pacsd.errors import ArchiveInUse, StorageUnavailable
-from pacsd.permissions import reason
+from pacsd.permissions import give_to_owner, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -64,12 +64,16 @@ def own(
 def _opened(file: Path) -> int:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        is_new = not file.exists()
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if is_new:
+            give_to_owner(file, file.parent)
     except OSError as error:
         why = reason(error, "write to its folder")
         raise StorageUnavailable(
             f"cannot use the storage root: the lock {file} cannot be made: {why}"
         ) from error
+    return descriptor
 
 
 def _lock(descriptor: int, file: Path, deadline: float, clock: Callable[[], float]) -> None:

@@ -102,6 +102,12 @@ class FakeStore:
         if effect in self.failures:
             raise self.failures[effect]
 
+    def announced_quarantines(self) -> dict[str, str]:
+        return {}
+
+    def complete_quarantine(self, name: str, relative_path: str) -> str | None:
+        return self.quarantine(relative_path, name)
+
     def note_day(self, relative_path: str) -> None:
         """Nothing: all days are looked at."""
 

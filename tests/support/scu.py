@@ -181,7 +181,8 @@ def association(
     finally:
         if peer.is_established:
             peer.abort()
-        peer.join(TIMEOUT)
+        if peer.is_alive():
+            peer.join(TIMEOUT)
 
 
 def _send_at_once(event: evt.Event) -> None:

@@ -17,8 +17,14 @@ class QuarantiningStore(Protocol):
     def note_day(self, relative_path: str, /) -> None:
         """Have the next sweep look at a published file's day."""
 
-    def quarantine(self, relative_path: str, reason: str, /) -> str | None:
-        """Take a published file out of service; return its name in quarantine, None if it is not there."""
+    def announce_quarantine(self, relative_path: str, reason: str, /) -> str:
+        """Note durably that a published file is about to be quarantined; return its name in quarantine."""
+
+    def complete_quarantine(self, name: str, relative_path: str, /) -> str | None:
+        """Quarantine a file that was announced; return its name, None if it is not there."""
+
+    def withdraw_quarantine(self, name: str, /) -> None:
+        """Take an announcement back."""
 
     def copy_from_quarantine(self, name: str, /) -> str:
         """Publish a copy of a file in quarantine where it was; return its path."""
@@ -61,10 +67,12 @@ def quarantine_instance(
     if kept is None:
         raise QuarantineRefused(f"the index has no instance {sop_instance_uid}")
     store.note_day(kept.path)
-    # The row first: a file without a row is found by the next sweep, where a row without its file would be served.
+    # Announced first, and then the row: a sweep completes what was announced, and never indexes it again.
+    name = store.announce_quarantine(kept.path, reason)
     if not index.forget(kept.sop_instance_uid, kept.path):
+        store.withdraw_quarantine(name)
         raise QuarantineRefused(f"{sop_instance_uid} was replaced just now: look at it again")
-    return store.quarantine(kept.path, reason)
+    return store.complete_quarantine(name, kept.path)
 
 
 def restore_file(

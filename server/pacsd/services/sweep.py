@@ -61,6 +61,12 @@ class SweptStore(ReadableStore, Protocol):
     def quarantine(self, relative_path: str, reason: str, /) -> str | None:
         """Take a file out of service without removing it."""
 
+    def announced_quarantines(self) -> dict[str, str]:
+        """Return the names of announcements of quarantine, by the files' paths."""
+
+    def complete_quarantine(self, name: str, relative_path: str, /) -> str | None:
+        """Quarantine a file that was announced."""
+
     def sync_directories(self, relative_paths: Iterable[str], /) -> None:
         """Make the names of published files durable."""
 
@@ -200,6 +206,12 @@ def _is_orphan(path: str, sweeping: Sweeping) -> bool:
 
 
 def _index_files(paths: Sequence[str], sweeping: Sweeping) -> int:
+    announced = sweeping.store.announced_quarantines() if paths else {}
+    for path in announced.keys() & set(paths):
+        # Its row went by command, and the command was ended before the file did.
+        sweeping.store.complete_quarantine(announced[path], path)
+        _log.warning("quarantine-completed", path=path)
+    paths = [path for path in paths if path not in announced]
     records = [record for path in paths if (record := _readable(path, sweeping)) is not None]
     if not records:
         return 0

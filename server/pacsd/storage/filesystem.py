@@ -291,6 +291,24 @@ class FileStore:
         self._resolve(relative_path)
         return self.quarantined.take(relative_path, reason)
 
+    def announce_quarantine(self, relative_path: str, reason: str) -> str:
+        """Note that a published file is about to be quarantined; see `Quarantine.announce`."""
+        self._resolve(relative_path)
+        return self.quarantined.announce(relative_path, reason)
+
+    def complete_quarantine(self, name: str, relative_path: str) -> str | None:
+        """Quarantine a file that was announced; see `Quarantine.complete`."""
+        self._resolve(relative_path)
+        return self.quarantined.complete(name, relative_path)
+
+    def withdraw_quarantine(self, name: str) -> None:
+        """Take an announcement back; see `Quarantine.withdraw`."""
+        self.quarantined.withdraw(name)
+
+    def announced_quarantines(self) -> dict[str, str]:
+        """Return the names of announcements by the files' paths; see `Quarantine.announced`."""
+        return self.quarantined.announced()
+
     def copy_from_quarantine(self, name: str) -> str:
         """Publish a file in quarantine where it was, or beside what is there now; it stays in quarantine, too.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import StorageUnavailable
 from pacsd.model import ArchiveIdentity
+from pacsd.permissions import give_to_owner
 from pacsd.storage.disk import storage_errors, sync_directory
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def _replace(path: Path, content: str) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        give_to_owner(part, path.parent)
         part.replace(path)
         sync_directory(path.parent)
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import StorageUnavailable
+from pacsd.permissions import give_to_owner
 from pacsd.storage.disk import storage_errors, sync_directory
 
 if TYPE_CHECKING:
@@ -54,26 +55,66 @@ class Quarantine:
 
         The note is durable before the file moves: a file here without a note never exists.
         """
-        source = self._root / relative_path
         with storage_errors("move an object into quarantine"):
-            if not source.exists():
+            if not (self._root / relative_path).exists():
                 return None
+        return self.complete(self.announce(relative_path, reason), relative_path)
+
+    def announce(self, relative_path: str, reason: str) -> str:
+        """Write the note of a file that is about to come, durably, and return its name; `complete` moves the file."""
+        with storage_errors("move an object into quarantine"):
             is_new = not self._folder.exists()
             self._folder.mkdir(exist_ok=True)
+            if is_new:
+                give_to_owner(self._folder, self._root)
             if is_new and self._sync:
                 sync_directory(self._root)
             now = self._now()
             name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
             self._write_note(name, {"path": relative_path, "at": now.isoformat(), "reason": reason})
+        return name
+
+    def complete(self, name: str, relative_path: str) -> str | None:
+        """Move an announced file here and return its name; None, and no note is left, if it is not there."""
+        source = self._root / relative_path
+        with storage_errors("move an object into quarantine"):
             try:
                 self._move(source, self._folder / f"{name}{_FILE}")
             except FileNotFoundError:
-                (self._folder / f"{name}{_NOTE}").unlink()
+                (self._folder / f"{name}{_NOTE}").unlink(missing_ok=True)
                 return None
             if self._sync:
                 sync_directory(self._folder)
                 sync_directory(source.parent)
         return name
+
+    def withdraw(self, name: str) -> None:
+        """Remove the note of a file that does not come after all."""
+        with storage_errors("remove a note from quarantine"):
+            (self._folder / f"{name}{_NOTE}").unlink(missing_ok=True)
+
+    def announced(self) -> dict[str, str]:
+        """Return the names of notes whose files have not come, by where these are."""
+        with storage_errors("list the quarantine"):
+            try:
+                names = {entry.name for entry in os.scandir(self._folder)}
+            except FileNotFoundError:
+                return {}
+        waiting = [
+            name.removesuffix(_NOTE)
+            for name in sorted(names)
+            if name.endswith(_NOTE) and f"{name.removesuffix(_NOTE)}{_FILE}" not in names
+        ]
+        return {path: name for name in waiting if (path := self._note_of(name).get("path"))}
+
+    def _note_of(self, name: str) -> dict[str, str]:
+        """Return what a note says; nothing where it is missing or damaged."""
+        with storage_errors("look into the quarantine"):
+            try:
+                note = json.loads((self._folder / f"{name}{_NOTE}").read_text("utf-8"))
+                return {key: str(note[key]) for key in ("path", "at", "reason")}
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                return {}
 
     def _move(self, source: Path, target: Path) -> None:
         try:
@@ -96,6 +137,7 @@ class Quarantine:
             file.flush()
             if self._sync:
                 os.fsync(file.fileno())
+        give_to_owner(self._folder / f"{name}{_NOTE}", self._folder)
         if self._sync:
             sync_directory(self._folder)
 
@@ -126,11 +168,10 @@ class Quarantine:
                 size = file.stat().st_size
             except FileNotFoundError:
                 raise StorageUnavailable(f"there is no {name} in quarantine") from None
-            try:
-                note = json.loads((self._folder / f"{name}{_NOTE}").read_text("utf-8"))
-                return Quarantined(name, str(note["path"]), str(note["at"]), str(note["reason"]), size)
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
-                return Quarantined(name, "", "", "its note is missing or damaged", size)
+        note = self._note_of(name)
+        if not note:
+            return Quarantined(name, "", "", "its note is missing or damaged", size)
+        return Quarantined(name, note["path"], note["at"], note["reason"], size)
 
     def path_of(self, name: str) -> str:
         """Return where a file in quarantine is, relative to the storage root; raises as `find`."""

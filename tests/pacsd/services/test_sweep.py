@@ -421,6 +421,27 @@ def test_days_that_were_moved_to_another_disk_are_looked_at(
     assert list(index.paths()) == [path]
 
 
+def test_a_quarantine_that_was_ended_half_way_is_completed(store: FileStore, index: Index) -> None:
+    """The row is gone by command: what was taken out of service does not come back."""
+    take(store, index, altered())
+    (path,) = store.published()
+    store.announce_quarantine(path, "wrong patient")
+    index.forget(altered().sop_instance_uid, path)
+    run_sweep(store, index)
+    assert list(index.paths()) == list(store.published()) == []
+    (taken,) = store.quarantined.list()
+    assert (taken.path, taken.reason) == (path, "wrong patient")
+
+
+def test_an_announced_quarantine_takes_no_file_that_has_its_row(store: FileStore, index: Index) -> None:
+    take(store, index, altered())
+    (path,) = store.published()
+    store.announce_quarantine(path, "wrong patient")
+    run_sweep(store, index)
+    assert list(index.paths()) == list(store.published()) == [path]
+    assert store.quarantined.list() == []
+
+
 def test_an_adopted_index_is_looked_at_from_the_beginning(store: FileStore, index: Index) -> None:
     """Also where an earlier look was ended half way, and files of days that it had done have come back since."""
     start(store, index)
