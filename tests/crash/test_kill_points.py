@@ -75,7 +75,7 @@ class Case:
 
     def status(self, policy: str) -> int:
         """That other worker's answer."""
-        is_refused = policy == "reject" and self.kept(policy) != self.sent
+        is_refused = policy != "replace" and self.kept(policy) != self.sent
         return DUPLICATE_SOP_INSTANCE if is_refused else 0x0000
 
     def instance(self, place: int, number: int, content: int) -> Instance:

@@ -103,7 +103,7 @@ def put_back(index: Index, policy: str, tmp_path: Path) -> None:
     server.stop()
     index.back_up()
     server.start()
-    assert send(server, version(SERIES, replaced, OTHER)) == (0x0111 if policy == "reject" else 0x0000)
+    assert send(server, version(SERIES, replaced, OTHER)) == (0x0000 if policy == "replace" else 0x0111)
     assert send(server, version(SERIES, new, FIRST)) == 0x0000
     server.kill()
     index.put_back()

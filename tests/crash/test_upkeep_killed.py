@@ -133,7 +133,6 @@ class Archive:
                 "integrity": {"scrub_days": 0},
             },
         )
-        self._policy = policy
         self._url = url
         self._last = 0
         self._expected: dict[str, int] = {}
@@ -202,9 +201,9 @@ class Archive:
             instance = version(SERIES, number, which)
             part = instance.write_file(self.server.root / "incoming" / "laid-out")
             part.rename(damaged.with_name(f"{instance.sop_instance_uid}-7.dcm"))
-        for number in (new, same, healing):
+        # The one with other content does not say that a known peer sent it, so it replaces nothing.
+        for number in (new, same, other, healing):
             self._expect(number, FIRST)
-        self._expect(other, OTHER if self._policy == "replace" else FIRST)
 
     def extra_files(self) -> set[str]:
         """Files without a row."""
