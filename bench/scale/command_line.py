@@ -65,7 +65,9 @@ def _entry(url: str) -> entries.Entry:
     """Return pacsd with its default settings on this database."""
     known = entries.load_entries([entries.SERVERS_FILE])
     edit = {"find": "sqlite:///{storage_dir}/index.db", "replace": url}
-    known["filled"] = {"name": "filled", "extends": "pacsd", "edit": {"pacsd.toml": edit}}
+    # The index was filled without a store, which a start would refuse.
+    adopt = ["{python} -m pacsd adopt store --config {work_dir}/pacsd.toml"]
+    known["filled"] = {"name": "filled", "extends": "pacsd", "edit": {"pacsd.toml": edit}, "prepare": adopt}
     return entries.resolve(known, "filled")
 
 

@@ -7,6 +7,7 @@ second server, and no server that is started while another one's workers still f
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -65,7 +66,8 @@ def _opened(file: Path) -> int:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         is_new = not file.exists()
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Not for writing: a file system with such an open file cannot be remounted read-only.
+        descriptor = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if is_new:
             give_to_owner(file, file.parent)
     except OSError as error:
@@ -86,6 +88,9 @@ def _lock(descriptor: int, file: Path, deadline: float, clock: Callable[[], floa
             if clock() >= deadline or not _is_dead(holder):
                 raise ArchiveInUse(_in_use(file, holder)) from None
         except OSError as error:
+            if error.errno == errno.EBADF and not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_RDWR:
+                _open_for_writing(descriptor, file)
+                continue
             raise StorageUnavailable(
                 f"the lock {file} cannot be used: {os.strerror(error.errno or 0)}"
             ) from error
@@ -95,6 +100,17 @@ def _lock(descriptor: int, file: Path, deadline: float, clock: Callable[[], floa
             _log.warning("waiting-for-processes-of-an-earlier-server", lock=str(file), pid=holder.get("pid"))
             waits = True
         time.sleep(_POLL_SECONDS)
+
+
+def _open_for_writing(descriptor: int, file: Path) -> None:
+    """Open the lock's file anew under its descriptor, as network file systems lock only what may be written."""
+    try:
+        writable = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        why = reason(error, "write to it")
+        raise StorageUnavailable(f"the lock {file} cannot be used: {why}") from error
+    os.dup2(writable, descriptor, inheritable=False)
+    os.close(writable)
 
 
 def _in_use(file: Path, holder: dict[str, object]) -> str:

@@ -76,7 +76,7 @@ def assert_found(net: Client, expected: set[str]) -> None:
 def test_a_clock_that_jumps_between_stores(tables: dict[str, Any], clock: WallClock, tmp_path: Path) -> None:
     """A day forwards, two backwards, then back; each also with an instance that is there already."""
     jumps = [timedelta(0), DAY, -DAY, timedelta(0)]
-    sent = [altered(number, StudyInstanceUID=STUDY) for number in range(1, len(jumps) + 1)]
+    sent = [altered(number, StudyInstanceUID=STUDY, PatientID="CLOCK") for number in range(1, len(jumps) + 1)]
     with worker(tables) as running, associated(running, FIND, GET, as_scp_of=(STORAGE,)) as net:
         for ahead, each in zip(jumps, sent, strict=True):
             clock.ahead = ahead
@@ -94,7 +94,7 @@ def test_a_clock_that_jumps_within_a_store(
     tables: dict[str, Any], clock: WallClock, ahead: timedelta
 ) -> None:
     """No deadline is measured by it: the peer is neither given up early nor waited for over a day."""
-    instance = altered(1, StudyInstanceUID=STUDY)
+    instance = altered(1, StudyInstanceUID=STUDY, PatientID="CLOCK")
     middle = len(instance.dataset) // 2
     command = store_request(1, STORAGE, instance.sop_instance_uid)
     with worker(tables) as running:
@@ -114,12 +114,12 @@ def test_what_a_crash_left_is_found_after_the_clock_was_set_back(
     """The last sweep was, by the clock of then, a day after the file without a row came."""
     clock.ahead = DAY
     with worker(tables) as running, associated(running, STORAGE) as net:
-        kept = altered(1, StudyInstanceUID=STUDY)
+        kept = altered(1, StudyInstanceUID=STUDY, PatientID="CLOCK")
         assert net.c_store(net.context_for(STORAGE), kept.sop_instance_uid, kept.dataset).status == 0x0000
     app.prepare(Settings(**tables))
     clock.ahead = timedelta(0)
     [file] = (tmp_path / "store").glob("*/*/*/*/*/*.dcm")
-    lost = altered(2, StudyInstanceUID=STUDY)
+    lost = altered(2, StudyInstanceUID=STUDY, PatientID="CLOCK")
     content = file.read_bytes().replace(kept.dataset, lost.dataset)
     content = content.replace(kept.sop_instance_uid.encode(), lost.sop_instance_uid.encode())
     today = (
