@@ -81,7 +81,7 @@ CONNECTIONS_WITHOUT_ASSOCIATION: Final = 500
 """That a worker serves at once besides all the associations: they are asking, or being told that we are full."""
 _COMPLETION_SECONDS: Final = 3.0
 """That a query waits at most for an index that is about to be complete, as after an ordinary start."""
-_FILES_WAITED_FOR: Final = 20_000
+_FILES_WAITED_FOR: Final = 300
 """Files to be looked at, of which more are not waited for."""
 _DEAD_CONNECTIONS_SECONDS: Final = 5.0
 """That a start waits for PostgreSQL to notice that the connections of a killed server are gone."""

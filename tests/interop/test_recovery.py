@@ -195,7 +195,7 @@ def test_an_older_index_is_completed(tmp_path: Path, index: SqliteIndex | Postgr
         assert len({path for path in kept if path.suffix == ".dcm"}) == len(before), "nothing is deleted"
         (line,) = quarantined(server).values()
         assert str(old.relative_to(server.root)) in line
-        assert "a later version of its instance was found" in line
+        assert "another version of its instance was found that was acknowledged after it" in line
         assert server.run("verify").returncode == 0
 
 
