@@ -102,6 +102,9 @@ class FakeStore:
         if effect in self.failures:
             raise self.failures[effect]
 
+    def noted_days(self, generation: int) -> list[str] | None:
+        return None
+
     def announced_quarantines(self) -> dict[str, str]:
         return {}
 

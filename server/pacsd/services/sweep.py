@@ -49,6 +49,9 @@ class SweptStore(ReadableStore, Protocol):
     def received_days(self, generation: int, /) -> list[str] | None:
         """Return the days on which files came in this generation or later, None where that is not known."""
 
+    def noted_days(self, generation: int, /) -> list[str] | None:
+        """The same, of what was noted alone."""
+
     def published(self, days: Collection[str] | None, /) -> Iterator[str]:
         """Yield the published files of some days."""
 
@@ -138,7 +141,7 @@ def complete_index(
         done = beginning
         progress = WorkProgress(began_at=now(), position=done.text)
     # Whatever came since the sweep began may lack its row again.
-    since = sweeping.store.received_days(done.generation)
+    since = sweeping.store.noted_days(done.generation)
     pending = [day for day in days if since is None or day in since or not _is_done(day, done)]
     files = {day: sum(1 for _ in sweeping.store.published([day])) for day in pending}
     looked_at = progress.done if len(pending) < len(days) else 0

@@ -291,6 +291,10 @@ class FileStore:
         self._resolve(relative_path)
         return self.quarantined.take(relative_path, reason)
 
+    def noted_days(self, generation: int) -> list[str] | None:
+        """As `received_days`, of the notes alone: what may have come since a sweep that began in this generation."""
+        return self._received_days.since(generation)
+
     def announce_quarantine(self, relative_path: str, reason: str) -> str:
         """Note that a published file is about to be quarantined; see `Quarantine.announce`."""
         self._resolve(relative_path)
