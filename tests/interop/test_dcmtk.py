@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,7 @@ PROPOSALS = {
     "1.2.840.10008.1.2.5": "-xr",
 }
 """storescu's option for each transfer syntax."""
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 SAMPLES = ("CT_small.dcm", "MR_small_implicit.dcm", "MR_small_bigendian.dcm", "test-SR.dcm", "JPEG2000.dcm")
 UNREADABLE = {
     "SC_rgb_jpeg.dcm": "encoded as Implicit VR, though JPEG Baseline calls for Explicit VR",
@@ -91,7 +93,13 @@ def assert_kept(server: PacsdServer, instances: list[Instance], converted: Seque
         received = inbox.received[instance.sop_instance_uid]
         if instance.transfer_syntax_uid not in converted:
             assert received.transfer_syntax_uid == instance.transfer_syntax_uid, instance.name
-        assert differences(instance.read(), received.read()) == [], instance.name
+        sent = instance.read()
+        if BIG_ENDIAN == instance.transfer_syntax_uid != received.transfer_syntax_uid:
+            # pydicom leaves the words of an OW as they are in the file.
+            pixels = array.array("H", sent.PixelData)
+            pixels.byteswap()
+            sent.PixelData = pixels.tobytes()
+        assert differences(sent, received.read()) == [], instance.name
 
 
 @pytest.mark.parametrize("name", SAMPLES)
