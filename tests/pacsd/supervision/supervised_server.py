@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from pacsd import app
 from pacsd.configuration import load_settings
 from pacsd.errors import PacsdError, StorageUnavailable
 from pacsd.settings import Settings
@@ -66,7 +67,7 @@ def main() -> int:
         return serve(
             load_settings(config),
             run_worker=run_worker,
-            prepare=lambda settings: settings.storage.root.mkdir(parents=True, exist_ok=True),
+            prepare=app.prepare,
             clear_up=clear_up,
             reload=lambda: load_settings(config),
         )
