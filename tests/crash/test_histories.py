@@ -45,8 +45,6 @@ JUDGES = {"replace": faults_of_last, "keep-first": faults_of_first}
     ],
 )
 @pytest.mark.timeout(120 + 30 * KILLS)
-# Which pynetdicom leaves to the collector where its peer is killed.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 def test_every_answer_fits(policy: str, database: str, tmp_path: Path) -> None:
     with empty_index(database, tmp_path) as index:
         server = PacsdServer(
