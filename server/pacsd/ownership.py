@@ -71,7 +71,7 @@ def _opened(file: Path) -> int:
         if is_new:
             give_to_owner(file, file.parent)
     except OSError as error:
-        why = reason(error, "write to its folder")
+        why = reason(error, "write to the storage root" if file.name == _LOCK else "write to its folder")
         raise StorageUnavailable(
             f"cannot use the storage root: the lock {file} cannot be made: {why}"
         ) from error
