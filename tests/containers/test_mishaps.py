@@ -87,6 +87,10 @@ def test_a_folder_of_somebody_else_says_who_must_be_able_to_write(
 
 def test_a_database_that_goes_down_is_named_and_taken_up_again(install: Callable[..., Project]) -> None:
     project = install(database="postgresql")
+    text = project.configuration.read_text()
+    assert "commit_timeout = 60" in text
+    # So long a store waits for the database, and so long nobody wants to wait here.
+    project.configuration.write_text(text.replace("commit_timeout = 60", "commit_timeout = 5"))
     project.up()
     project.compose("stop", "db")
     assert "Refused: OutOfResources" in _answer_to_store(project)
