@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-containers crash fuzz bench bench-quick bench-index check lock clean
+.PHONY: help serve test test-containers crash fuzz bench bench-quick bench-index check lock sbom audit clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,14 @@ lock: $(VENV)/.installed-lock  ## Write deploy/lock/, what the image is made of,
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' \
 		| $(LOCK) --output-file deploy/lock/build.txt -
 
+sbom: $(VENV)/.installed-audit  ## Write build/sbom.json: what the image's Python packages are (CycloneDX)
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json \
+		deploy/lock/server.txt
+
+audit: $(VENV)/.installed-audit  ## Ask PyPI's advisory database about the versions in deploy/lock/
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r deploy/lock/server.txt -r deploy/lock/build.txt
+
 clean:  ## Remove .venv and all caches; data/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist
 	find server tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -87,6 +95,10 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 
 $(VENV)/.installed-lock: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --group lock
+	touch $@
+
+$(VENV)/.installed-audit: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --group audit
 	touch $@
 
 $(VENV)/.installed-check: $(VENV)/.installed

@@ -150,5 +150,34 @@ def test_it_runs_without_privileges_on_a_read_only_file_system(install: Callable
     assert facts["Uid"].split() == ["10001"] * 4
     assert int(facts["CapBnd"], 16) == 0
     assert facts["NoNewPrivs"] == "1"
+    assert facts["Seccomp"] == "2", "a filter of system calls is in force"
     probe = "import errno\ntry: open('/opt/probe', 'w')\nexcept OSError as error: print(errno.errorcode[error.errno])"
     assert docker("exec", project.container(), "python", "-c", probe).strip() == "EROFS"
+
+
+def test_each_container_has_limits_and_only_pacsd_reaches_the_database(
+    install: Callable[..., Project],
+) -> None:
+    project = install(database="postgresql")
+    project.up()
+    for service in ("pacsd", "prometheus", "db"):
+        limits = json.loads(docker("inspect", "--format", "{{json .HostConfig}}", project.container(service)))
+        assert limits["Memory"] > 0, service
+        assert limits["PidsLimit"] > 0, service
+        assert "no-new-privileges:true" in limits["SecurityOpt"], service
+        assert limits["CapDrop"] == ["ALL"], service
+
+    networks = json.loads(
+        docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", project.container("db"))
+    )
+    assert list(networks) == [f"{project.name}_database"]
+    address = networks[f"{project.name}_database"]["IPAddress"]
+    probe = (
+        "import socket\n"
+        f"try: socket.create_connection(({address!r}, 5432), timeout=5); print('reached')\n"
+        "except OSError as error: print('not reached')"
+    )
+    assert docker("exec", project.container(), "python", "-c", probe).strip() == "reached"
+    where = ("--rm", f"--network={project.name}_monitoring", "--entrypoint=python")
+    beside_prometheus = docker("run", *where, project.environment["PACSD_IMAGE"], "-c", probe)
+    assert beside_prometheus.strip() == "not reached"
