@@ -34,12 +34,15 @@ __all__ = ["Decompress", "reencode"]
 _log = structlog.get_logger()
 
 Tag = tuple[int, int]
+Value = bytes | memoryview
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 ITEM: Final = (0xFFFE, 0xE000)
 ITEM_DELIMITATION: Final = (0xFFFE, 0xE00D)
 SEQUENCE_DELIMITATION: Final = (0xFFFE, 0xE0DD)
 LONGEST_SHORT_VALUE: Final = 0xFFFF
+LARGE_VALUE: Final = 1 << 16
+"""Bytes from which on a value is written from where it is, instead of from a copy."""
 NOT_OF_A_DATA_SET: Final = frozenset({0x0000, 0x0002, ITEM[0]})
 """Groups: commands, file meta information, delimiters that end nothing. They get sent, and go no further."""
 LAST_TAG: Final = (0xFFFF, 0xFFFF)
@@ -318,7 +321,8 @@ class _Reencoding:
             opened.output = output
             return position
         if element:
-            self._element_value(tag, vr, self.data[position : position + length], level)
+            data = memoryview(self.data) if length >= LARGE_VALUE else self.data
+            self._element_value(tag, vr, data[position : position + length], level)
         return position + length
 
     def _delimiter_in_item(self, position: int, level: _Level, element: int) -> int:
@@ -405,17 +409,17 @@ class _Reencoding:
             tag, (vr, value) = level.missing.pop()
             self._write(tag, vr, value)
 
-    def _element_value(self, tag: Tag, vr: str, value: bytes, level: _Level) -> None:
+    def _element_value(self, tag: Tag, vr: str, value: Value, level: _Level) -> None:
         if level.native is None:
             if tag in IMAGE_PIXEL_TAGS:
-                level.image[tag] = value
+                level.image[tag] = bytes(value)
         else:
             self._write_missing(level, tag)
             if tag in level.native.attributes:
                 return
         self._value(tag, vr, value, level)
 
-    def _value(self, tag: Tag, vr: str, value: bytes, level: _Level) -> None:
+    def _value(self, tag: Tag, vr: str, value: Value, level: _Level) -> None:
         swapped = self.swapped
         if tag == PIXEL_REPRESENTATION:
             level.signed = any(value)
@@ -431,10 +435,10 @@ class _Reencoding:
             whole = len(value) - len(value) % words.itemsize
             words.frombytes(value[:whole])
             words.byteswap()
-            value = words.tobytes() + value[whole:]
+            value = memoryview(words).cast("B") if whole == len(value) else words.tobytes() + value[whole:]
         self._write(tag, vr, value)
 
-    def _write(self, tag: Tag, vr: str, value: bytes) -> None:
+    def _write(self, tag: Tag, vr: str, value: Value) -> None:
         """Write an element, padded to an even length as all have to be (PS3.5 §7.1.1, §6.2)."""
         padding = len(value) % 2
         self.output.header(tag, vr, len(value) + padding)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from typing import TYPE_CHECKING
 
@@ -247,6 +248,21 @@ def test_pixel_representation_holds_for_its_own_item() -> None:
     explicit = bytes(reencode(data, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN))
     assert explicit.count(b"\x28\0\x06\x01US") == 1
     assert explicit.count(b"\x40\0\x11\x92SS") == 1
+
+
+@pytest.mark.parametrize("source", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_a_large_value_is_not_copied_on_its_way(source: str) -> None:
+    """Beside what is stored only the result is in memory, and of what changes its byte order a copy."""
+    length = 32_000_000
+    writer = WRITERS[source]
+    data = writer.element(0x00280100, "US", b"\x10\0"[:: -1 if source == BIG_ENDIAN else 1])
+    data += writer.element(0x7FE00010, "OW", bytes(length))
+    tracemalloc.start()
+    converted = reencode(data, ENCODINGS[source], ENCODINGS[IMPLICIT])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(converted) == len(WRITERS[IMPLICIT].element(0x00280100, "US", b"ab")) + 8 + length
+    assert peak < (2.3 if source == BIG_ENDIAN else 1.3) * length
 
 
 def test_nested_encapsulated_values_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
