@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Final
 
-__all__ = ["give_to_owner", "keep_private", "let_user", "reason"]
+__all__ = ["MOUNT_READ_WRITE", "give_to_owner", "keep_private", "let_user", "reason"]
+
+MOUNT_READ_WRITE: Final = "mount the file system read-write"
 
 
 def keep_private(umask: str) -> None:
@@ -19,8 +23,12 @@ def let_user(do: str) -> str:
 
 
 def reason(error: OSError, do: str) -> str:
-    """Return why a file cannot be used, and where that is for want of permission, what to do about it."""
-    advice = f"; {let_user(do)}" if isinstance(error, PermissionError) else ""
+    """Return why a file cannot be used, and what to do about it where that is known, as for want of permission."""
+    advice = ""
+    if isinstance(error, PermissionError):
+        advice = f"; {let_user(do)}"
+    elif error.errno == errno.EROFS:
+        advice = f"; {MOUNT_READ_WRITE}"
     return f"{error.strerror}{advice}"
 
 

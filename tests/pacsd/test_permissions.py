@@ -30,6 +30,8 @@ def _closed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_only_want_of_permission_is_mended_by_it() -> None:
     assert reason(FileNotFoundError(2, "No such file or directory"), "read it") == "No such file or directory"
+    read_only = OSError(30, "Read-only file system")
+    assert reason(read_only, "write to it") == "Read-only file system; mount the file system read-write"
 
 
 @pytest.mark.usefixtures("_closed")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import IndexUnavailable
-from pacsd.permissions import let_user
+from pacsd.permissions import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,8 +143,7 @@ class Turns:
                 raise self._timed_out()
         except OSError as error:
             raise IndexUnavailable(
-                f"the index's lock file {self._path} cannot be used: {error.strerror}; "
-                f"{let_user('write to its folder')}"
+                f"the index's lock file {self._path} cannot be used: {reason(error, 'write to its folder')}"
             ) from error
         return self._descriptor
 

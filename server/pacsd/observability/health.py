@@ -16,6 +16,7 @@ from pacsd.index.archive import state as archive_state
 from pacsd.index.engines import asking_engine, database_file, database_url
 from pacsd.index.failures import unavailable
 from pacsd.index.promises import broken_promises
+from pacsd.permissions import reason
 from pacsd.storage.identity import read_identity
 from pacsd.supervision.shared_numbers import WorkerState
 
@@ -122,6 +123,12 @@ def check_database(url: str) -> Check:
         return Check(ok=False, reason=str(unavailable("read", error)))
     except (SQLAlchemyError, ImportError) as error:
         return Check(ok=False, reason=f"the index cannot be read: {_first_line(error)}")
+    if file is not None:
+        try:
+            # A disk that has turned read-only lets SQLite read on as if nothing were wrong.
+            _write_under(file.parent)
+        except OSError as error:
+            return Check(ok=False, reason=f"cannot write beside the database file: {reason(error, 'do so')}")
     return Check(ok=True, reason="the database answers")
 
 
@@ -142,14 +149,18 @@ def check_durability(url: str, durability: str) -> Check:
 def check_storage(root: Path, min_free_bytes: int) -> Check:
     """A file can be written under `root`, and there is room above the watermark."""
     try:
-        with tempfile.TemporaryFile(dir=root) as file:
-            file.write(b"\0")
+        _write_under(root)
         free = shutil.disk_usage(root).free
     except OSError as error:
         return Check(ok=False, reason=f"cannot write under storage.root: {os.strerror(error.errno or 0)}")
     if free < min_free_bytes:
         return Check(ok=False, reason=f"{free} bytes free, storage.min_free_mb asks for {min_free_bytes}")
     return Check(ok=True, reason=f"{free} bytes free")
+
+
+def _write_under(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"\0")
 
 
 def _first_line(error: Exception) -> str:

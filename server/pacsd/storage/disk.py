@@ -11,7 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
-from pacsd.permissions import let_user
+from pacsd.permissions import MOUNT_READ_WRITE, let_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ NOT_PERMITTED: Final = let_user("write to the storage root")
 ADVICE: Final = {
     errno.EACCES: NOT_PERMITTED,
     errno.EPERM: NOT_PERMITTED,
-    errno.EROFS: "mount the file system read-write",
+    errno.EROFS: MOUNT_READ_WRITE,
     errno.EIO: "check the disk: it reports input/output errors",
     errno.ENOENT: "a file or directory has gone from the storage root",
     errno.EMFILE: "raise the limit of open files",

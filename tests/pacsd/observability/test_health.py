@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
-from typing import TYPE_CHECKING
+import tempfile
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -87,6 +90,19 @@ class TestDatabase:
     def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
         (tmp_path / "text.db").write_text("x" * 5000)
         assert "not a database" in check_database(f"sqlite:///{tmp_path / 'text.db'}").reason
+
+    def test_a_file_whose_disk_has_turned_read_only(
+        self, database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """SQLite reads on; only new instances are refused."""
+
+        def refuse(**_: object) -> NoReturn:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+        result = check_database(database)
+        assert not result.ok
+        assert result.reason.endswith("Read-only file system; mount the file system read-write")
 
     def test_a_server_that_is_not_there_is_told_with_what_to_do_and_without_the_password(self) -> None:
         result = check_database("postgresql+psycopg://user:secret@127.0.0.1:1/pacs")
