@@ -55,6 +55,8 @@ class Codestream:
     """None where such a stream cannot say."""
     components_are_ybr: bool | None = None
     """None where the stream does not say, and Photometric Interpretation has to be believed."""
+    is_full_range: bool = False
+    """Whether luminance goes from 0 to the greatest value for certain, as in JFIF (ISO 10918-5) and Adobe's files."""
     data_end: int = 0
     """Where the last scan's entropy-coded data end; JPEG only."""
 
@@ -182,6 +184,7 @@ class _JpegWalk:
             raise DatasetInvalid("a frame's codestream is truncated: a component has no scan")
         if self.data.startswith(JPEG_START, end):
             raise DatasetInvalid("a frame has more than one codestream")
+        self.stream.is_full_range = self.is_jfif or self.adobe_transform == 1
         if self.stream.coding is not Coding.JPEG_LS and self.adobe_transform == 1:
             self.stream.components_are_ybr = True
         elif bytes(self.components) in _RGB_COMPONENTS:

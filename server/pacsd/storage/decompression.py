@@ -304,10 +304,9 @@ class _Decoder:
     def _in_rgb(self, samples: Any, stream: Codestream | None, precision: int) -> Any:
         """Return samples of luminance and chrominance as RGB, all others as they are."""
         said = self._image.photometric_interpretation
-        partial = False
+        partial = said.startswith("YBR_PARTIAL") and not (stream is not None and stream.is_full_range)
         is_ybr = stream.components_are_ybr if stream is not None else None
         if is_ybr is None:
-            partial = said.startswith("YBR_PARTIAL")
             is_ybr = said.startswith("YBR_") and said not in ("YBR_RCT", "YBR_ICT")
         if stream is not None and stream.coding is Coding.JPEG_XL:
             is_ybr = False  # its decoder returns RGB

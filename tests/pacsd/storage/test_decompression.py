@@ -406,6 +406,26 @@ def test_luminance_and_chrominance_become_rgb() -> None:
             assert np.abs(found - rgb).max() <= 2
 
 
+@pytest.mark.parametrize("subsampling", ["444", "422"])
+@pytest.mark.parametrize(("marker", "white"), [("JFIF", 235), (None, 255)])
+def test_the_range_of_luminance_is_the_headers_unless_the_stream_says(
+    subsampling: str, marker: str | None, white: int
+) -> None:
+    """PS3.3 §C.7.6.3.1.2: white is 235 in YBR_PARTIAL_422; in JFIF (ISO 10918-5) it is 255 whatever the header says."""
+    samples = np.full((SIZE, SIZE, 3), (235, 128, 128), np.uint8)
+    stream = bytes(
+        imagecodecs.jpeg8_encode(
+            samples, level=100, colorspace="YCBCR", outcolorspace="YCBCR", subsampling=subsampling
+        )
+    )
+    if marker is None:
+        (length,) = struct.unpack_from(">H", stream, 4)
+        assert stream[6:10] == b"JFIF"
+        stream = stream[:2] + stream[4 + length :]
+    data = image([stream + bytes(len(stream) % 2)], samples=3, photometric="YBR_PARTIAL_422")
+    assert set(converted(data, JPEG).PixelData) == {white}
+
+
 def test_a_compressed_icon_becomes_a_native_one() -> None:
     """PS3.3 §C.7.6.1.1.6."""
     icon = image([rle(COLOUR)], samples=3, photometric="YBR_FULL")
