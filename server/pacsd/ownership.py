@@ -71,9 +71,10 @@ def _opened(file: Path) -> int:
         if is_new:
             give_to_owner(file, file.parent)
     except OSError as error:
-        why = reason(error, "write to the storage root" if file.name == _LOCK else "write to its folder")
+        is_store = file.name == _LOCK
+        why = reason(error, "write to the storage root" if is_store else "write to its folder")
         raise StorageUnavailable(
-            f"cannot use the storage root: the lock {file} cannot be made: {why}"
+            f"cannot use the {'storage root' if is_store else 'index'}: the lock {file} cannot be made: {why}"
         ) from error
     return descriptor
 

@@ -221,6 +221,15 @@ def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         pass
 
 
+def test_the_lock_of_the_index_is_not_taken_for_the_stores(tmp_path: Path) -> None:
+    (tmp_path / "index").write_text("no folder")
+    with (
+        pytest.raises(StorageUnavailable, match=r"cannot use the index: the lock .* cannot be made"),
+        own(lock_files(tmp_path / "store", tmp_path / "index/index.db")),
+    ):
+        pass
+
+
 def test_a_file_system_without_locks_is_told(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOLCK, "none")
