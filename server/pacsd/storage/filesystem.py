@@ -138,15 +138,20 @@ class FileStore:
         return self._received_days.since(generation, self.days())
 
     def _try_hard_link(self, probe: Path, linked: Path) -> None:
+        unfit = StorageUnavailable(
+            f"the file system of the storage root {self.root} has no hard links, which keep files from being "
+            "overwritten: choose another one, such as ext4 or XFS"
+        )
         try:
             linked.hardlink_to(probe)
         except OSError as error:
             if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV):
-                raise StorageUnavailable(
-                    f"the file system of the storage root {self.root} has no hard links, which keep files "
-                    "from being overwritten: choose another one, such as ext4 or XFS"
-                ) from error
+                raise unfit from error
             raise
+        status = linked.stat()
+        # Some that pretend make a copy, or don't count: `is_incoming` would take what is being committed for abandoned.
+        if status.st_nlink != 2 or status.st_ino != probe.stat().st_ino:
+            raise unfit
 
     def _incoming_directories(self) -> list[str]:
         return sorted(entry.path for entry in os.scandir(self._incoming) if entry.is_dir())
