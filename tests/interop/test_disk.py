@@ -109,7 +109,7 @@ def test_a_full_disk_refuses_and_keeps_what_was_acknowledged(small_disk_server: 
     assert_kept_exactly(small_disk_server, acknowledged)
 
 
-def test_a_read_only_store_refuses_and_still_answers_queries(small_disk_server: PacsdServer) -> None:
+def test_a_read_only_store_refuses_and_still_answers(small_disk_server: PacsdServer) -> None:
     before = large_instance(1)
     with connect(small_disk_server) as peer:
         assert peer.store(before).status == 0x0000
@@ -117,7 +117,12 @@ def test_a_read_only_store_refuses_and_still_answers_queries(small_disk_server: 
         refusal = peer.store(large_instance(2), 2)
         assert refusal.status == OUT_OF_RESOURCES
         assert refusal.error_comment
+        readiness = small_disk_server.get("/readyz")
+        assert readiness.status == 503
+        assert "Read-only file system" in readiness.text
+        assert_kept_exactly(small_disk_server, [before])
         set_writable(small_disk_server, writable=True)
+        assert small_disk_server.get("/readyz").status == 200
         assert peer.store(large_instance(3), 3).status == 0x0000
         peer.release()
     assert_kept_exactly(small_disk_server, [before, large_instance(3)])
