@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pacsd.errors import DatasetInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pacsd.storage.encodings import Encoding
 
@@ -133,8 +133,8 @@ def _by_marks(
     return frames
 
 
-def encapsulated(pixels: EncapsulatedPixels) -> bytes:
-    """Return the items again, with fragments of even length, as they have to be, and the offsets that come of it.
+def encapsulated(pixels: EncapsulatedPixels) -> Iterator[bytes | memoryview]:
+    """Yield the items again, piece by piece, with fragments of even length, as they have to be, and their new offsets.
 
     An Extended Offset Table is not adapted: there is none where a writer forgets to pad.
     """
@@ -142,14 +142,15 @@ def encapsulated(pixels: EncapsulatedPixels) -> bytes:
     table = struct.pack(
         f"<{len(pixels.offset_table)}I", *(moved.get(each, each) for each in pixels.offset_table)
     )
-    items = [_item(table), *(_item(fragment) for fragment in pixels.fragments)]
-    return b"".join((*items, struct.pack("<HHI", *SEQUENCE_DELIMITATION, 0)))
+    values: list[bytes | memoryview] = [table, *pixels.fragments]
+    for value in values:
+        padding = len(value) % 2
+        yield struct.pack("<HHI", *ITEM, len(value) + padding)
+        yield value
+        yield bytes(padding)
+    yield struct.pack("<HHI", *SEQUENCE_DELIMITATION, 0)
 
 
 def _even_offsets(pixels: EncapsulatedPixels) -> list[int]:
     lengths = (8 + len(fragment) + len(fragment) % 2 for fragment in pixels.fragments)
     return [0, *accumulate(lengths)][: len(pixels.fragments)]
-
-
-def _item(value: bytes | memoryview) -> bytes:
-    return b"".join((struct.pack("<HHI", *ITEM, len(value) + len(value) % 2), value, bytes(len(value) % 2)))

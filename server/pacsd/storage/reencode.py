@@ -365,7 +365,8 @@ class _Reencoding:
         if self.decompress is None:
             self._write_missing(level, tag)
             self.output.data += self.data[start:position]
-            self.output.data += encapsulated(pixels)
+            for piece in encapsulated(pixels):
+                self.output.data += piece
             return pixels.end
         if tag != PIXEL_DATA or level.pixels_are_left_out or len(self.levels) > DEEPEST_PIXELS:
             self._leave_pixels_out(tag)

@@ -265,6 +265,20 @@ def test_a_large_value_is_not_copied_on_its_way(source: str) -> None:
     assert peak < (2.3 if source == BIG_ENDIAN else 1.3) * length
 
 
+def test_large_fragments_are_not_copied_on_their_way() -> None:
+    """Where one of them is odd, the others are written as they are."""
+    length = 32_000_000
+    writer = Writer()
+    fragments = [writer.item(each) for each in (b"", b"odd", bytes(length))]
+    data = writer.sequence(0x7FE00010, fragments, undefined=True, vr="OB")
+    tracemalloc.start()
+    converted = reencode(data, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(converted) == len(data) + 1
+    assert peak < 1.3 * length
+
+
 def test_nested_encapsulated_values_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each image is written once more when it is known; were that so at every depth, 40 would take for ever."""
     writer = Writer()
