@@ -53,6 +53,8 @@ WITHOUT_CODESTREAM: Final = frozenset({RLE_LOSSLESS, ENCAPSULATED_UNCOMPRESSED, 
 LONGEST_VALUE: Final = 0xFFFFFFFE
 """Bytes; the greatest length that can be said of native pixel data (PS3.5 §8.1.1)."""
 RLE_HEADER_LENGTH: Final = 64
+SAMPLES_AT_ONCE: Final = 1 << 20
+"""Of which the colours are converted, so that a large frame takes little memory."""
 FILLER: Final = b"\x5a\x33\xc6\xa5" * 16
 """Entropy-coded data to no purpose: a decoder that reads them has not had enough before."""
 
@@ -208,8 +210,9 @@ class _Decoder:
         except Exception as error:
             # Decoders raise whatever they like, and quote values in what they say: only its kind is told.
             raise DatasetInvalid(f"a frame cannot be decoded: {type(error).__name__}") from error
-        native: bytes = samples.tobytes()
-        return native
+        import numpy as np  # noqa: PLC0415
+
+        return np.ascontiguousarray(samples).data.cast("B")
 
     def _inflated(self, frame: bytes) -> bytes:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -316,7 +319,21 @@ class _Decoder:
 
 
 def _rgb(samples: Any, precision: int, *, partial: bool) -> Any:
-    """Return YCbCr samples as RGB (PS3.3 §C.7.6.3.1.2); `partial` are those between black at 16 and white at 235."""
+    """Return YCbCr samples as RGB (PS3.3 §C.7.6.3.1.2); `partial` are those between black at 16 and white at 235.
+
+    A few rows at a time: what is calculated with takes many times the memory of the samples.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    converted = np.empty(samples.shape, samples.dtype)
+    rows = max(1, SAMPLES_AT_ONCE // (samples.shape[1] * samples.shape[2]))
+    for start in range(0, len(samples), rows):
+        part = slice(start, start + rows)
+        converted[part] = _rgb_rows(samples[part], precision, partial=partial)
+    return converted
+
+
+def _rgb_rows(samples: Any, precision: int, *, partial: bool) -> Any:
     import numpy as np  # noqa: PLC0415
 
     scale = float(1 << precision - 8) if precision >= 8 else 1.0

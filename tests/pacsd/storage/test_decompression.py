@@ -510,3 +510,27 @@ def test_many_frames_take_the_memory_of_what_comes_and_goes() -> None:
     tracemalloc.stop()
     assert len(data) > native
     assert peak < 1.5 * native
+
+
+def test_a_large_frame_takes_the_memory_of_a_few() -> None:
+    """Its colours are converted a few rows at a time; and that is the same as all at once."""
+    size = 1500
+    steps = np.add.outer(np.arange(size), np.arange(size)) // 8
+    samples = np.stack([steps, 255 - steps, steps // 2], -1).astype(np.uint8)
+    stream = jpeg_ls(samples)
+    data = image(
+        [stream + bytes(len(stream) % 2)], rows=size, columns=size, samples=3, photometric="YBR_FULL"
+    )
+    file = io.BytesIO(part10(data, JPEG_LS))
+    tracemalloc.start()
+    whole = bytes(transcode(file, [EXPLICIT])[1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * size * size * 3
+    found = np.frombuffer(read_dataset(whole, EXPLICIT).PixelData, np.uint8).reshape(samples.shape)
+    for row in range(0, size, 250):
+        part = converted(
+            image([jpeg_ls(samples[row : row + 1])], rows=1, columns=size, samples=3, photometric="YBR_FULL"),
+            JPEG_LS,
+        )
+        assert part.PixelData == found[row].tobytes()
