@@ -142,8 +142,9 @@ class Turns:
             if not self._lock_at_once(self._descriptor) and not self._lock_by(deadline, self._descriptor):
                 raise self._timed_out()
         except OSError as error:
+            # The reason first: a peer is shown 64 characters.
             raise IndexUnavailable(
-                f"the index's lock file {self._path} cannot be used: {reason(error, 'write to its folder')}"
+                f"the index cannot be locked: {reason(error, 'write to its folder')} ({self._path})"
             ) from error
         return self._descriptor
 
