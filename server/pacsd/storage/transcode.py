@@ -70,6 +70,8 @@ def transcode(
     except (OSError, DatasetInvalid, zlib.error) as error:
         # What a peer is shown of it has 64 characters.
         raise TranscodingFailed(f"not convertible: {error}") from error
+    except MemoryError as error:
+        raise TranscodingFailed("not convertible: it takes more memory than there is") from error
 
 
 def _transcode(file: BinaryIO, acceptable: Collection[str]) -> tuple[str, bytes | bytearray]:

@@ -293,3 +293,14 @@ def test_an_adobe_marker_tells_the_colour_space_whatever_the_data_set_calls_it(d
     expected = transcoded(FOLDER / "SC_rgb_rle.dcm", EXPLICIT).pixel_array.astype(int)
     assert decoded.PhotometricInterpretation == "RGB"
     assert np.abs(decoded.pixel_array.astype(int) - expected)[5::10, 50].max() <= 5
+
+
+def test_what_does_not_fit_into_memory_fails_by_itself() -> None:
+    class Enormous(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if size is None or size < 0:
+                raise MemoryError
+            return super().read(size)
+
+    with pytest.raises(TranscodingFailed, match="more memory than there is"):
+        transcode(Enormous(part10(b"", EXPLICIT)), [IMPLICIT])
