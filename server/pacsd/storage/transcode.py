@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from pacsd.errors import DatasetInvalid, TranscodingFailed
 from pacsd.storage.decompression import NativePixels, decompress
 from pacsd.storage.encodings import EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
+from pacsd.storage.memory import make_sure_of_memory
 from pacsd.storage.part10 import read_part10
 from pacsd.storage.reencode import reencode
 from pacsd.storage.sources import deflate_window_bits
@@ -60,7 +62,8 @@ def transcode(
     `file` is a DICOM file with preamble, a file object stands at its beginning. Between native syntaxes no value
     is touched; compressed pixel data are decompressed, colour becomes RGB. Where the stored syntax is acceptable, it
     stays, and only what PS3.5 §7.1.1 wants is done: values, and with them the data set, get an even length. What was
-    stored and what is returned are in memory as a whole, nothing else is. Raises `TranscodingFailed`, with the cause.
+    stored and what is returned are in memory as a whole, nothing else is. Raises `TranscodingFailed`, with the cause,
+    also where there is no memory for that.
     """
     try:
         if isinstance(file, Path):
@@ -82,10 +85,14 @@ def _transcode(file: BinaryIO, acceptable: Collection[str]) -> tuple[str, bytes 
         raise TranscodingFailed("the peer accepts no uncompressed transfer syntax for this SOP class")
     if uid not in ENCODINGS and uid != GE_PRIVATE and (uid in REFERENCED or not uid.startswith(PUBLIC)):
         raise TranscodingFailed(f"data sets in {uid} cannot be transcoded")
+    size = file.seek(0, io.SEEK_END) - meta.dataset_offset
+    # Compressed pixels need more for what becomes of them, of which they will say how much.
+    make_sure_of_memory(size if target != uid and uid not in ENCODINGS else 2 * size)
     file.seek(meta.dataset_offset)
     data = file.read()
     if uid == DEFLATED:
         data = _inflate(data)
+        make_sure_of_memory(len(data))
     if target == uid:
         encoding = ENCODINGS.get(uid, IMPLICIT_LITTLE_ENDIAN if uid == GE_PRIVATE else EXPLICIT_LITTLE_ENDIAN)
         converted = reencode(data, encoding, encoding)
@@ -100,7 +107,9 @@ def _converted(data: bytes, uid: str, target: Encoding) -> bytearray:
     def to_native(
         values: Mapping[tuple[int, int], bytes], pixels: EncapsulatedPixels, order: str
     ) -> NativePixels:
-        return decompress(values, pixels, uid, order)
+        native = decompress(values, pixels, uid, order)
+        make_sure_of_memory(native.length)
+        return native
 
     source = IMPLICIT_LITTLE_ENDIAN if uid == GE_PRIVATE else ENCODINGS.get(uid, EXPLICIT_LITTLE_ENDIAN)
     convert = partial(reencode, decompress=to_native, pixels_are_big_endian=uid == GE_PRIVATE)
