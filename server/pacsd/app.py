@@ -468,7 +468,6 @@ def _routes(
             observe_outcome=lambda outcome: metrics.instance_stored(outcome.value),
             observe_damaged=partial(metrics.instance_damaged, "store"),
             strict_uids=settings.dicom.strict_uids,
-            default_character_set=partial(_default_character_set, settings),
             clock=time.monotonic,
         ),
         find=FindHandler(index, ae_title=ae_title),

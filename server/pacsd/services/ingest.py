@@ -28,14 +28,7 @@ from pacsd.errors import (
 )
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
 from pacsd.services.group_commit import GroupCommit
-from pacsd.services.records import (
-    DefaultCharacterSet,
-    ReadableStore,
-    attributes_of_dataset,
-    checksum_of_file,
-    differing_attributes,
-    nothing_known,
-)
+from pacsd.services.records import ReadableStore, attributes_of_dataset, checksum_of_file
 from pacsd.services.verification import open_instance, verify_file
 from pacsd.storage.layout import instance_path
 from pacsd.storage.part10 import part10_header
@@ -50,7 +43,6 @@ _DECISIONS: Final = 5
 """On one duplicate, while others change what is kept."""
 _OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 """Why a file cannot be opened that may well be whole."""
-_OTHER_CONTENT: Final = frozenset((CommitOutcome.REPLACED, CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
 _NOT_KEPT: Final = frozenset((CommitOutcome.IDENTICAL, CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
 
 Fragment = bytes | bytearray | memoryview
@@ -160,7 +152,7 @@ class Ingest:
 
     `observe_batch` is told each commit's size and its duration in seconds, `observe_outcome` each instance's
     outcome, `observe_damaged` of each kept file that was found missing or damaged. With `strict_uids` an instance
-    whose UIDs are not valid (PS3.5 §9.1) is refused. `default_character_set` is for reading kept files.
+    whose UIDs are not valid (PS3.5 §9.1) is refused.
     """
 
     def __init__(
@@ -172,7 +164,6 @@ class Ingest:
         observe_outcome: Callable[[CommitOutcome], None],
         observe_damaged: Callable[[], None] = lambda: None,
         strict_uids: bool = False,
-        default_character_set: DefaultCharacterSet = nothing_known,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float],
     ) -> None:
@@ -182,7 +173,6 @@ class Ingest:
         self._observe_outcome = observe_outcome
         self._observe_damaged = observe_damaged
         self._strict_uids = strict_uids
-        self._default_character_set = default_character_set
         self._now = now
         self._clock = clock
         self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit)
@@ -272,11 +262,10 @@ class Ingest:
         except Exception:
             self._withdraw(record.path)
             raise
-        differing = self._differing(record, result) if result.outcome in _OTHER_CONTENT else ""
         if result.obsolete_path is not None:
             self._give_up(result.obsolete_path, result.outcome)
         self._observe_outcome(result.outcome)
-        self._report(record, result.outcome, differing)
+        self._report(record, result)
         return result.outcome
 
     def _decided(self, record: InstanceRecord, result: CommitResult) -> CommitResult:
@@ -375,31 +364,16 @@ class Ingest:
         except (StorageFull, StorageUnavailable) as error:
             _log.warning("file-not-removed", path=path, reason=str(error))
 
-    def _differing(self, record: InstanceRecord, result: CommitResult) -> str:
-        """Say in which attributes the two contents under one UID differ; while both files are there."""
-        try:
-            other = result.obsolete_path if result.outcome is CommitOutcome.REPLACED else None
-            if other is None:
-                kept = self._index.find_by_sop_instance_uid(record.sop_instance_uid)
-                other = kept.path if kept else record.path
-            keywords = differing_attributes(
-                self._store, other, record, default_character_set=self._default_character_set
-            )
-        except (DatasetInvalid, StorageUnavailable, IndexUnavailable) as error:
-            return f"unknown: {error}"
-        return ", ".join(keywords) or "nothing that the index holds: the pixels, for example"
-
-    def _report(self, record: InstanceRecord, outcome: CommitOutcome, differing: str) -> None:
-        if outcome is CommitOutcome.HEALED:
+    def _report(self, record: InstanceRecord, result: CommitResult) -> None:
+        if result.outcome is CommitOutcome.HEALED:
             _log.warning("instance-healed", sop_instance_uid=record.sop_instance_uid, path=record.path)
-        if outcome in _OTHER_CONTENT:
+        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REPLACED, CommitOutcome.REJECTED):
             _log.warning(
                 "duplicate-with-other-content",
-                outcome=outcome.value,
+                outcome=result.outcome.value,
                 sop_instance_uid=record.sop_instance_uid,
-                differing=differing,
             )
-        if outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED):
+        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED):
             raise DuplicateInstance("another object with this SOP Instance UID is kept")
 
 

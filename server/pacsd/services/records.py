@@ -24,8 +24,6 @@ __all__ = [
     "attributes_of_dataset",
     "attributes_of_file",
     "checksum_of_file",
-    "differing_attributes",
-    "nothing_known",
     "record_of_file",
 ]
 
@@ -43,8 +41,7 @@ DefaultCharacterSet = Callable[[str], str]
 """Returns what the AE of a title uses without saying so, see `storage.charsets.character_set_in_effect`."""
 
 
-def nothing_known(_ae_title: str) -> str:
-    """Be a `DefaultCharacterSet` that knows of none."""
+def _nothing_known(_ae_title: str) -> str:
     return ""
 
 
@@ -115,7 +112,7 @@ def record_of_file(
     path: str,
     *,
     checksum_algorithm: str,
-    default_character_set: DefaultCharacterSet = nothing_known,
+    default_character_set: DefaultCharacterSet = _nothing_known,
 ) -> InstanceRecord:
     """Return what the index should say of a published file, from the file alone.
 
@@ -128,31 +125,11 @@ def record_of_file(
 
 
 def attributes_of_file(
-    store: ReadableStore, path: str, *, default_character_set: DefaultCharacterSet = nothing_known
+    store: ReadableStore, path: str, *, default_character_set: DefaultCharacterSet = _nothing_known
 ) -> dict[str, str]:
     """Return what the index should say of a published file's header; raises as `record_of_file` does."""
     with _opened(store, path) as file:
         return _attributes(file, read_part10(file), default_character_set)
-
-
-def differing_attributes(
-    store: ReadableStore, path: str, record: InstanceRecord, *, default_character_set: DefaultCharacterSet
-) -> list[str]:
-    """Return the keywords of what a published file's header says otherwise than a record; raises as `record_of_file`.
-
-    Only of what the index should say, and of the transfer syntax: the pixels, for one, are not compared.
-    """
-    with _opened(store, path) as file:
-        meta = read_part10(file)
-        attributes = _attributes(file, meta, default_character_set)
-    differing = [
-        keyword
-        for keyword in sorted({*attributes, *record.attributes})
-        if attributes.get(keyword, "") != record.attributes.get(keyword, "")
-    ]
-    if meta.transfer_syntax_uid != record.transfer_syntax_uid:
-        differing.append("TransferSyntaxUID")
-    return differing
 
 
 def checksum_of_file(store: ReadableStore, record: InstanceRecord, algorithm: str) -> str:

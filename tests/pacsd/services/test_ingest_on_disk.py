@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import (
-    UID,
-    CTImageStorage,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
-from structlog.testing import capture_logs
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from pacsd.errors import DuplicateInstance, StorageFull
 from pacsd.model import CommitOutcome, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
@@ -139,41 +131,6 @@ def test_a_rejected_duplicate(store: FileStore, open_index: OpenIndex, policy: D
         take(store, index, altered(StudyID="second"))
     assert kept_content(store, index, first) == first.dataset
     assert_files_are_rows(store, index)
-
-
-def another(**attributes: str) -> Instance:
-    """The instance `altered()` with other values; `syntax` is its transfer syntax."""
-    syntax = attributes.pop("syntax", ExplicitVRLittleEndian)
-    dataset = altered().read()
-    for keyword, value in attributes.items():
-        setattr(dataset, keyword, value)
-    instance = encode(dataset, "another", syntax)
-    return replace(instance, sop_class_uid=str(dataset.SOPClassUID))
-
-
-@pytest.mark.parametrize(
-    ("changed", "differing"),
-    [
-        ({"syntax": ImplicitVRLittleEndian}, "TransferSyntaxUID"),
-        ({"SOPClassUID": CTImageStorage}, "SOPClassUID"),
-        ({"PatientID": "OTHER", "AccessionNumber": "9"}, "AccessionNumber, PatientID"),
-        ({"PixelData": bytes(32)}, "nothing that the index holds: the pixels, for example"),
-    ],
-)
-@pytest.mark.parametrize("policy", [DuplicatePolicy.REPLACE, DuplicatePolicy.KEEP_FIRST])
-def test_what_differs_is_logged_by_its_name(
-    store: FileStore,
-    open_index: OpenIndex,
-    policy: DuplicatePolicy,
-    changed: dict[str, str],
-    differing: str,
-) -> None:
-    index = open_index(policy)
-    take(store, index, altered())
-    with capture_logs() as logs, suppress(DuplicateInstance):
-        take(store, index, another(**changed))
-    (told,) = [each for each in logs if each["event"] == "duplicate-with-other-content"]
-    assert told["differing"] == differing
 
 
 @pytest.mark.parametrize("policy", DuplicatePolicy)
