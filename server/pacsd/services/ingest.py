@@ -28,7 +28,12 @@ from pacsd.errors import (
 )
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
 from pacsd.services.group_commit import GroupCommit
-from pacsd.services.records import ReadableStore, attributes_of_dataset, checksum_of_file
+from pacsd.services.records import (
+    ReadableStore,
+    attributes_of_dataset,
+    checksum_of_file,
+    differing_attributes,
+)
 from pacsd.services.verification import open_instance, verify_file
 from pacsd.storage.layout import instance_path
 from pacsd.storage.part10 import part10_header
@@ -44,6 +49,10 @@ _DECISIONS: Final = 5
 _OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 """Why a file cannot be opened that may well be whole."""
 _NOT_KEPT: Final = frozenset((CommitOutcome.IDENTICAL, CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
+
+_OTHER_CONTENT: Final = frozenset((CommitOutcome.REPLACED, CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
+_MOST_NAMED: Final = 30
+"""Of the attributes in which two objects differ, besides the last, which may be their pixels."""
 
 Fragment = bytes | bytearray | memoryview
 
@@ -262,10 +271,16 @@ class Ingest:
         except Exception:
             self._withdraw(record.path)
             raise
+        if result.outcome in _OTHER_CONTENT:
+            # While both files are there.
+            self._report_other_content(record, result)
         if result.obsolete_path is not None:
             self._give_up(result.obsolete_path, result.outcome)
         self._observe_outcome(result.outcome)
-        self._report(record, result)
+        if result.outcome is CommitOutcome.HEALED:
+            _log.warning("instance-healed", sop_instance_uid=record.sop_instance_uid, path=record.path)
+        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED):
+            raise DuplicateInstance("another object with this SOP Instance UID is kept")
         return result.outcome
 
     def _decided(self, record: InstanceRecord, result: CommitResult) -> CommitResult:
@@ -364,17 +379,27 @@ class Ingest:
         except (StorageFull, StorageUnavailable) as error:
             _log.warning("file-not-removed", path=path, reason=str(error))
 
-    def _report(self, record: InstanceRecord, result: CommitResult) -> None:
-        if result.outcome is CommitOutcome.HEALED:
-            _log.warning("instance-healed", sop_instance_uid=record.sop_instance_uid, path=record.path)
-        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REPLACED, CommitOutcome.REJECTED):
-            _log.warning(
-                "duplicate-with-other-content",
-                outcome=result.outcome.value,
-                sop_instance_uid=record.sop_instance_uid,
-            )
-        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED):
-            raise DuplicateInstance("another object with this SOP Instance UID is kept")
+    def _report_other_content(self, record: InstanceRecord, result: CommitResult) -> None:
+        """Log that other content came under a known UID, and which attributes differ; never their values."""
+        differing: Sequence[str] = ()
+        try:
+            replaced = result.obsolete_path if result.outcome is CommitOutcome.REPLACED else None
+            kept_path = replaced or self._kept_path(record)
+            if kept_path is not None:
+                differing = differing_attributes(self._store, kept_path, record.path)
+        except (DatasetInvalid, IndexUnavailable, StorageUnavailable) as error:
+            _log.info("duplicate-not-compared", sop_instance_uid=record.sop_instance_uid, reason=str(error))
+        _log.warning(
+            "duplicate-with-other-content",
+            outcome=result.outcome.value,
+            sop_instance_uid=record.sop_instance_uid,
+            differing=[*differing[:_MOST_NAMED], *differing[_MOST_NAMED:][-1:]],
+            count=len(differing),
+        )
+
+    def _kept_path(self, record: InstanceRecord) -> str | None:
+        kept = self._index.find_by_sop_instance_uid(record.sop_instance_uid)
+        return None if kept is None else kept.path
 
 
 def _record(

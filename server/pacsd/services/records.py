@@ -13,7 +13,8 @@ from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import InstanceRecord
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.decoding import decode_attributes
-from pacsd.storage.header import examine, scan_readable_part
+from pacsd.storage.differences import differing, element_checksums
+from pacsd.storage.header import DEFLATED, examine, scan_readable_part
 from pacsd.storage.part10 import FileMetaInformation, read_part10
 from pacsd.storage.sources import ReadAt
 from pacsd.storage.transfer_syntaxes import is_unknown_transfer_syntax
@@ -24,6 +25,7 @@ __all__ = [
     "attributes_of_dataset",
     "attributes_of_file",
     "checksum_of_file",
+    "differing_attributes",
     "record_of_file",
 ]
 
@@ -136,6 +138,35 @@ def checksum_of_file(store: ReadableStore, record: InstanceRecord, algorithm: st
     """Return the checksum of a published file's data set by another algorithm; raises StorageUnavailable."""
     with _opened(store, record.path) as file:
         return _checksum(file.fileno(), record.dataset_offset, algorithm)
+
+
+def differing_attributes(store: ReadableStore, path: str, other_path: str) -> list[str]:
+    """Return the names of the attributes in which two published files differ, pixels as "pixel data" and last.
+
+    In one transfer syntax these are all top-level elements; between two, or if it is a deflated one, the attributes
+    that the index knows. Raises DatasetInvalid and StorageUnavailable where a file cannot be read.
+    """
+    with _opened(store, path) as file, _opened(store, other_path) as other:
+        metas = read_part10(file), read_part10(other)
+        if metas[0].transfer_syntax_uid == metas[1].transfer_syntax_uid and (
+            metas[0].transfer_syntax_uid not in DEFLATED
+        ):
+            return differing(_element_checksums(file, metas[0]), _element_checksums(other, metas[1]))
+        return differing(_all_said(file, metas[0]), _all_said(other, metas[1]))
+
+
+def _element_checksums(file: io.FileIO, meta: FileMetaInformation) -> dict[str, str]:
+    offset = meta.dataset_offset
+    return element_checksums(
+        os.fstat(file.fileno()).st_size - offset,
+        lambda position, length: os.pread(file.fileno(), length, offset + position),
+        meta.transfer_syntax_uid,
+    )
+
+
+def _all_said(file: io.FileIO, meta: FileMetaInformation) -> dict[str, str]:
+    attributes = _attributes(file, meta, _nothing_known)
+    return {**attributes, "TransferSyntaxUID": meta.transfer_syntax_uid}
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from pacsd.storage.encodings import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pacsd.storage.sources import Source
 
 __all__ = ["RawValues", "Walk"]
@@ -63,6 +65,25 @@ class Walk:
                 self._collect_explicit(encoding, values, last_group)
             else:
                 self._collect_implicit(encoding, values, last_group)
+
+    def elements(self, encoding: Encoding) -> Iterator[tuple[int, int, int]]:
+        """Yield tag, position in the data set and length of each top-level value; raises as `collect` does."""
+        if not (self._advance(0) and self._skip_file_meta()):
+            return
+        while self.position <= self.limit or self._advance(self.position):
+            group, element, length = encoding.unpack_item(self.window, self.position)
+            if group == element == length == 0:
+                self._check_padding(self.position)
+                return
+            vr, length, header_length = self._header(self.position, encoding)
+            self.position += header_length
+            start = self.base + self.position
+            if length == UNDEFINED_LENGTH:
+                self._skip_undefined_length(self.position, encoding, vr)
+                length = self.base + self.position - start
+            else:
+                self.position += length
+            yield group << 16 | element, start, length
 
     def _collect_explicit(self, encoding: Encoding, values: RawValues, last_group: int) -> None:
         # Nearly all elements have a short VR: what is rarer, and the end, are looked for off that path.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from structlog.testing import capture_logs
 
 from pacsd.errors import DuplicateInstance, StorageFull
 from pacsd.model import CommitOutcome, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
@@ -87,7 +89,10 @@ def in_transfer_syntax(uid: str) -> Instance:
         explicit["PixelData"].VR = "OB"
         explicit["PixelData"].is_undefined_length = True
         return encode(explicit, uid, uid)
-    instance = encode(explicit, uid)
+    return deflated(encode(explicit, uid), uid)
+
+
+def deflated(instance: Instance, uid: str) -> Instance:
     deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     data = deflate.compress(instance.dataset) + deflate.flush()
     return replace(instance, transfer_syntax_uid=uid, dataset=data + b"\0" * (len(data) % 2))
@@ -131,6 +136,86 @@ def test_a_rejected_duplicate(store: FileStore, open_index: OpenIndex, policy: D
         take(store, index, altered(StudyID="second"))
     assert kept_content(store, index, first) == first.dataset
     assert_files_are_rows(store, index)
+
+
+def changed(transfer_syntax_uid: str, **attributes: object) -> Instance:
+    """`in_transfer_syntax` with other attributes, "private" and "pixels" among them."""
+    dataset = simple_dataset(1)
+    for keyword, value in attributes.items():
+        if keyword == "private":
+            dataset.private_block(0x0029, "ACME", create=True).add_new(0x10, "LO", value)
+        elif keyword == "pixels":
+            dataset.PixelData = value
+        else:
+            setattr(dataset, keyword, value)
+    if transfer_syntax_uid in DEFLATED:
+        return deflated(encode(dataset, "changed"), transfer_syntax_uid)
+    return encode(dataset, "changed", transfer_syntax_uid)
+
+
+EXPLICIT, IMPLICIT, DEFLATE = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), DEFLATED[0]
+OTHER_PIXELS = bytes(32)
+
+
+@pytest.mark.parametrize(
+    ("syntaxes", "changes", "names"),
+    [
+        ((EXPLICIT, EXPLICIT), {"StudyID": "SECRET", "PatientID": "SECRET"}, ["PatientID", "StudyID"]),
+        ((EXPLICIT, EXPLICIT), {"pixels": OTHER_PIXELS}, ["pixel data"]),
+        ((EXPLICIT, EXPLICIT), {"pixels": OTHER_PIXELS, "ZoomFactor": "2"}, ["ZoomFactor", "pixel data"]),
+        ((IMPLICIT, IMPLICIT), {"private": "SECRET"}, ["(0029,0010)", "(0029,1010)"]),
+        ((str(ExplicitVRBigEndian),) * 2, {"StudyID": "SECRET"}, ["StudyID"]),
+        ((DEFLATE, DEFLATE), {"StudyID": "SECRET"}, ["StudyID"]),
+        ((EXPLICIT, IMPLICIT), {}, ["TransferSyntaxUID"]),
+        ((EXPLICIT, IMPLICIT), {"StudyID": "SECRET"}, ["StudyID", "TransferSyntaxUID"]),
+    ],
+)
+@pytest.mark.parametrize(
+    "policy", [DuplicatePolicy.REPLACE, DuplicatePolicy.KEEP_FIRST, DuplicatePolicy.REJECT]
+)
+def test_the_log_says_in_which_attributes_other_content_differs(
+    store: FileStore,
+    open_index: OpenIndex,
+    policy: DuplicatePolicy,
+    syntaxes: tuple[str, str],
+    changes: dict[str, object],
+    names: list[str],
+) -> None:
+    index = open_index(policy)
+    take(store, index, changed(syntaxes[0]))
+    with capture_logs() as log, suppress(DuplicateInstance):
+        take(store, index, changed(syntaxes[1], **changes))
+    (event,) = [each for each in log if each["event"] == "duplicate-with-other-content"]
+    assert (event["differing"], event["count"]) == (names, len(names))
+    assert "SECRET" not in str(log)
+
+
+def test_no_more_than_some_names_are_logged_and_the_pixels_among_them(store: FileStore, index: Index) -> None:
+    def with_private_elements(value: str, pixels: bytes) -> Instance:
+        dataset = simple_dataset(1)
+        block = dataset.private_block(0x0029, "ACME", create=True)
+        for element in range(100):
+            block.add_new(element, "LO", value)
+        dataset.PixelData = pixels
+        return encode(dataset, "many")
+
+    take(store, index, with_private_elements("one", bytes(32)))
+    with capture_logs() as log, suppress(DuplicateInstance):
+        take(store, index, with_private_elements("other", b"\1" * 32))
+    (event,) = [each for each in log if each["event"] == "duplicate-with-other-content"]
+    assert event["count"] == 101
+    assert len(event["differing"]) < 50
+    assert event["differing"][-1] == "pixel data"
+
+
+def test_what_cannot_be_compared_is_decided_all_the_same(store: FileStore, index: Index) -> None:
+    private = "1.2.826.0.1.3680043.9.9999.1"
+    unreadable = replace(changed(EXPLICIT), transfer_syntax_uid=private, dataset=b"\xff" * 64)
+    take(store, index, unreadable)
+    with capture_logs() as log, pytest.raises(DuplicateInstance):
+        take(store, index, replace(unreadable, dataset=b"\xfe" * 64))
+    (event,) = [each for each in log if each["event"] == "duplicate-with-other-content"]
+    assert event["differing"] == []
 
 
 @pytest.mark.parametrize("policy", DuplicatePolicy)

@@ -1,0 +1,56 @@
+"""In which attributes two data sets differ, by name and never by value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pacsd.storage.attributes import keyword_of
+from pacsd.storage.checksums import new_checksum
+from pacsd.storage.elements import Walk
+from pacsd.storage.encodings import EXPLICIT_LITTLE_ENDIAN
+from pacsd.storage.header import ENCODINGS
+from pacsd.storage.sources import StoredSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pacsd.storage.sources import ReadAt
+
+__all__ = ["differing", "element_checksums"]
+
+PIXEL_DATA: Final = "pixel data"
+"""What differing pixels are called, whichever element they are in."""
+_PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+_PIECE_LENGTH: Final = 1 << 20
+_MOST_ELEMENTS: Final = 10_000
+"""Real data sets have some hundred; no sender decides how much memory they take."""
+
+
+def element_checksums(size: int, read_at: ReadAt, transfer_syntax_uid: str) -> dict[str, str]:
+    """Return a checksum of each top-level value of a data set that is not deflated, as it is encoded.
+
+    By keyword, or as "(gggg,eeee)" where there is none. All of the data set is read. Raises DatasetInvalid where it
+    cannot be.
+    """
+    encoding = ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE_ENDIAN)
+    checksums: dict[str, str] = {}
+    for tag, start, length in Walk(StoredSource(b"", size, read_at)).elements(encoding):
+        checksum = new_checksum("xxh3_128")
+        for position in range(start, start + length, _PIECE_LENGTH):
+            checksum.update(read_at(position, min(_PIECE_LENGTH, start + length - position)))
+        checksums[_name(tag)] = checksum.hexdigest() if length else ""
+        if len(checksums) >= _MOST_ELEMENTS:
+            break
+    return checksums
+
+
+def _name(tag: int) -> str:
+    if tag in _PIXELS:
+        return PIXEL_DATA
+    return keyword_of(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Return the names whose values differ, by the alphabet and pixels last; none is the same as an empty one."""
+    names = {name for name in one.keys() | other.keys() if one.get(name, "") != other.get(name, "")}
+    return sorted(names, key=lambda name: (name == PIXEL_DATA, name))
