@@ -33,6 +33,7 @@ from pacsd.services.records import (
     attributes_of_dataset,
     checksum_of_file,
     differing_attributes,
+    have_same_dataset,
 )
 from pacsd.services.verification import open_instance, verify_file
 from pacsd.storage.layout import instance_path
@@ -271,6 +272,10 @@ class Ingest:
         except Exception:
             self._withdraw(record.path)
             raise
+        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED) and self._is_kept_otherwise(
+            record
+        ):
+            result = replace(result, outcome=CommitOutcome.IDENTICAL)
         if result.outcome in _OTHER_CONTENT:
             # While both files are there.
             self._report_other_content(record, result)
@@ -378,6 +383,14 @@ class Ingest:
             self._store.remove(path)
         except (StorageFull, StorageUnavailable) as error:
             _log.warning("file-not-removed", path=path, reason=str(error))
+
+    def _is_kept_otherwise(self, record: InstanceRecord) -> bool:
+        """Whether what is kept is the same data set, differently encoded: toolkits write what they read anew."""
+        try:
+            kept_path = self._kept_path(record)
+            return kept_path is not None and have_same_dataset(self._store, kept_path, record.path)
+        except (DatasetInvalid, IndexUnavailable, StorageUnavailable):
+            return False
 
     def _report_other_content(self, record: InstanceRecord, result: CommitResult) -> None:
         """Log that other content came under a known UID, and which attributes differ; never their values."""

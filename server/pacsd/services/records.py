@@ -13,7 +13,7 @@ from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import InstanceRecord
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.decoding import decode_attributes
-from pacsd.storage.differences import differing, element_checksums
+from pacsd.storage.differences import differing, element_checksums, is_same_dataset
 from pacsd.storage.header import DEFLATED, examine, scan_readable_part
 from pacsd.storage.part10 import FileMetaInformation, read_part10
 from pacsd.storage.sources import ReadAt
@@ -26,6 +26,7 @@ __all__ = [
     "attributes_of_file",
     "checksum_of_file",
     "differing_attributes",
+    "have_same_dataset",
     "record_of_file",
 ]
 
@@ -153,6 +154,12 @@ def differing_attributes(store: ReadableStore, path: str, other_path: str) -> li
         ):
             return differing(_element_checksums(file, metas[0]), _element_checksums(other, metas[1]))
         return differing(_all_said(file, metas[0]), _all_said(other, metas[1]))
+
+
+def have_same_dataset(store: ReadableStore, path: str, other_path: str) -> bool:
+    """Say whether two published files hold the same, as `is_same_dataset` has it; raises StorageUnavailable."""
+    with _opened(store, path) as file, _opened(store, other_path) as other:
+        return is_same_dataset(file, other)
 
 
 def _element_checksums(file: io.FileIO, meta: FileMetaInformation) -> dict[str, str]:

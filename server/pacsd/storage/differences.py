@@ -1,27 +1,37 @@
-"""In which attributes two data sets differ, by name and never by value."""
+"""Whether two data sets differ, and in which attributes, by name and never by value."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 from typing import TYPE_CHECKING, Final
 
+from pacsd.errors import TranscodingFailed
 from pacsd.storage.attributes import keyword_of
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.elements import Walk
 from pacsd.storage.encodings import EXPLICIT_LITTLE_ENDIAN
 from pacsd.storage.header import ENCODINGS
+from pacsd.storage.part10 import read_part10
 from pacsd.storage.sources import StoredSource
+from pacsd.storage.transcode import IMPLICIT, is_native, transcode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import BinaryIO
 
     from pacsd.storage.sources import ReadAt
 
-__all__ = ["differing", "element_checksums"]
+__all__ = ["differing", "element_checksums", "is_same_dataset"]
 
 PIXEL_DATA: Final = "pixel data"
 """What differing pixels are called, whichever element they are in."""
 _PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _PIECE_LENGTH: Final = 1 << 20
+_TRAILING_PADDING: Final = b"\xfc\xff\xfc\xff"
+"""The tag of Data Set Trailing Padding, which means nothing (PS3.10 §7.2)."""
+_COMPARED: Final = 256_000_000
+"""Bytes of a file; larger ones are not compared, as each is taken into memory."""
 _MOST_ELEMENTS: Final = 10_000
 """Real data sets have some hundred; no sender decides how much memory they take."""
 
@@ -54,3 +64,35 @@ def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     """Return the names whose values differ, by the alphabet and pixels last; none is the same as an empty one."""
     names = {name for name in one.keys() | other.keys() if one.get(name, "") != other.get(name, "")}
     return sorted(names, key=lambda name: (name == PIXEL_DATA, name))
+
+
+def is_same_dataset(file: BinaryIO, other: BinaryIO) -> bool:
+    """Say whether two files hold the same elements with the same values, however they are encoded.
+
+    What does not matter: group lengths, whether sequences have a defined length, padding after the last element, and
+    the transfer syntax where neither has compressed pixels. False also for what cannot be compared.
+    """
+    if any(each.seek(0, io.SEEK_END) > _COMPARED for each in (file, other)):
+        return False
+    try:
+        return _normalized(file) == _normalized(other)
+    except TranscodingFailed:
+        return False
+
+
+def _normalized(file: BinaryIO) -> tuple[str, bytes]:
+    """Return the transfer syntax, and a digest that nobody can forge: both data sets at once are much memory."""
+    file.seek(0)
+    uid = read_part10(file).transfer_syntax_uid
+    file.seek(0)
+    uid, data = transcode(file, [IMPLICIT if is_native(uid) else uid])
+    return uid, hashlib.sha256(_without_padding(data, uid)).digest()
+
+
+def _without_padding(data: bytes | bytearray, transfer_syntax_uid: str) -> memoryview:
+    start = data.rfind(_TRAILING_PADDING)
+    header_length = 8 if transfer_syntax_uid == IMPLICIT else 12
+    if start < 0 or len(data) < start + header_length:
+        return memoryview(data)
+    length = int.from_bytes(data[start + header_length - 4 : start + header_length], "little")
+    return memoryview(data)[: start if start + header_length + length == len(data) else None]

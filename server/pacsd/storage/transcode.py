@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pacsd.storage.encapsulation import EncapsulatedPixels
     from pacsd.storage.encodings import Encoding
 
-__all__ = ["TARGETS", "transcode"]
+__all__ = ["IMPLICIT", "TARGETS", "is_native", "transcode"]
 
 IMPLICIT: Final = "1.2.840.10008.1.2"
 EXPLICIT: Final = "1.2.840.10008.1.2.1"
@@ -54,6 +54,11 @@ MAXIMUM_INFLATED: Final = 1 << 31
 """Bytes of a deflated data set, which is transcoded in memory."""
 
 
+def is_native(transfer_syntax_uid: str) -> bool:
+    """Say whether pixels are not compressed in a transfer syntax, so that it converts to another without loss."""
+    return transfer_syntax_uid in ENCODINGS or transfer_syntax_uid == GE_PRIVATE
+
+
 def transcode(
     file: Path | BinaryIO, acceptable_transfer_syntaxes: Collection[str]
 ) -> tuple[str, bytes | bytearray]:
@@ -83,7 +88,7 @@ def _transcode(file: BinaryIO, acceptable: Collection[str]) -> tuple[str, bytes 
     target = uid if uid in acceptable else next((each for each in TARGETS if each in acceptable), None)
     if target is None:
         raise TranscodingFailed("the peer accepts no uncompressed transfer syntax for this SOP class")
-    if uid not in ENCODINGS and uid != GE_PRIVATE and (uid in REFERENCED or not uid.startswith(PUBLIC)):
+    if not is_native(uid) and (uid in REFERENCED or not uid.startswith(PUBLIC)):
         raise TranscodingFailed(f"data sets in {uid} cannot be transcoded")
     size = file.seek(0, io.SEEK_END) - meta.dataset_offset
     # Compressed pixels need more for what becomes of them, of which they will say how much.

@@ -185,9 +185,37 @@ def test_the_log_says_in_which_attributes_other_content_differs(
     take(store, index, changed(syntaxes[0]))
     with capture_logs() as log, suppress(DuplicateInstance):
         take(store, index, changed(syntaxes[1], **changes))
+    if names == ["TransferSyntaxUID"] and policy is not DuplicatePolicy.REPLACE:
+        assert not log, "it is the same data set"
+        return
     (event,) = [each for each in log if each["event"] == "duplicate-with-other-content"]
     assert (event["differing"], event["count"]) == (names, len(names))
     assert "SECRET" not in str(log)
+
+
+def with_group_lengths(instance: Instance) -> Instance:
+    """The same data set with a group length and Data Set Trailing Padding, as some devices write it (Explicit VR)."""
+    group_length = b"\x08\0\0\0UL\x04\0" + (1000).to_bytes(4, "little")
+    padding = b"\xfc\xff\xfc\xffOB\0\0" + (6).to_bytes(4, "little") + bytes(6)
+    return replace(instance, dataset=group_length + instance.dataset + padding)
+
+
+@pytest.mark.parametrize("policy", [DuplicatePolicy.KEEP_FIRST, DuplicatePolicy.REJECT])
+def test_the_same_data_set_in_another_encoding_is_identical(
+    store: FileStore, open_index: OpenIndex, policy: DuplicatePolicy
+) -> None:
+    """What DCMTK sends of a file is not what another toolkit sends of it, and the object is the same."""
+    index = open_index(policy)
+    first = with_group_lengths(changed(EXPLICIT))
+    take(store, index, first)
+    for same in (changed(EXPLICIT), changed(IMPLICIT), changed(DEFLATE), changed(str(ExplicitVRBigEndian))):
+        assert take(store, index, same) is CommitOutcome.IDENTICAL
+        with pytest.raises(DuplicateInstance):
+            take(store, index, changed(same.transfer_syntax_uid, StudyID="other"))
+        with pytest.raises(DuplicateInstance):
+            take(store, index, changed(same.transfer_syntax_uid, pixels=OTHER_PIXELS))
+    assert kept_content(store, index, first) == first.dataset
+    assert_files_are_rows(store, index)
 
 
 def test_no_more_than_some_names_are_logged_and_the_pixels_among_them(store: FileStore, index: Index) -> None:
