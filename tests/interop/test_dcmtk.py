@@ -14,6 +14,7 @@ from support.equality import decompression_differences, differences
 from support.instance import UNCOMPRESSED, Instance, dataset_offset
 from support.pixels import assert_same_picture
 from support.server import PacsdServer, Peer
+from support.wire import WireAssociation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,6 +75,25 @@ def test_dcmsend_stores_a_folder_of_mixed_transfer_syntaxes(server: PacsdServer,
         instance.write_file(tmp_path / f"{number}.dcm")
     dcmtk.run("dcmsend", server, "-dn", "+sd", tmp_path)
     assert_kept(server, instances, converted=UNCOMPRESSED)
+
+
+def test_what_another_toolkit_has_stored_is_no_other_content(tmp_path: Path) -> None:
+    """DCMTK writes every data set anew, and no stranger may replace what is there: it has to be seen as the same."""
+    first = {each.sop_instance_uid: each for each in bundled_instances() if each.name not in UNREADABLE}
+    server = PacsdServer(tmp_path / "server", settings={"storage": {"duplicates": "keep-first"}})
+    server.start()
+    try:
+        for transfer_syntax, proposal in PROPOSALS.items():
+            instances = [each for each in first.values() if each.transfer_syntax_uid == transfer_syntax]
+            files = [each.write_file(tmp_path / f"{each.sop_instance_uid}.dcm") for each in instances]
+            for instance in instances:
+                contexts = [(instance.sop_class_uid, transfer_syntax)]
+                with WireAssociation((server.host, server.port), contexts) as peer:
+                    assert peer.store(instance).status == 0x0000
+                    peer.release()
+            dcmtk.run("storescu", server, "-R", proposal, *files)
+    finally:
+        server.stop()
 
 
 def assert_kept(server: PacsdServer, instances: list[Instance], converted: Sequence[str] = ()) -> None:

@@ -12,9 +12,8 @@ from pacsd.storage.checksums import new_checksum
 from pacsd.storage.elements import Walk
 from pacsd.storage.encodings import EXPLICIT_LITTLE_ENDIAN
 from pacsd.storage.header import ENCODINGS
-from pacsd.storage.part10 import read_part10
 from pacsd.storage.sources import StoredSource
-from pacsd.storage.transcode import IMPLICIT, is_native, transcode
+from pacsd.storage.transcode import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,9 +27,7 @@ PIXEL_DATA: Final = "pixel data"
 """What differing pixels are called, whichever element they are in."""
 _PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _PIECE_LENGTH: Final = 1 << 20
-_TRAILING_PADDING: Final = b"\xfc\xff\xfc\xff"
-"""The tag of Data Set Trailing Padding, which means nothing (PS3.10 §7.2)."""
-_COMPARED: Final = 256_000_000
+_COMPARED: Final = 64_000_000
 """Bytes of a file; larger ones are not compared, as each is taken into memory."""
 _MOST_ELEMENTS: Final = 10_000
 """Real data sets have some hundred; no sender decides how much memory they take."""
@@ -69,30 +66,18 @@ def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 def is_same_dataset(file: BinaryIO, other: BinaryIO) -> bool:
     """Say whether two files hold the same elements with the same values, however they are encoded.
 
-    What does not matter: group lengths, whether sequences have a defined length, padding after the last element, and
-    the transfer syntax where neither has compressed pixels. False also for what cannot be compared.
+    What does not matter is what `normalized` takes away. False also for what cannot be compared.
     """
     if any(each.seek(0, io.SEEK_END) > _COMPARED for each in (file, other)):
         return False
     try:
-        return _normalized(file) == _normalized(other)
+        return _digest(file) == _digest(other)
     except TranscodingFailed:
         return False
 
 
-def _normalized(file: BinaryIO) -> tuple[str, bytes]:
+def _digest(file: BinaryIO) -> tuple[str, bytes]:
     """Return the transfer syntax, and a digest that nobody can forge: both data sets at once are much memory."""
     file.seek(0)
-    uid = read_part10(file).transfer_syntax_uid
-    file.seek(0)
-    uid, data = transcode(file, [IMPLICIT if is_native(uid) else uid])
-    return uid, hashlib.sha256(_without_padding(data, uid)).digest()
-
-
-def _without_padding(data: bytes | bytearray, transfer_syntax_uid: str) -> memoryview:
-    start = data.rfind(_TRAILING_PADDING)
-    header_length = 8 if transfer_syntax_uid == IMPLICIT else 12
-    if start < 0 or len(data) < start + header_length:
-        return memoryview(data)
-    length = int.from_bytes(data[start + header_length - 4 : start + header_length], "little")
-    return memoryview(data)[: start if start + header_length + length == len(data) else None]
+    uid, data = normalized(file)
+    return uid, hashlib.sha256(data).digest()

@@ -51,6 +51,7 @@ ICON_IMAGE_SEQUENCE: Final = (0x0088, 0x0200)
 DEEPEST_PIXELS: Final = 3
 """Levels, the data set, a sequence and its item, within which pixel data are decompressed: as deep as an icon."""
 PIXEL_DATA: Final = (0x7FE0, 0x0010)
+DATA_SET_TRAILING_PADDING: Final = (0xFFFC, 0xFFFC)
 PIXEL_REPRESENTATION: Final = (0x0028, 0x0103)
 
 WORD_LENGTHS: Final = (
@@ -141,18 +142,28 @@ def reencode(
     decompress: Decompress | None = None,
     *,
     pixels_are_big_endian: bool = False,
+    normalized: bool = False,
 ) -> bytearray:
     """Return a data set in `target` encoding, encapsulated pixel data made native by `decompress`.
 
     Without `decompress`, which is for one encoding only, they stay as they are, but for the padding of odd fragments.
     `pixels_are_big_endian` where only they are, as in GE's private syntax. Everything that `header.examine` takes is
-    converted: what is malformed within the defined length of a sequence ends that sequence early, or, if it is private,
-    makes it UN. Iterative, so that nesting may have any depth.
+    converted: what is malformed within the defined length of a sequence ends that sequence early, or, if it is
+    private, makes it UN. With `normalized` equal data sets become the same bytes: text loses all padding but for a
+    last character to an even length, Data Set Trailing Padding goes, encapsulated pixel data are OB (PS3.5 §A.4).
+    Iterative, so that nesting may have any depth.
 
     Raises `DatasetInvalid` if the data set is malformed or truncated, or what `decompress` raises for its own pixels.
     Those within a sequence that cannot be decompressed are left out, an icon as a whole.
     """
-    return _Reencoding(data, source, target, decompress, pixels_are_big_endian=pixels_are_big_endian).run()
+    return _Reencoding(
+        data,
+        source,
+        target,
+        decompress,
+        pixels_are_big_endian=pixels_are_big_endian,
+        normalized=normalized,
+    ).run()
 
 
 class _Reencoding:
@@ -164,8 +175,10 @@ class _Reencoding:
         decompress: Decompress | None,
         *,
         pixels_are_big_endian: bool,
+        normalized: bool,
     ) -> None:
         self.data = data
+        self.normalized = normalized
         self.decompress = decompress
         self.output = _Output(target)
         self.swapped = (source is EXPLICIT_BIG_ENDIAN) != (target is EXPLICIT_BIG_ENDIAN)
@@ -364,7 +377,10 @@ class _Reencoding:
             return None
         if self.decompress is None:
             self._write_missing(level, tag)
-            self.output.data += self.data[start:position]
+            if self.normalized:
+                self.output.header(tag, "OB", UNDEFINED_LENGTH)
+            else:
+                self.output.data += self.data[start:position]
             for piece in encapsulated(pixels):
                 self.output.data += piece
             return pixels.end
@@ -441,6 +457,11 @@ class _Reencoding:
 
     def _write(self, tag: Tag, vr: str, value: Value) -> None:
         """Write an element, padded to an even length as all have to be (PS3.5 §7.1.1, §6.2)."""
+        if self.normalized:
+            if tag == DATA_SET_TRAILING_PADDING and len(self.levels) == 1:
+                return
+            if vr in PADDED_BY_SPACE or vr == "UI":
+                value = bytes(value).rstrip(b" \0")
         padding = len(value) % 2
         self.output.header(tag, vr, len(value) + padding)
         self.output.data += value

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pacsd.storage.encapsulation import EncapsulatedPixels
     from pacsd.storage.encodings import Encoding
 
-__all__ = ["IMPLICIT", "TARGETS", "is_native", "transcode"]
+__all__ = ["TARGETS", "normalized", "transcode"]
 
 IMPLICIT: Final = "1.2.840.10008.1.2"
 EXPLICIT: Final = "1.2.840.10008.1.2.1"
@@ -54,11 +54,6 @@ MAXIMUM_INFLATED: Final = 1 << 31
 """Bytes of a deflated data set, which is transcoded in memory."""
 
 
-def is_native(transfer_syntax_uid: str) -> bool:
-    """Say whether pixels are not compressed in a transfer syntax, so that it converts to another without loss."""
-    return transfer_syntax_uid in ENCODINGS or transfer_syntax_uid == GE_PRIVATE
-
-
 def transcode(
     file: Path | BinaryIO, acceptable_transfer_syntaxes: Collection[str]
 ) -> tuple[str, bytes | bytearray]:
@@ -82,13 +77,31 @@ def transcode(
         raise TranscodingFailed("not convertible: it takes more memory than there is") from error
 
 
+def normalized(file: BinaryIO) -> tuple[str, bytearray]:
+    """Return a transfer syntax, and a data set in the form in which equal ones are equal.
+
+    One without compressed pixels is in Implicit VR Little Endian, others keep their transfer syntax; none has group
+    lengths, sequences of defined length, or padding that says nothing. Raises `TranscodingFailed`.
+    """
+    uid = read_part10(file).transfer_syntax_uid
+    file.seek(0)
+    uid, data = transcode(file, [IMPLICIT if _is_native(uid) else uid])
+    encoding = IMPLICIT_LITTLE_ENDIAN if uid == IMPLICIT else EXPLICIT_LITTLE_ENDIAN
+    return uid, reencode(bytes(data), encoding, encoding, normalized=True)
+
+
+def _is_native(transfer_syntax_uid: str) -> bool:
+    """Whether pixels are not compressed in a transfer syntax, so that it converts to another without loss."""
+    return transfer_syntax_uid in ENCODINGS or transfer_syntax_uid == GE_PRIVATE
+
+
 def _transcode(file: BinaryIO, acceptable: Collection[str]) -> tuple[str, bytes | bytearray]:
     meta = read_part10(file)
     uid = meta.transfer_syntax_uid
     target = uid if uid in acceptable else next((each for each in TARGETS if each in acceptable), None)
     if target is None:
         raise TranscodingFailed("the peer accepts no uncompressed transfer syntax for this SOP class")
-    if not is_native(uid) and (uid in REFERENCED or not uid.startswith(PUBLIC)):
+    if not _is_native(uid) and (uid in REFERENCED or not uid.startswith(PUBLIC)):
         raise TranscodingFailed(f"data sets in {uid} cannot be transcoded")
     size = file.seek(0, io.SEEK_END) - meta.dataset_offset
     # Compressed pixels need more for what becomes of them, of which they will say how much.
