@@ -29,14 +29,23 @@ from pacsd.index.tables import TABLES, instances, patients, series, studies
 from pacsd.model import DemographicsPolicy, QueryLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
 
     from pacsd.index.rules import Rules
 
-__all__ = ["effective", "is_empty", "keep_said", "keep_what_was_said", "restate", "set_modality"]
+__all__ = [
+    "effective",
+    "is_empty",
+    "keep_said",
+    "keep_what_was_said",
+    "own_statements",
+    "restate",
+    "said_by_series",
+    "set_modality",
+]
 
 _ABOVE: Final = (QueryLevel.PATIENT, QueryLevel.STUDY, QueryLevel.SERIES)
 
@@ -210,13 +219,39 @@ def _only_said(
     return Told({**others.header, **kept}, row.at)
 
 
-def _statements(connection: Connection, where: ColumnElement[bool]) -> list[_Statement]:
-    """What the objects of a patient or a study say, one for all that say the same in a series."""
+def said_by_series(connection: Connection, where: ColumnElement[bool]) -> dict[int, Header]:
+    """What the objects of some series say unless they have something else of their own, by the series' row ids."""
     of_series = {}
     for row in connection.execute(_SERIES.where(where)).mappings().all():
         headers = [json.loads(row[f"{each.value} header"]) for each in _ABOVE]
         said: Header = headers[0] | headers[1] | headers[2]
         of_series[row["SERIES"]] = said if row["said"] is None else json.loads(row["said"])
+    return of_series
+
+
+def own_statements(
+    connection: Connection, said: Mapping[int, Header], without: Collection[str]
+) -> list[tuple[int, Header]]:
+    """What the objects of series say, one for all that say the same, with the row id of their series.
+
+    `said` is what they say where they have nothing of their own; `without` are UIDs of objects to leave out.
+    """
+    others = (
+        select(instances.c.series_row_id, instances.c.own)
+        .where(
+            instances.c.series_row_id.in_(sorted(said)), instances.c.sop_instance_uid.not_in(sorted(without))
+        )
+        .distinct()
+    )
+    return [
+        (series_row_id, effective(said[series_row_id], None if own is None else json.loads(own)))
+        for series_row_id, own in connection.execute(others)
+    ]
+
+
+def _statements(connection: Connection, where: ColumnElement[bool]) -> list[_Statement]:
+    """What the objects of a patient or a study say, one for all that say the same in a series."""
+    of_series = said_by_series(connection, where)
     grouped = (
         select(
             instances.c.series_row_id,

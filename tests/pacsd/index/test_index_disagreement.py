@@ -114,7 +114,7 @@ def test_what_agrees_with_its_rows_is_found_beside_what_does_not(index: Index) -
 def test_of_a_series_that_disagrees_already_others_take_the_short_way(index: Index) -> None:
     (patient,) = headers(index, "patients")
     other = record("1.9", **{**patient, "Modality": "SR", "StudyDescription": "Another"})
-    assert add(index._writing, [received(other)])
+    assert add(index._writing, [received(other)], noticed=index._noticed)
     assert images(index, StudyDescription="Another", Modality="")["1.9"]["Modality"] == "SR"
 
 
