@@ -162,6 +162,9 @@ def _write_instances(
             changed.append({**row, "row": slot.row_id})
             changed_headers[slot.row_id] = received.image
             left.update(each for each in (slot.series_row_id, place.row_id) if each is not None)
+        if record.is_from_file:
+            # Found in any order: one without a value may have let a later one fill it before an earlier one came.
+            left.add(place.row_id)
     if changed:
         connection.execute(_REPLACE, changed)
         rewrite(connection, extra_keys, changed_headers)

@@ -151,6 +151,27 @@ def test_rows_say_the_same_in_whatever_order_files_are_found(open_index: OpenInd
     assert said == {("CT", "A")}
 
 
+def test_what_the_first_object_leaves_empty_the_next_fills_in_whatever_order_they_are_found(
+    open_index: OpenIndex,
+) -> None:
+    index = open_index()
+    for order, each in enumerate(ORDERS):
+        for number in each:
+            value = (None, "B", "C")[number]
+            of_order = {"study": f"{order}", "series": f"{order}.1", "PatientID": f"{order}"}
+            found = record(
+                f"{order}.{number}",
+                **of_order,
+                StudyDescription=value,
+                SeriesDescription=value,
+                received_at=RECEIVED_AT + timedelta(seconds=number),
+                is_from_file=True,
+            )
+            index.commit([found])
+    assert {each["SeriesDescription"] for each in headers(index, "series")} == {"B"}
+    assert {each["StudyDescription"] for each in headers(index, "studies")} == {"B"}
+
+
 CORRECTIONS = {
     "PatientName": "Right^Name",
     "StudyDescription": "Right",
