@@ -21,7 +21,10 @@ from pacsd.index.engines import database_file, database_url
 from pacsd.index.promises import broken_promises, refuse_shared_sessions
 from pacsd.index.repository import Index
 from pacsd.model import (
+    AttributeConflict,
     DemographicsDifference,
+    Difference,
+    DisagreeingObjects,
     DuplicatePolicy,
     ExtraKeysBuild,
     InstanceRecord,
@@ -61,6 +64,7 @@ from pacsd.tls import load_tls
 
 __all__ = [
     "adopt",
+    "attribute_conflicts",
     "clear_up",
     "conflicts",
     "net_configuration",
@@ -286,6 +290,12 @@ def conflicts(settings: Settings) -> Iterator[StudyPatient]:
         yield from index.conflicts()
 
 
+def attribute_conflicts(settings: Settings) -> Iterator[DisagreeingObjects]:
+    """Yield what the objects of each study disagree on, study by study; raises as `conflicts` does."""
+    with _checked_index(settings) as index:
+        yield from index.attribute_conflicts()
+
+
 def adopt(settings: Settings, half: Literal["index", "store"]) -> None:
     """Make store and index one archive, whatever they were; no server may run.
 
@@ -504,31 +514,43 @@ def _incomplete(done: int, total: int) -> IndexIncomplete:
     )
 
 
-def _note_difference(
-    settings: Settings, metrics: Metrics, difference: DemographicsDifference | StudyConflict
-) -> None:
-    if isinstance(difference, StudyConflict):
-        metrics.study_conflict()
-    else:
-        metrics.demographics_differ(settings.index.demographics.value)
+def _note_difference(settings: Settings, metrics: Metrics, difference: Difference) -> None:
+    match difference:
+        case StudyConflict():
+            metrics.study_conflict()
+        case AttributeConflict(level=level, keywords=keywords):
+            metrics.attribute_conflict(level.value.lower(), len(keywords))
+        case DemographicsDifference():
+            metrics.demographics_differ(settings.index.demographics.value)
     _log_difference(settings, difference)
 
 
-def _log_difference(settings: Settings, difference: DemographicsDifference | StudyConflict) -> None:
-    if isinstance(difference, StudyConflict):
-        _log.warning(
-            "study-of-several-patients",
-            study_instance_uid=difference.study_instance_uid,
-            count=difference.patients,
-            remedy="`pacsd conflicts` says which; have the right objects sent again",
-        )
-        return
-    _log.warning(
-        "demographics-differ",
-        study_instance_uid=difference.study_instance_uid,
-        keywords=difference.keywords,
-        kept=settings.index.demographics.value,
-    )
+def _log_difference(settings: Settings, difference: Difference) -> None:
+    match difference:
+        case StudyConflict(study_instance_uid, patients):
+            _log.warning(
+                "study-of-several-patients",
+                study_instance_uid=study_instance_uid,
+                count=patients,
+                remedy="`pacsd conflicts` says which; have the right objects sent again",
+            )
+        case AttributeConflict(level, study_instance_uid, series_instance_uid, keywords):
+            of_series = {"series_instance_uid": series_instance_uid} if series_instance_uid else {}
+            _log.warning(
+                "attributes-disagree",
+                query_level=level.value,
+                study_instance_uid=study_instance_uid,
+                **of_series,
+                keywords=keywords,
+                remedy="`pacsd conflicts` says who sent what; have the right objects sent again",
+            )
+        case DemographicsDifference(study_instance_uid, keywords):
+            _log.warning(
+                "demographics-differ",
+                study_instance_uid=study_instance_uid,
+                keywords=keywords,
+                kept=settings.index.demographics.value,
+            )
 
 
 def _access_rules(settings: Settings) -> AccessRules:

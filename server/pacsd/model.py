@@ -9,10 +9,13 @@ from enum import Enum
 
 __all__ = [
     "ArchiveIdentity",
+    "AttributeConflict",
     "CommitOutcome",
     "CommitResult",
     "DemographicsDifference",
     "DemographicsPolicy",
+    "Difference",
+    "DisagreeingObjects",
     "DuplicatePolicy",
     "ExtraKeysBuild",
     "FindQuery",
@@ -81,6 +84,39 @@ class StudyConflict:
     study_instance_uid: str
     patients: int
     """How many there are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeConflict:
+    """Objects of one study, or of one series, have come to say different things of it under these keywords."""
+
+    level: QueryLevel
+    study_instance_uid: str
+    series_instance_uid: str
+    """"" where it is the study."""
+    keywords: tuple[str, ...]
+
+
+Difference = DemographicsDifference | StudyConflict | AttributeConflict
+"""What is noticed as objects are stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisagreeingObjects:
+    """The objects of a study that say different things of their patient, of the study, or of one series."""
+
+    level: QueryLevel
+    """Of what they say different things."""
+    study_instance_uid: str
+    series_instance_uid: str
+    """"" unless it is a series."""
+    keywords: tuple[str, ...]
+    """Of the attributes at issue."""
+    instances: int
+    """How many say something else than the index says of the whole."""
+    all_instances: int
+    senders: tuple[str, ...]
+    """The calling AE titles that those came from which say something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from interop.archives import PostgresIndex
 from support import dcmtk, scp, scu
 from support.bundled import bundled_instances
 from support.constructed import constructed_instances
 from support.peers import free_port
+from support.postgres import postgres_server
 from support.server import PacsdServer, Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from support.instance import Instance
+    from support.postgres import Postgres
 
 HERE = Path(__file__).parent
 
@@ -90,6 +94,38 @@ def storescp(destinations: Destinations, tmp_path: Path) -> Iterator[Path]:
     """The folder into which DCMTK's storescp, destination STORESCP, writes."""
     with dcmtk.storescp("STORESCP", tmp_path / "storescp", port=destinations.storescp_port) as running:
         yield running.folder
+
+
+@pytest.fixture(scope="package")
+def tier_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for all modules that want a database of their own and let it run."""
+    with postgres_server() as running:
+        yield running
+
+
+_databases = count(1)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def index_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Settings of an empty index for a module's server, in both kinds of databases."""
+    if request.param == "sqlite":
+        return {}
+    return PostgresIndex(request.getfixturevalue("tier_postgres"), f"tier_{next(_databases)}").settings
+
+
+@contextmanager
+def serving_with(
+    index_settings: dict[str, Any], folder: Path, peers: Sequence[Peer], **settings: dict[str, Any]
+) -> Iterator[PacsdServer]:
+    """A running server with `index_settings`; at the end it must stop cleanly."""
+    server = PacsdServer(folder, peers=peers, settings={**settings, **index_settings})
+    if index_settings:
+        upgraded = server.run("db", "upgrade")
+        assert upgraded.returncode == 0, upgraded.stderr
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="package")

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
 import pytest
 from pydicom import dcmread
 
+from interop.conftest import serving_with
 from support import scp, scu
 from support.constructed import encode, simple_dataset
 from support.instance import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, Instance
+from support.server import Peer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pydicom.dataset import Dataset
@@ -270,6 +273,22 @@ def odd(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> PacsdServ
     return archive.server
 
 
+@pytest.fixture(scope="module")
+def on_either(
+    index_settings: dict[str, Any], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PacsdServer]:
+    """A server with all oddities, its index in either kind of database."""
+    if not index_settings:
+        yield request.getfixturevalue("odd")
+        return
+    peers = [Peer(ae_title=scu.CALLING_AE_TITLE, port=104)]
+    folder = tmp_path_factory.mktemp("oddities")
+    with serving_with(index_settings, folder, peers) as running:
+        statuses = scu.send_all(running, [replace(each.instance, name=each.name) for each in TABLE], folder)
+        assert statuses == dict.fromkeys(statuses, 0x0000)
+        yield running
+
+
 every_oddity = pytest.mark.parametrize(
     "oddity", TABLE, ids=[f"{each.name} ({each.clause})" for each in TABLE]
 )
@@ -282,6 +301,21 @@ def assert_right(oddity: Oddity, dataset: Dataset) -> None:
         assert dataset.get(keyword) == value, keyword
     for element in dataset.iterall():
         assert element.VR
+
+
+def test_each_is_found_and_given_back_as_it_came(on_either: PacsdServer) -> None:
+    """PS3.4 C.4.1.2: by its unique keys, with the attributes of its header."""
+    for oddity in TABLE:
+        instance, header = oddity.instance, oddity.instance.read()
+        asked = scu.image_keys(instance)
+        asked.PatientID = asked.PatientName = ""
+        (match,) = scu.find(on_either, asked).matches
+        assert (match.PatientID, match.PatientName) == (header.PatientID, header.PatientName), oddity.name
+        outcome, inbox = scu.get(on_either, scu.image_keys(instance), scu.own_contexts([instance]))
+        assert outcome.counts == (1, 0, 0), oddity.name
+        # PS3.8 E.1 has no fragment of odd length.
+        if len(instance.dataset) % 2 == 0:
+            assert inbox.received[instance.sop_instance_uid].dataset == instance.dataset, oddity.name
 
 
 @every_oddity

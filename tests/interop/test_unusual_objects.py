@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from interop.conftest import serving_with
 from support import scp, scu
 from support.constructed import ROOT, encode, simple_dataset
 from support.fake_archive import altered, with_raw_uid
@@ -45,20 +46,22 @@ def sink() -> Iterator[scp.Destination]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, sink: scp.Destination) -> Iterator[PacsdServer]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, sink: scp.Destination, index_settings: dict[str, Any]
+) -> Iterator[PacsdServer]:
     peers = [
         Peer(ae_title="SINK", port=sink.port),
         Peer(ae_title=CHINESE, port=1, answers={"default_character_set": "GBK"}),
         Peer(ae_title=RUSSIAN, port=1, answers={"default_character_set": "windows-1251"}),
     ]
-    settings = {
-        "dicom": {"accept_unknown_transfer_syntaxes": True},
-        "access": {"unknown_peers": EVERYTHING},
-    }
-    running = PacsdServer(tmp_path_factory.mktemp("unusual"), peers=peers, settings=settings)
-    running.start()
-    yield running
-    running.stop()
+    with serving_with(
+        index_settings,
+        tmp_path_factory.mktemp("unusual"),
+        peers,
+        dicom={"accept_unknown_transfer_syntaxes": True},
+        access={"unknown_peers": EVERYTHING},
+    ) as running:
+        yield running
 
 
 def store(server: PacsdServer, instance: Instance, folder: Path, **options: str) -> int:
@@ -91,6 +94,7 @@ def test_an_invalid_uid_is_stored_found_fetched_and_moved_as_it_is(
     assert store(server, instance, tmp_path) == 0x0000
     keys = scu.keys("IMAGE", StudyInstanceUID=uid, SeriesInstanceUID=series, SOPInstanceUID=None)
     assert [match.SOPInstanceUID for match in scu.find(server, keys).matches] == [own]
+    sink.reset()
     moved = scu.move(server, scu.image_keys(instance), "SINK")
     assert moved.counts == (1, 0, 0)
     assert sink.inbox.received[own].dataset == instance.dataset

@@ -127,6 +127,31 @@ def test_a_second_patient_of_a_study_is_counted_and_logged_without_values(
     assert "SECOND-ID" not in logged
 
 
+def test_objects_that_disagree_are_counted_and_logged_without_values(
+    tables: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = {
+        "PatientID": "P",
+        "StudyInstanceUID": "1.2.3",
+        "SeriesInstanceUID": "1.2.4",
+        "AccessionNumber": "A",
+        "StudyID": "1",
+    }
+    with worker(tables) as running, associated(running, STORAGE) as net:
+        for number, said in enumerate(("FIRST-TEXT", "OTHER-TEXT", "OTHER-TEXT"), start=1):
+            says = {"StudyDescription": said, "SeriesDescription": said, "Modality": said[:5]}
+            assert store(net, altered(number, **same, **says)) == 0x0000
+    text = running.shared.metrics.render().decode()
+    assert 'pacsd_attribute_conflicts_total{level="study"} 1.0' in text
+    assert 'pacsd_attribute_conflicts_total{level="series"} 2.0' in text
+    lines = "".join(capsys.readouterr()).splitlines()
+    (of_study, of_series) = [line for line in lines if "attributes-disagree" in line]
+    assert "StudyDescription" in of_study
+    assert "Modality" in of_series
+    assert "SeriesDescription" in of_series
+    assert not any("-TEXT" in line for line in lines)
+
+
 def test_other_demographics_are_counted_and_logged_without_values(
     tables: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

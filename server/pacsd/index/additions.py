@@ -19,6 +19,7 @@ from pacsd.index.engines import BEGIN_TO_WRITE, ends_connection
 from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance
 from pacsd.index.failures import is_passing
 from pacsd.index.known import KNOWN, differing_columns, is_up_to_date, known_from, series_key
+from pacsd.index.noticing import Noticed, disputed_by
 from pacsd.index.prebuilt import PrebuiltInsert, positional, select_text
 from pacsd.index.tables import instances, series
 
@@ -92,17 +93,19 @@ def add(
     batch: Sequence[Received],
     extra_keys: Sequence[Attribute] = (),
     attempts: Attempts | None = None,
+    noticed: Noticed | None = None,
 ) -> bool:
     """Write and commit the batch if all of it is new and nothing above it changes; False if nothing was done.
 
-    Also False where the values are to blame, which the long way can tell apart. Raises SQLAlchemy's OperationalError
+    Also False where the values are to blame, which the long way can tell apart, and where objects disagree on something
+    that is not among what was `noticed`. Raises SQLAlchemy's OperationalError
     where the database is, and UnconfirmedError; `attempts` knows then whether the batch may have been written.
     """
     if len({received.record.sop_instance_uid for received in batch}) < len(batch):
         return False
     driver: Any = engine.dialect.loaded_dbapi
     try:
-        return _add(engine, batch, extra_keys, attempts or Patience(0.0).begin())
+        return _add(engine, batch, extra_keys, attempts or Patience(0.0).begin(), noticed or Noticed())
     except driver.OperationalError as error:
         if is_passing(error):
             return False
@@ -112,14 +115,18 @@ def add(
 
 
 def _add(
-    engine: Engine, batch: Sequence[Received], extra_keys: Sequence[Attribute], attempts: Attempts
+    engine: Engine,
+    batch: Sequence[Received],
+    extra_keys: Sequence[Attribute],
+    attempts: Attempts,
+    noticed: Noticed,
 ) -> bool:
     driver: Any = engine.dialect.loaded_dbapi
     connection = engine.raw_connection()
     try:
         with attempts.limiting(connection.dbapi_connection):
             cursor = connection.cursor()
-            if not _insert(cursor, _statements(engine), batch):
+            if not _insert(cursor, _statements(engine), batch, noticed):
                 return False
             if extra_keys:
                 _insert_values(cursor, _statements(engine), batch, extra_keys)
@@ -136,7 +143,9 @@ def _add(
         connection.close()
 
 
-def _insert(cursor: DBAPICursor, statements: _Statements, batch: Sequence[Received]) -> bool:
+def _insert(
+    cursor: DBAPICursor, statements: _Statements, batch: Sequence[Received], noticed: Noticed
+) -> bool:
     uids = sorted({received.record.series_instance_uid for received in batch})
     if len(uids) > _MOST_SERIES:
         return False
@@ -151,6 +160,8 @@ def _insert(cursor: DBAPICursor, statements: _Statements, batch: Sequence[Receiv
             return False
         row = {**received.instance_columns, "series_row_id": of_series.row_id}
         if of_series.said is not None:
+            if not noticed.has(disputed_by(received, of_series.study, of_series.series)):
+                return False
             row.update(differing_columns(of_series.said, of_series.series, received))
         rows.append(statements.insert.parameters(row))
     if len(rows) == 1:

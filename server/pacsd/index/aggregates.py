@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, union
+from sqlalchemy import Boolean, ColumnElement, and_, exists, func, or_, select, union
+from sqlalchemy.ext.compiler import compiles
 
 from pacsd.index import tables
 from pacsd.index.tables import patients, series, studies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlalchemy.sql.compiler import SQLCompiler
 
 __all__ = ["AGGREGATES", "LISTS"]
 
@@ -63,11 +66,44 @@ AGGREGATES: Final[dict[str, ColumnElement[Any]]] = {
 """By keyword, the value as a scalar subquery; several values are joined by a backslash, in no order."""
 
 
+class _Modality(ColumnElement[bool]):
+    """One condition in two forms, of which each kind of database answers the other one slowly.
+
+    Two subqueries joined by OR keep PostgreSQL from joining studies and series; within one SQLite uses no index.
+    """
+
+    inherit_cache = False
+
+    def __init__(self, by_series: ColumnElement[bool], by_each: ColumnElement[bool]) -> None:
+        self.by_series = by_series
+        self.by_each = by_each
+        self.type = Boolean()
+
+    def self_group(self, against: object = None) -> _Modality:
+        """Stay as it is: the one of a column would compare it with 1."""
+        del against
+        return self
+
+
+@compiles(_Modality)
+def _within_one(element: _Modality, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.by_series, **options)
+
+
+@compiles(_Modality, "sqlite")
+def _each_by_its_index(element: _Modality, compiler: SQLCompiler, **options: Any) -> str:
+    return f"({compiler.process(element.by_each, **options)})"
+
+
 def _modality(condition: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Some series has it, or one of the few objects that have another."""
+    below = _instances.c.series_row_id == _series.c.id
+    others = exists().where(below, condition(_instances.c.modality)).correlate(_series)
+    some = or_(condition(_series.c.modality), and_(_HAS_OTHERS, others))
     of_series = exists().where(_OF_STUDY, condition(_series.c.modality)).correlate(studies)
-    others = exists().select_from(_INSTANCES_OF_SERIES)
-    matching = others.where(_OF_STUDY, _HAS_OTHERS, condition(_instances.c.modality)).correlate(studies)
-    return or_(of_series, matching)
+    of_others = exists().select_from(_INSTANCES_OF_SERIES)
+    matching = of_others.where(_OF_STUDY, _HAS_OTHERS, condition(_instances.c.modality)).correlate(studies)
+    return _Modality(exists().where(_OF_STUDY, some).correlate(studies), or_(of_series, matching))
 
 
 def _sop_class(condition: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:

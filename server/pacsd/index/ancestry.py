@@ -16,6 +16,7 @@ Rules (the archive's, where the Standard has none):
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import bindparam
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from pacsd.index.levelrows import LevelRow
     from pacsd.index.rows import Header, Received
     from pacsd.index.rules import Rules
+    from pacsd.model import Difference
 
-__all__ = ["Ancestry", "ancestry"]
+__all__ = ["Ancestry", "SeriesRow", "ancestry"]
 
 _KNOWN: Final = KNOWN.where(series.c.series_instance_uid.in_(bindparam("uids", expanding=True)))
 
@@ -54,13 +56,17 @@ class SeriesRow(NamedTuple):
     row_id: int
     header: Header
     said: Header | None
+    study: Header
+    """What the row of its study says."""
+    changed: Mapping[QueryLevel, Header] = MappingProxyType({})
+    """What the rows of its study and of itself said until now, where they say something else now."""
 
 
 class Ancestry(NamedTuple):
     """A batch's series, and where its objects disagree with what the index had."""
 
     series: dict[SeriesKey, SeriesRow]
-    differences: Sequence[DemographicsDifference | StudyConflict]
+    differences: Sequence[Difference]
 
 
 def ancestry(connection: Connection, kept: Sequence[Received], rules: Rules) -> Ancestry:
@@ -68,7 +74,8 @@ def ancestry(connection: Connection, kept: Sequence[Received], rules: Rules) -> 
     known = known_from(_rows(connection, _KNOWN, {received.record.series_instance_uid for received in kept}))
     if all(is_up_to_date(known.get(series_key(received)), received) for received in kept):
         return Ancestry(
-            {key: SeriesRow(each.row_id, each.series, each.said) for key, each in known.items()}, []
+            {key: SeriesRow(each.row_id, each.series, each.said, each.study) for key, each in known.items()},
+            [],
         )
     return _write_ancestry(connection, kept, rules)
 
@@ -116,14 +123,19 @@ def _write_ancestry(connection: Connection, kept: Sequence[Received], rules: Rul
         all_say = said.get(row.row_id)
         if all_say is None and row.said is not None:
             all_say = json.loads(row.said)
+        patient_row = patient_rows[each[0], None]
+        study_row = study_rows[each[1], patient_row.row_id]
         if all_say is None:
-            patient_row = patient_rows[each[0], None]
-            study_row = study_rows[each[1], patient_row.row_id]
             told = {**patient_row.now.header, **study_row.now.header, **row.now.header}
             if any(header != told for header in objects[each]):
                 all_say = objects[each][0] if row.is_new and is_empty(connection, row.row_id) else told
                 keep_said(connection, {row.row_id: all_say})
-        ready[each] = SeriesRow(row.row_id, row.now.header, all_say)
+        changed = {
+            level: of_level.told.header
+            for level, of_level in ((QueryLevel.STUDY, study_row), (QueryLevel.SERIES, row))
+            if of_level.told.header != of_level.now.header
+        }
+        ready[each] = SeriesRow(row.row_id, row.now.header, all_say, study_row.now.header, changed)
     return Ancestry(ready, [*_differences(kept, patient_rows), *_conflicts(study_rows)])
 
 

@@ -19,19 +19,23 @@ from pacsd.index.duplicates import Kept, kept_as, result_for
 from pacsd.index.extra_values import INSERT_OF_INSTANCE, of_instance, rewrite
 from pacsd.index.known import differing_columns, series_key
 from pacsd.index.levelrows import OvertakenError
+from pacsd.index.noticing import notice
 from pacsd.index.orphans import remove_orphans
 from pacsd.index.tables import MOST_PARAMETERS, instances
 from pacsd.model import CommitOutcome, CommitResult, QueryLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from pacsd.errors import DatasetInvalid
+    from pacsd.index.ancestry import SeriesRow
+    from pacsd.index.known import SeriesKey
+    from pacsd.index.noticing import Finding, Noticed
     from pacsd.index.rows import Header, Received
     from pacsd.index.rules import Rules
-    from pacsd.model import DemographicsDifference, StudyConflict
+    from pacsd.model import Difference
 
 __all__ = ["INSERT", "OvertakenError", "Written", "write"]
 
@@ -79,13 +83,17 @@ class Written:
     """What has become of records, and what is to be told of them once they are committed."""
 
     results: Sequence[CommitResult | DatasetInvalid]
-    differences: Sequence[DemographicsDifference | StudyConflict] = ()
+    differences: Sequence[Difference] = ()
+    findings: Sequence[Finding] = ()
+    """Of objects that disagree."""
+    replaced: bool = False
+    """Whether something that was kept gave way, so that objects which disagreed may agree now."""
 
 
-def write(connection: Connection, batch: Sequence[Received], rules: Rules) -> Written:
+def write(connection: Connection, batch: Sequence[Received], rules: Rules, noticed: Noticed) -> Written:
     """Write a batch in the connection's transaction; results in the batch's order.
 
-    Raises `OvertakenError`, and SQLAlchemy's errors as they come.
+    `noticed` is where objects are known to disagree. Raises `OvertakenError`, and SQLAlchemy's errors as they come.
     """
     slots = _slots(connection, batch)
     results = []
@@ -99,7 +107,12 @@ def write(connection: Connection, batch: Sequence[Received], rules: Rules) -> Wr
     # Only what stays at the end counts: of a UID that came twice, the first leaves no trace in study or
     # patient.
     kept = [received for received in batch if slots[received.record.sop_instance_uid].written is received]
-    return Written(results, _write_instances(connection, slots, kept, rules) if kept else ())
+    if not kept:
+        return Written(results)
+    series, differences = ancestry(connection, kept, rules)
+    replaced = _write_instances(connection, slots, kept, series, rules)
+    findings = notice(connection, kept, series, noticed, replaced=replaced)
+    return Written(results, differences, findings, replaced)
 
 
 def _slots(connection: Connection, batch: Sequence[Received]) -> dict[str, _Slot]:
@@ -120,9 +133,13 @@ def _slots(connection: Connection, batch: Sequence[Received]) -> dict[str, _Slot
 
 
 def _write_instances(
-    connection: Connection, slots: dict[str, _Slot], kept: Sequence[Received], rules: Rules
-) -> Sequence[DemographicsDifference | StudyConflict]:
-    series, differences = ancestry(connection, kept, rules)
+    connection: Connection,
+    slots: dict[str, _Slot],
+    kept: Sequence[Received],
+    series: Mapping[SeriesKey, SeriesRow],
+    rules: Rules,
+) -> bool:
+    """Write the rows of the instances themselves; return whether any took another one's place."""
     extra_keys = rules.extra_keys_of(QueryLevel.IMAGE)
     new: list[dict[str, Any]] = []
     new_values: list[dict[str, Any]] = []
@@ -132,11 +149,11 @@ def _write_instances(
     for received in kept:
         record = received.record
         slot = slots[record.sop_instance_uid]
-        series_row_id, header, said = series[series_key(received)]
+        place = series[series_key(received)]
         row = {
             **received.instance_columns,
-            "series_row_id": series_row_id,
-            **differing_columns(said, header, received),
+            "series_row_id": place.row_id,
+            **differing_columns(place.said, place.header, received),
         }
         if slot.row_id is None:
             new.append(row)
@@ -144,7 +161,10 @@ def _write_instances(
         else:
             changed.append({**row, "row": slot.row_id})
             changed_headers[slot.row_id] = received.image
-            left.update(each for each in (slot.series_row_id, series_row_id) if each is not None)
+            left.update(each for each in (slot.series_row_id, place.row_id) if each is not None)
+        if record.is_from_file:
+            # Found in any order: one without a value may have let a later one fill it before an earlier one came.
+            left.add(place.row_id)
     if changed:
         connection.execute(_REPLACE, changed)
         rewrite(connection, extra_keys, changed_headers)
@@ -154,7 +174,7 @@ def _write_instances(
         connection.execute(INSERT_OF_INSTANCE, new_values)
     if left:
         remove_orphans(connection, left, rules)
-    return differences
+    return bool(changed)
 
 
 def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:

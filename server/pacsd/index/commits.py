@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from pacsd.index.attempts import Attempts, Patience
+    from pacsd.index.noticing import Noticed
     from pacsd.index.rules import Rules
     from pacsd.index.turns import Turns
-    from pacsd.model import DemographicsDifference, InstanceRecord, StudyConflict
+    from pacsd.model import Difference, InstanceRecord
 
 __all__ = ["commit", "in_transaction", "read_patiently"]
 
@@ -37,15 +38,20 @@ def commit(
     turns: Turns | None,
     patience: Patience,
     rules: Rules,
-    observe_difference: Callable[[DemographicsDifference | StudyConflict], None],
+    noticed: Noticed,
+    observe_difference: Callable[[Difference], None],
 ) -> list[CommitResult | DatasetInvalid]:
     """Write the records in one transaction; see `Index.commit`."""
     prepared = [_prepared(record) for record in records]
     batch = [each for each in prepared if isinstance(each, Received)]
-    written = _written(batch, engine, turns, patience, rules) if batch else []
+    written = _written(batch, engine, turns, patience, rules, noticed) if batch else []
     for each in written:
+        noticed.remember(each.findings, anew=each.replaced)
         for difference in each.differences:
             observe_difference(difference)
+        for finding in each.findings:
+            if finding.new:
+                observe_difference(finding.conflict())
     results = iter([result for each in written for result in each.results])
     return [next(results) if isinstance(each, Received) else each for each in prepared]
 
@@ -60,16 +66,21 @@ def _prepared(record: InstanceRecord) -> Received | DatasetInvalid:
 
 
 def _written(
-    batch: list[Received], engine: Engine, turns: Turns | None, patience: Patience, rules: Rules
+    batch: list[Received],
+    engine: Engine,
+    turns: Turns | None,
+    patience: Patience,
+    rules: Rules,
+    noticed: Noticed,
 ) -> list[Written]:
     def together(connection: Connection) -> list[Written]:
-        return [write(connection, batch, rules)]
+        return [write(connection, batch, rules, noticed)]
 
     def one_by_one(connection: Connection) -> list[Written]:
-        return [_write_alone(connection, each, rules) for each in batch]
+        return [_write_alone(connection, each, rules, noticed) for each in batch]
 
     def attempt(attempts: Attempts) -> list[Written]:
-        if attempts.is_first and add(engine, batch, rules.extra_keys_of(QueryLevel.IMAGE), attempts):
+        if attempts.is_first and add(engine, batch, rules.extra_keys_of(QueryLevel.IMAGE), attempts, noticed):
             return [Written([CommitResult(CommitOutcome.STORED)] * len(batch))]
         try:
             return _limited(engine, together, attempts)
@@ -84,11 +95,11 @@ def _written(
     return _until_answered(attempt, engine, turns, patience)
 
 
-def _write_alone(connection: Connection, each: Received, rules: Rules) -> Written:
+def _write_alone(connection: Connection, each: Received, rules: Rules, noticed: Noticed) -> Written:
     """Write behind a savepoint, so that a bad record takes nothing with it; the sync is still one for all."""
     try:
         with connection.begin_nested():
-            return write(connection, [each], rules)
+            return write(connection, [each], rules, noticed)
     except _POISONOUS as error:
         if not _is_poison(error):
             raise

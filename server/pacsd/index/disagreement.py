@@ -25,18 +25,27 @@ from pacsd.index.levelrows import (
     prefer_latest,
 )
 from pacsd.index.rows import Header, columns_of, header_json
-from pacsd.index.tables import TABLES, instances, patients, series, studies
+from pacsd.index.tables import MOST_PARAMETERS, TABLES, instances, patients, series, studies
 from pacsd.model import DemographicsPolicy, QueryLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
 
     from pacsd.index.rules import Rules
 
-__all__ = ["effective", "is_empty", "keep_said", "keep_what_was_said", "restate", "set_modality"]
+__all__ = [
+    "effective",
+    "is_empty",
+    "keep_said",
+    "keep_what_was_said",
+    "own_statements",
+    "restate",
+    "said_by_series",
+    "set_modality",
+]
 
 _ABOVE: Final = (QueryLevel.PATIENT, QueryLevel.STUDY, QueryLevel.SERIES)
 
@@ -52,6 +61,16 @@ _SERIES: Final = (
     )
     .join_from(series, studies, series.c.study_row_id == studies.c.id)
     .join(patients, studies.c.patient_row_id == patients.c.id)
+)
+_OWN: Final = (
+    select(instances.c.id, instances.c.own)
+    .where(instances.c.series_row_id == bindparam("series"))
+    .order_by(instances.c.id)
+)
+_SET_MODALITY: Final = (
+    update(instances)
+    .where(instances.c.id.in_(bindparam("rows", expanding=True)))
+    .values(modality=bindparam("modality_now"))
 )
 _SET_SAID: Final = update(series).where(series.c.id == bindparam("row")).values(said=bindparam("told"))
 
@@ -101,13 +120,22 @@ def is_empty(connection: Connection, series_row_id: int) -> bool:
 
 
 def set_modality(connection: Connection, series_row_id: int, header_before: Header, header: Header) -> None:
-    """Let a series' instances keep their own modality where it is no longer that of the series."""
+    """Let a series' instances keep their own modality where it is not the one that the series has now."""
     before, after = (columns_of(QueryLevel.SERIES, each)["modality"] for each in (header_before, header))
     if before == after:
         return
-    of_series = update(instances).where(instances.c.series_row_id == series_row_id)
-    connection.execute(of_series.where(instances.c.modality.is_(None)).values(modality=before))
-    connection.execute(of_series.where(instances.c.modality == after).values(modality=None))
+    said = connection.scalar(select(series.c.said).where(series.c.id == series_row_id))
+    all_say = header_before if said is None else json.loads(said)
+    rows_with: dict[str | None, list[int]] = {}
+    for row_id, own in connection.execute(_OWN, {"series": series_row_id}):
+        says = effective(all_say, None if own is None else json.loads(own))
+        modality = columns_of(QueryLevel.SERIES, says)["modality"]
+        rows_with.setdefault(None if modality == after else modality, []).append(row_id)
+    for modality, rows in rows_with.items():
+        for start in range(0, len(rows), MOST_PARAMETERS):
+            connection.execute(
+                _SET_MODALITY, {"rows": rows[start : start + MOST_PARAMETERS], "modality_now": modality}
+            )
 
 
 @dataclass(slots=True)
@@ -125,32 +153,37 @@ class _Statement:
         return {keyword: value for keyword, value in self.header.items() if LEVEL_OF.get(keyword) is level}
 
 
-def restate(connection: Connection, study_row_ids: Iterable[int], rules: Rules) -> None:
+def restate(
+    connection: Connection,
+    study_row_ids: Iterable[int],
+    rules: Rules,
+    *,
+    patient_row_ids: Iterable[int] = (),
+) -> None:
     """Let studies, their series and their patients say what the objects say that are left, by the rules of `ancestry`.
 
-    For after objects were replaced or removed. Only rows in which there is disagreement are looked at.
+    For after objects were replaced or removed, also of patients whose other studies had none of them. Only rows in
+    which there is disagreement are looked at.
     """
     for study_row_id in sorted(study_row_ids):
         disputed = exists().where(series.c.study_row_id == study_row_id, series.c.said.is_not(None))
         if connection.scalar(select(disputed)):
             _restate_study(connection, study_row_id, rules)
+    for patient_row_id in sorted(patient_row_ids):
+        # The objects of a series in which nobody disagrees say all that the patient says.
+        agreed = exists().where(
+            series.c.study_row_id == studies.c.id,
+            studies.c.patient_row_id == patient_row_id,
+            series.c.said.is_(None),
+        )
+        if not connection.scalar(select(agreed)):
+            _restate_patient(connection, patients.c.id == patient_row_id, rules)
 
 
 def _restate_study(connection: Connection, study_row_id: int, rules: Rules) -> None:
     of_study = studies.c.id == study_row_id
-    row = connection.execute(
-        select(patients.c.id, patients.c.header, patients.c.told_at)
-        .join_from(studies, patients, studies.c.patient_row_id == patients.c.id)
-        .where(of_study)
-    ).one()
     statements = _statements(connection, of_study)
-    patient = _only_said(
-        Told(json.loads(row.header), row.told_at),
-        lambda: _statements(connection, patients.c.id == row.id),
-        statements,
-        rules.demographics,
-    )
-    _rewrite(connection, QueryLevel.PATIENT, {row.id: patient}, rules)
+    _restate_patient(connection, of_study, rules, statements)
     statements.sort(key=attrgetter("first"))
     told = _told(statements, QueryLevel.STUDY)
     _rewrite(connection, QueryLevel.STUDY, {study_row_id: told}, rules)
@@ -161,15 +194,49 @@ def _restate_study(connection: Connection, study_row_id: int, rules: Rules) -> N
         for series_row_id in {each.series_row_id for each in statements}
     }
     _rewrite(connection, QueryLevel.SERIES, of_series, rules)
-    agreeing = [
-        series_row_id
-        for series_row_id, header in of_series.items()
-        if all(
-            each.header == {**patient.header, **told.header, **header.header}
-            for each in statements
-            if each.series_row_id == series_row_id
-        )
-    ]
+    _settle(connection, of_study, statements)
+
+
+def _restate_patient(
+    connection: Connection,
+    where: ColumnElement[bool],
+    rules: Rules,
+    of_study: Sequence[_Statement] | None = None,
+) -> None:
+    """Restate the patient of a study, with what its objects say, or one of whom all studies are to be looked at."""
+    row = connection.execute(
+        select(patients.c.id, patients.c.header, patients.c.told_at)
+        .select_from(patients.outerjoin(studies, studies.c.patient_row_id == patients.c.id))
+        .where(where)
+    ).first()
+    if row is None:
+        return
+    of_patient = patients.c.id == row.id
+    statements = _statements(connection, of_patient) if of_study is None else of_study
+    patient = _only_said(
+        Told(json.loads(row.header), row.told_at),
+        lambda: _statements(connection, of_patient),
+        statements,
+        rules.demographics,
+    )
+    if patient.header != json.loads(row.header):
+        _rewrite(connection, QueryLevel.PATIENT, {row.id: patient}, rules)
+        _settle(connection, of_patient, _statements(connection, of_patient))
+
+
+def _settle(connection: Connection, where: ColumnElement[bool], statements: Iterable[_Statement]) -> None:
+    """Let series in which nobody disagrees any more keep nothing beside what the rows say."""
+    of_series: dict[int, list[Header]] = {}
+    for each in statements:
+        of_series.setdefault(each.series_row_id, []).append(each.header)
+    disputed = connection.execute(_SERIES.where(where, series.c.said.is_not(None))).mappings().all()
+    agreeing = []
+    for row in disputed:
+        told: Header = {}
+        for level in _ABOVE:
+            told |= json.loads(row[f"{level.value} header"])
+        if all(header == told for header in of_series.get(row["SERIES"], ())):
+            agreeing.append(row["SERIES"])
     connection.execute(update(series).where(series.c.id.in_(agreeing)).values(said=None))
     connection.execute(
         update(instances)
@@ -210,13 +277,39 @@ def _only_said(
     return Told({**others.header, **kept}, row.at)
 
 
-def _statements(connection: Connection, where: ColumnElement[bool]) -> list[_Statement]:
-    """What the objects of a patient or a study say, one for all that say the same in a series."""
+def said_by_series(connection: Connection, where: ColumnElement[bool]) -> dict[int, Header]:
+    """What the objects of some series say unless they have something else of their own, by the series' row ids."""
     of_series = {}
     for row in connection.execute(_SERIES.where(where)).mappings().all():
         headers = [json.loads(row[f"{each.value} header"]) for each in _ABOVE]
         said: Header = headers[0] | headers[1] | headers[2]
         of_series[row["SERIES"]] = said if row["said"] is None else json.loads(row["said"])
+    return of_series
+
+
+def own_statements(
+    connection: Connection, said: Mapping[int, Header], without: Collection[str]
+) -> list[tuple[int, Header]]:
+    """What the objects of series say, one for all that say the same, with the row id of their series.
+
+    `said` is what they say where they have nothing of their own; `without` are UIDs of objects to leave out.
+    """
+    others = (
+        select(instances.c.series_row_id, instances.c.own)
+        .where(
+            instances.c.series_row_id.in_(sorted(said)), instances.c.sop_instance_uid.not_in(sorted(without))
+        )
+        .distinct()
+    )
+    return [
+        (series_row_id, effective(said[series_row_id], None if own is None else json.loads(own)))
+        for series_row_id, own in connection.execute(others)
+    ]
+
+
+def _statements(connection: Connection, where: ColumnElement[bool]) -> list[_Statement]:
+    """What the objects of a patient or a study say, one for all that say the same in a series."""
+    of_series = said_by_series(connection, where)
     grouped = (
         select(
             instances.c.series_row_id,

@@ -65,4 +65,4 @@ def remove_orphans(connection: Connection, series_row_ids: set[int], rules: Rule
     remove_orphaned(connection, QueryLevel.STUDY, study_rows)
     connection.execute(_EMPTY_PATIENTS, {"rows": list(patient_rows)})
     remove_orphaned(connection, QueryLevel.PATIENT, patient_rows)
-    restate(connection, study_rows, rules)
+    restate(connection, study_rows, rules, patient_row_ids=patient_rows)

@@ -14,6 +14,7 @@ from pacsd.index.attempts import Patience
 from pacsd.index.commits import commit, in_transaction, read_patiently
 from pacsd.index.engines import Connections, database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
+from pacsd.index.noticing import Noticed
 from pacsd.index.orphans import forget
 from pacsd.index.rules import Rules
 from pacsd.index.streams import stream
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from pacsd.model import (
         ArchiveIdentity,
         CommitResult,
-        DemographicsDifference,
+        Difference,
+        DisagreeingObjects,
         DuplicatePolicy,
         ExtraKeysBuild,
         FindQuery,
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
         InstanceRecord,
         InstanceSelection,
         StoredInstance,
-        StudyConflict,
         StudyPatient,
         WorkProgress,
     )
@@ -72,7 +73,7 @@ class Index:
         connections: Connections | None = None,
         generation: int | None = None,
         observe_wait: Callable[[float], None] = lambda _: None,
-        observe_difference: Callable[[DemographicsDifference | StudyConflict], None] = lambda _: None,
+        observe_difference: Callable[[Difference], None] = lambda _: None,
     ) -> None:
         """Open nothing yet; the database must have been brought up to date (`migrations.upgrade`).
 
@@ -81,7 +82,7 @@ class Index:
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
         so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
-        of patients, and of studies, whose instances disagree. `commit_timeout` says for how many seconds a write is
+        of patients, studies and series whose instances disagree. `commit_timeout` says for how many seconds a write is
         tried while PostgreSQL is away; `connections` how many there may be to it (`capacity.connections_of_each`),
         None: many. `generation` is the server's that claimed the index: once another one has, nothing is written any
         more. Raises ConfigurationError for a URL that isn't one.
@@ -92,6 +93,7 @@ class Index:
         )
         self._accents: Final = accents
         self._observe_difference: Final = observe_difference
+        self._noticed: Final = Noticed()
         most = connections or Connections()
         self._reading: Final = reading_engine(parsed, most.reading)
         self._writing: Final = writing_engine(parsed, most.writing)
@@ -121,7 +123,13 @@ class Index:
         where it `may_be_written`, they may be: leave the files to the next start's sweep, don't delete them.
         """
         return commit(
-            records, self._writing, self._turns, self._patience, self._rules, self._observe_difference
+            records,
+            self._writing,
+            self._turns,
+            self._patience,
+            self._rules,
+            self._noticed,
+            self._observe_difference,
         )
 
     def find(self, query: FindQuery) -> Matches:
@@ -210,6 +218,11 @@ class Index:
         """The studies whose objects name several patients, each under each of them; by UID, streamed as `find` is."""
         with self._connected() as connection:
             yield from conflicts.conflicts(connection)
+
+    def attribute_conflicts(self) -> Iterator[DisagreeingObjects]:
+        """The objects of studies that disagree on attributes of patient, study or series; streamed likewise."""
+        with self._connected() as connection:
+            yield from conflicts.attribute_conflicts(connection)
 
     def count_instances(self) -> int:
         """How many instances there are; takes its time in a large index."""

@@ -175,6 +175,12 @@ class Metrics:
             "Times that a patient came to a study that had another one already",
             registry=registry,
         )
+        self._attribute_conflicts = Counter(
+            "pacsd_attribute_conflicts",
+            "Attributes on which objects of one study or series came to disagree, by level",
+            ["level"],
+            registry=registry,
+        )
         self._damaged = Counter(
             "pacsd_damaged_instances",
             "Times that a kept file was missing, damaged or unreadable, by what noticed it",
@@ -289,6 +295,10 @@ class Metrics:
     def study_conflict(self) -> None:
         """A study has objects of one more patient."""
         self._conflicts.inc()
+
+    def attribute_conflict(self, level: str, count: int) -> None:
+        """Objects of a study or series disagree on so many more attributes; `level` is "study" or "series"."""
+        self._attribute_conflicts.labels(level).inc(count)
 
     def instance_damaged(self, noticed: str) -> None:
         """A kept file is missing, damaged or unreadable; `noticed` is one of `DAMAGE_NOTICED`."""

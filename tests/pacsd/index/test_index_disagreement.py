@@ -114,7 +114,7 @@ def test_what_agrees_with_its_rows_is_found_beside_what_does_not(index: Index) -
 def test_of_a_series_that_disagrees_already_others_take_the_short_way(index: Index) -> None:
     (patient,) = headers(index, "patients")
     other = record("1.9", **{**patient, "Modality": "SR", "StudyDescription": "Another"})
-    assert add(index._writing, [received(other)])
+    assert add(index._writing, [received(other)], noticed=index._noticed)
     assert images(index, StudyDescription="Another", Modality="")["1.9"]["Modality"] == "SR"
 
 
@@ -149,6 +149,27 @@ def test_rows_say_the_same_in_whatever_order_files_are_found(open_index: OpenInd
         index.commit([each])
     said = {(each["Modality"], each["SeriesDescription"]) for each in headers(index, "series")}
     assert said == {("CT", "A")}
+
+
+def test_what_the_first_object_leaves_empty_the_next_fills_in_whatever_order_they_are_found(
+    open_index: OpenIndex,
+) -> None:
+    index = open_index()
+    for order, each in enumerate(ORDERS):
+        for number in each:
+            value = (None, "B", "C")[number]
+            of_order = {"study": f"{order}", "series": f"{order}.1", "PatientID": f"{order}"}
+            found = record(
+                f"{order}.{number}",
+                **of_order,
+                StudyDescription=value,
+                SeriesDescription=value,
+                received_at=RECEIVED_AT + timedelta(seconds=number),
+                is_from_file=True,
+            )
+            index.commit([found])
+    assert {each["SeriesDescription"] for each in headers(index, "series")} == {"B"}
+    assert {each["StudyDescription"] for each in headers(index, "studies")} == {"B"}
 
 
 CORRECTIONS = {
@@ -195,6 +216,38 @@ def test_once_all_objects_are_corrected_the_rows_say_so_and_nothing_else_is_left
         "ModalitiesInStudy": "MR",
     }
     assert {each["SeriesDescription"] for each in headers(index, "series")} == {"Right"}
+    assert is_agreed(index)
+
+
+def test_an_object_without_a_modality_gets_none_as_that_of_its_series_changes(open_index: OpenIndex) -> None:
+    index = open_index(DuplicatePolicy.REPLACE)
+    for number, modality in ((1, "SR"), (2, None), (3, "CT")):
+        index.commit([record(f"1.{number}", Modality=modality)])
+    assert modalities(index) == "CT\\SR"
+    index.commit([record("1.1", path="1.dcm", checksum="new", Modality="CT")])
+    assert modalities(index) == "CT"
+    assert (studies_with(index, "SR"), anywhere(index, Modality="CT")) == (0, ["1.1", "1.3"])
+    for number in (1, 3):
+        index.commit([record(f"1.{number}", path=f"{number}-2.dcm", checksum="newer", Modality="KO")])
+    assert (modalities(index), anywhere(index, Modality="KO")) == ("KO", ["1.1", "1.3"])
+
+
+@pytest.mark.parametrize("how", ["moved to another patient", "out of service"])
+def test_what_only_an_object_of_another_study_said_of_the_patient_is_forgotten_with_it(
+    open_index: OpenIndex, how: str
+) -> None:
+    index = open_index(DuplicatePolicy.REPLACE)
+    index.commit([record("1.1"), record("1.2")])
+    wrong = record("2.1", study="9.1", series="9.2", PatientName="Wrong^Name")
+    index.commit([wrong])
+    assert [each["PatientName"] for each in headers(index, "patients")] == ["Wrong^Name"]
+    if how == "out of service":
+        index.forget("2.1", wrong.path)
+    else:
+        moved = {"path": "2.dcm", "checksum": "new", "PatientID": "P2", "PatientName": "Wrong^Name"}
+        index.commit([record("2.1", study="9.1", series="9.2", **moved)])
+    names = {each["PatientID"]: each["PatientName"] for each in headers(index, "patients")}
+    assert names["P1"] == "Doe^Jane"
     assert is_agreed(index)
 
 
