@@ -45,6 +45,7 @@ from pacsd.scu.peer import Peer
 from pacsd.services.archive import adopt_index, adopt_store, begin_generation
 from pacsd.services.housekeeping import Housekeeping
 from pacsd.services.ingest import Ingest
+from pacsd.services.long_values import LongValues
 from pacsd.services.quarantine import quarantine_instance, restore_file
 from pacsd.services.records import attributes_of_file, record_of_file
 from pacsd.services.reindex import Reindexed, Reread
@@ -467,6 +468,7 @@ def _routes(
         verify_by=settings.integrity.on_retrieve,
         observe_damaged=partial(metrics.instance_damaged, "retrieve"),
     )
+    long_values = LongValues(store, index, default_character_set=partial(_default_character_set, settings))
     return Routes(
         access=_access_rules(settings),
         places=shared.associations,
@@ -480,7 +482,7 @@ def _routes(
             strict_uids=settings.dicom.strict_uids,
             clock=time.monotonic,
         ),
-        find=FindHandler(index, ae_title=ae_title),
+        find=FindHandler(index, ae_title=ae_title, long_values=long_values.of),
         move=MoveHandler(
             index,
             instances,

@@ -52,6 +52,8 @@ _TABLED: Final = 66
 """Lengths that headers are made for in advance: those of a UID and of most other values."""
 _REMEMBERED: Final = 512
 """Attributes whose headers are kept for the next query, a few kilobytes each."""
+_LONGEST_REMEMBERED: Final = 1 << 14
+"""Characters of a sequence that is remembered as it was written."""
 
 
 class _Element(NamedTuple):
@@ -97,12 +99,11 @@ class IdentifierWriter:
             if vr in NUMBERS or vr in NOT_TEXT or vr == "AT"
         ]
         self._sequences = [index for index, vr in enumerate(self._vrs) if vr == "SQ"]
-        self._written_items = partial(
-            _written_items,
-            transfer_syntax_uid=transfer_syntax_uid,
-            requested_character_set=requested_character_set,
-            forced_character_set=forced_character_set,
-        )
+        self._how = {
+            "transfer_syntax_uid": transfer_syntax_uid,
+            "requested_character_set": requested_character_set,
+            "forced_character_set": forced_character_set,
+        }
 
     def write(self, values: Sequence[str]) -> bytes:
         """Return the data set with these values, one for each attribute; several joined by a backslash, "" for none.
@@ -112,7 +113,7 @@ class IdentifierWriter:
         better than a wrong one.
         """
         texts, elements = list(values), self._elements
-        sequences = [(index, self._written_items(texts[index])) for index in self._sequences]
+        sequences = [(index, self._items(texts[index])) for index in self._sequences]
         for index in self._sequences:
             texts[index] = ""
         character_set = None
@@ -126,6 +127,10 @@ class IdentifierWriter:
             texts.insert(self._place, character_set)
             elements = self._elements_with_set
         return _joined(elements, texts)
+
+    def _items(self, text: str) -> str:
+        write = _written_items if len(text) <= _LONGEST_REMEMBERED else _written_items.__wrapped__
+        return write(text, **self._how)
 
     def _encoded(self, texts: Sequence[str]) -> tuple[str | None, list[str]]:
         """Return the character set for the texts, None for ASCII, and their bytes in it as Latin-1."""

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 __all__ = [
+    "LONGER_THAN_KEPT",
     "ArchiveIdentity",
     "AttributeConflict",
     "CommitOutcome",
@@ -30,6 +32,9 @@ __all__ = [
     "StudyPatient",
     "WorkProgress",
 ]
+
+LONGER_THAN_KEPT: Final = "\ufdd0"
+"""What stands in the index for a value that is too long for it: a noncharacter, which no text has. The file has it."""
 
 
 class QueryLevel(Enum):
@@ -145,7 +150,7 @@ class InstanceRecord:
     """Header attributes by DICOM keyword, decoded to Unicode, multiple values joined by a backslash.
 
     A sequence is `sequences.text_of` its items; bulk data are not among them. An attribute sent empty is "", an
-    absent one missing.
+    absent one missing. A value that is too long to be kept is `LONGER_THAN_KEPT`.
     """
     path: str
     """Of the file, relative to the storage root, with forward slashes."""

@@ -14,6 +14,8 @@ Item = Mapping[str, "str | Items"]
 Items = Sequence[Item]
 
 _REMEMBERED: Final = 256
+_LONGEST_REMEMBERED: Final = 1 << 14
+"""Characters."""
 
 
 def text_of(items: Items) -> str:
@@ -21,8 +23,14 @@ def text_of(items: Items) -> str:
     return json.dumps(items, ensure_ascii=False, separators=(",", ":")) if items else ""
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def items_of(text: str) -> Items:
     """Return the items of a text of `text_of`; others get the same ones, so they are not to be changed."""
+    return _remembered_items(text) if len(text) <= _LONGEST_REMEMBERED else _items(text)
+
+
+def _items(text: str) -> Items:
     items: Items = json.loads(text) if text else []
     return items
+
+
+_remembered_items = lru_cache(maxsize=_REMEMBERED)(_items)

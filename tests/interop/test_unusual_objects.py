@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydicom.dataset import Dataset
 
 from interop.conftest import serving_with
 from support import scp, scu
@@ -234,6 +235,48 @@ def test_long_text_is_answered(server: PacsdServer, tmp_path: Path) -> None:
     keys.ImageComments = ""
     (match,) = scu.find(server, keys).matches
     assert match.ImageComments == comments.strip()
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"],
+)
+def test_what_is_too_long_for_the_index_is_answered_from_the_file(
+    server: PacsdServer, tmp_path: Path, syntax: str
+) -> None:
+    """Text of more than 1 MiB, and sequences of more than 4 KiB, at the level that they belong to."""
+    code = Dataset()
+    code.CodeMeaning = "Schädel, links"
+    dataset = simple_dataset(next(NUMBERS))
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.TextValue = "Größe. " * 200_000
+    dataset.ReasonForVisit = "Müde. " * 200_000
+    dataset.RequestAttributesSequence = [code] * 400
+    instance = encode(dataset, "long values", syntax)
+    assert store(server, instance, tmp_path) == 0x0000
+    keys = scu.image_keys(instance)
+    keys.TextValue = ""
+    (match,) = scu.find(server, keys).matches
+    assert match.TextValue == dataset.TextValue.rstrip()
+    keys = scu.keys("STUDY", StudyInstanceUID=instance.study_instance_uid, ReasonForVisit="")
+    (match,) = scu.find(server, keys).matches
+    assert match.ReasonForVisit == dataset.ReasonForVisit.rstrip()
+    keys = scu.keys("SERIES", StudyInstanceUID=instance.study_instance_uid, RequestAttributesSequence=[])
+    (match,) = scu.find(server, keys).matches
+    assert [item.CodeMeaning for item in match.RequestAttributesSequence] == [code.CodeMeaning] * 400
+
+
+def test_long_text_of_more_than_16_bits_of_length(server: PacsdServer, tmp_path: Path) -> None:
+    """Only implicit VR can say it. PS3.5 Table 6.2-1 has 10240 characters at most, and devices send what they like."""
+    dataset = simple_dataset(next(NUMBERS))
+    dataset.ImageComments = "The quick brown fox. " * 4000
+    instance = encode(dataset, "long comments", IMPLICIT_LITTLE_ENDIAN)
+    assert store(server, instance, tmp_path) == 0x0000
+    keys = scu.image_keys(instance)
+    keys.ImageComments = ""
+    with scu.association(server, [(scu.STUDY_ROOT["find"], [IMPLICIT_LITTLE_ENDIAN])]) as peer:
+        (match,) = scu.collect(peer.send_c_find(keys, scu.STUDY_ROOT["find"])).matches
+    assert match.ImageComments == dataset.ImageComments.strip()
 
 
 def test_a_nul_within_a_key_makes_it_no_other_key(server: PacsdServer, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from pacsd.scp.sop_classes import Service
 from pacsd.scu.peer import Peer
 from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
+from pacsd.services.long_values import LongValues
 from pacsd.services.retrieve import KeptInstances
 from pacsd.services.verification import VerifyBy
 from support.fake_archive import incoming
@@ -157,7 +158,11 @@ def archive_server(
         ),
         places=counted,
         ingest=ingest,
-        find=FindHandler(index, ae_title=AE_TITLE),
+        find=FindHandler(
+            index,
+            ae_title=AE_TITLE,
+            long_values=LongValues(store, index, default_character_set=lambda _: "").of,
+        ),
         move=MoveHandler(
             index,
             instances,

@@ -17,6 +17,7 @@ from pacsd.index.criteria import Alternative, Criterion, Exact, NameCriterion
 from pacsd.index.matching import forms
 from pacsd.index.rows import LONGEST_MATCHED, Header
 from pacsd.index.tables import MOST_PARAMETERS, TABLES, extra_keys, extra_values, instances
+from pacsd.model import LONGER_THAN_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -78,7 +79,7 @@ def of_instance(keys: Sequence[Attribute], sop_instance_uid: str, header: Header
 def _values(keys: Sequence[Attribute], header: Header) -> Iterable[tuple[str, str | None]]:
     for each in keys:
         value = header.get(each.keyword)
-        if value:
+        if value and value != LONGER_THAN_KEPT:  # which matches nothing
             for form in dict.fromkeys(_forms(each.matching, value)):
                 yield each.keyword, form
 

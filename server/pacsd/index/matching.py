@@ -17,6 +17,7 @@ from pacsd.index.criteria import (
     SequenceCriterion,
     Wildcard,
 )
+from pacsd.model import LONGER_THAN_KEPT
 from pacsd.sequences import items_of, text_of
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ __all__ = ["forms", "matches"]
 def matches(criterion: AnyCriterion, matching: Matching, value: str) -> bool:
     """Whether a value as received matches.
 
-    An empty one only does where just that is asked for (PS3.4 C.2.2.2.3 leaves it to universal keys otherwise).
+    An empty one only does where just that is asked for (PS3.4 C.2.2.2.3 leaves it to universal keys otherwise). One
+    that is too long to be kept never does: nobody asks for so long a value.
     """
+    if value == LONGER_THAN_KEPT:
+        return False
     if isinstance(criterion, EmptyCriterion):
         return _is_empty(matching, value)
     if isinstance(criterion, SequenceCriterion):

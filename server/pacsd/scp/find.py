@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
@@ -12,12 +12,13 @@ from dicomnet import Limits, PresentationContext, ReceivedDataset, Status
 from pacsd.errors import IdentifierInvalid
 from pacsd.identifier import Element, Identifier, read_identifier
 from pacsd.identifier_writer import IdentifierWriter
-from pacsd.model import FindQuery, QueryLevel, QueryModel, QueryOptions
+from pacsd.model import LONGER_THAN_KEPT, FindQuery, QueryLevel, QueryModel, QueryOptions
 from pacsd.scp.access import AnswerRules
 from pacsd.scp.sop_classes import FIND_MODELS
 from pacsd.scp.statuses import Answer, limited_answer
+from pacsd.storage.attributes import CAN_BE_LONG
 
-__all__ = ["FindHandler", "FindIndex", "FoundMatches", "Matches", "query_level"]
+__all__ = ["FindHandler", "FindIndex", "FoundMatches", "LongValuesOf", "Matches", "query_level"]
 
 _IDENTIFIER_LENGTH: Final = Limits().identifier_length
 _NO_KEYS: Final = frozenset(
@@ -30,10 +31,21 @@ _NO_KEYS: Final = frozenset(
     }
 )
 """Attributes of an identifier that say how to answer and are not matched (PS3.4 §C.4.1.1.3)."""
+_UNIQUE_KEYS: Final = {
+    QueryLevel.PATIENT: "PatientID",
+    QueryLevel.STUDY: "StudyInstanceUID",
+    QueryLevel.SERIES: "SeriesInstanceUID",
+    QueryLevel.IMAGE: "SOPInstanceUID",
+}
 _RETRIEVE_AE_TITLE: Final = 0x00080054
 _ENCODERS_REMEMBERED: Final = 256
 _MOST_KEYS_REMEMBERED: Final = 100
 """Of one encoder, which has some hundred bytes for each."""
+_BYTES_HELD: Final = 1 << 20
+"""Of encoded matches, which then go out before the rest of their page."""
+
+LongValuesOf = Callable[[QueryLevel, str, Collection[str]], Mapping[str, str]]
+"""Returns values of an entity, which its unique key names, that are too long for the index."""
 
 
 class FoundMatches(Protocol):
@@ -73,9 +85,10 @@ class Matches(NamedTuple):
 class FindHandler:
     """Answers queries; all entities found can be retrieved from `ae_title`."""
 
-    def __init__(self, index: FindIndex, *, ae_title: str) -> None:
+    def __init__(self, index: FindIndex, *, ae_title: str, long_values: LongValuesOf) -> None:
         self._index = index
         self._ae_title = ae_title
+        self._long_values = long_values
 
     def handle(
         self,
@@ -94,10 +107,14 @@ class FindHandler:
             context.transfer_syntax,
             default_character_set=default_character_set,
         )
+        level = query_level(identifier)
+        keys = {keyword: value for keyword, value in identifier.keys.items() if keyword not in _NO_KEYS}
+        if can_be_long := not CAN_BE_LONG.isdisjoint(keys):
+            keys.setdefault(_UNIQUE_KEYS[level], "")  # to know where the values are
         query = FindQuery(
             model=FIND_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
-            level=query_level(identifier),
-            keys={keyword: value for keyword, value in identifier.keys.items() if keyword not in _NO_KEYS},
+            level=level,
+            keys=keys,
             options=options,
         )
         # Private and unknown attributes have no keyword, and so they are not among the query's keys.
@@ -119,12 +136,27 @@ class FindHandler:
             for page in pages:
                 if is_cancelled():
                     return Answer(Status.CANCEL)
-                encoded = [answers.encode(match) for match in page[:left]]
+                encoded: list[bytes] = []
+                held = 0
+                for match in page[:left]:
+                    if held > _BYTES_HELD:
+                        send_matches(Matches(pending, encoded, are_last=False))
+                        encoded, held = [], 0
+                    whole = self._with_long_values(match, level) if can_be_long else match
+                    encoded.append(answers.encode(whole))
+                    held += len(encoded[-1])
                 left -= len(page)
                 send_matches(Matches(pending, encoded, are_last=left < 0 or pages.is_exhausted))
                 if left < 0:
                     return limited_answer(rules.max_matches)
         return Answer(Status.SUCCESS)
+
+    def _with_long_values(self, match: Mapping[str, str], level: QueryLevel) -> Mapping[str, str]:
+        missing = [keyword for keyword, value in match.items() if value == LONGER_THAN_KEPT]
+        if not missing:
+            return match
+        unread = dict.fromkeys(missing, "")
+        return {**match, **unread, **self._long_values(level, match[_UNIQUE_KEYS[level]], missing)}
 
 
 class _AnswerEncoder:

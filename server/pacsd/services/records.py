@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from pacsd.errors import DatasetInvalid, StorageUnavailable
-from pacsd.model import InstanceRecord
+from pacsd.model import LONGER_THAN_KEPT, InstanceRecord
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.differences import differing, element_checksums, is_same_dataset
-from pacsd.storage.header import DEFLATED, examine, scan_readable_part
+from pacsd.storage.header import DEFLATED, examine, scan_long_values, scan_readable_part
 from pacsd.storage.part10 import FileMetaInformation, read_part10
 from pacsd.storage.sources import ReadAt
 from pacsd.storage.transfer_syntaxes import is_unknown_transfer_syntax
@@ -27,6 +27,7 @@ __all__ = [
     "checksum_of_file",
     "differing_attributes",
     "have_same_dataset",
+    "long_values_of_file",
     "record_of_file",
 ]
 
@@ -133,6 +134,30 @@ def attributes_of_file(
     """Return what the index should say of a published file's header; raises as `record_of_file` does."""
     with _opened(store, path) as file:
         return _attributes(file, read_part10(file), default_character_set)
+
+
+def long_values_of_file(
+    store: ReadableStore, path: str, keywords: Collection[str], *, default_character_set: DefaultCharacterSet
+) -> dict[str, str]:
+    """Return attributes of a published file that the index has as LONGER_THAN_KEPT; raises as `record_of_file` does.
+
+    What the file does not have, or is longer than 64 MiB (1 MiB, of a sequence), is not among them.
+    """
+    with _opened(store, path) as file:
+        meta = read_part10(file)
+        offset = meta.dataset_offset
+        scan = scan_long_values(
+            os.fstat(file.fileno()).st_size - offset,
+            lambda position, length: os.pread(file.fileno(), length, offset + position),
+            meta.transfer_syntax_uid,
+            keywords,
+        )
+    attributes = decode_attributes(scan, default_character_set(meta.source_ae_title))
+    return {
+        keyword: value
+        for keyword, value in attributes.items()
+        if keyword in keywords and value != LONGER_THAN_KEPT
+    }
 
 
 def checksum_of_file(store: ReadableStore, record: InstanceRecord, algorithm: str) -> str:

@@ -6,9 +6,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import DatasetInvalid
+from pacsd.model import LONGER_THAN_KEPT
 from pacsd.sequences import text_of
 from pacsd.storage.attributes import (
     INDEXED_ATTRIBUTES,
+    MAXIMUM_SEQUENCE_LENGTH,
     SEQUENCE_KEYWORDS,
     SHORT_VALUE_LENGTH,
     US_OR_SS,
@@ -47,7 +49,10 @@ def decode_attributes(scan: HeaderScan, default_character_set: str = "") -> dict
     attributes = {}
     for keyword, (vr, raw) in values.items():
         if keyword in SEQUENCE_KEYWORDS:
-            if vr == "SQ" and (text := _sequence_text(raw, character_set, encoding)) is not None:
+            text_of_sequence = (
+                _sequence_text if len(raw) <= MAXIMUM_SEQUENCE_LENGTH else _sequence_text.__wrapped__
+            )
+            if vr == "SQ" and (text := text_of_sequence(raw, character_set, encoding)) is not None:
                 attributes[keyword] = text
         elif vr not in NOT_TEXT:
             known = vr if vr != US_OR_SS else _number_of_pixels(values)
@@ -56,6 +61,8 @@ def decode_attributes(scan: HeaderScan, default_character_set: str = "") -> dict
         if vr not in NOT_TEXT:
             known = vr if vr != US_OR_SS else _number_of_pixels(values)
             attributes[keyword] = decode_long_value(known, raw, character_set, big_endian)
+    for keyword in scan.too_long:
+        attributes[keyword] = LONGER_THAN_KEPT
     return attributes
 
 

@@ -10,7 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import DatasetInvalid
-from pacsd.storage.attributes import MAXIMUM_SEQUENCE_LENGTH, IndexedAttribute
+from pacsd.storage.attributes import VRS_OF_LONG_VALUES, IndexedAttribute
 from pacsd.storage.encodings import (
     EXPLICIT_LITTLE_ENDIAN,
     LONG_VRS,
@@ -42,7 +42,7 @@ RawValues = dict[str, tuple[str, bytes]]
 class Walk:
     """One pass over one data set. Positions count from the beginning of `window`."""
 
-    __slots__ = ("base", "limit", "long_values", "position", "source", "window")
+    __slots__ = ("base", "limit", "long_values", "position", "source", "too_long", "window")
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -52,6 +52,8 @@ class Walk:
         self.position = 0
         self.long_values: RawValues = {}
         """Those of the collected ones that are not short."""
+        self.too_long: list[str] = []
+        """Keywords of indexed attributes that are there, and not collected."""
         self.limit = -1
         """The last position at which a header, whichever its layout, lies in the window as a whole."""
 
@@ -113,14 +115,17 @@ class Walk:
                     window, position, limit = self.window, self.position, self.limit
                     continue
             indexed = indexed_attribute(tag)
-            if indexed is not None and length <= indexed[3]:
-                if position + length > len(window):
-                    self._move_to_value(position, length)
-                    window, position, limit = self.window, 0, self.limit
-                (values if length <= indexed[2] else self.long_values)[indexed[0]] = (
-                    indexed[1] if vr in ("", "UN") else vr,
-                    window[position : position + length],
-                )
+            if indexed is not None:
+                if length > indexed[3]:
+                    self._note_too_long(indexed, vr)
+                else:
+                    if position + length > len(window):
+                        self._move_to_value(position, length)
+                        window, position, limit = self.window, 0, self.limit
+                    (values if length <= indexed[2] else self.long_values)[indexed[0]] = (
+                        indexed[1] if vr in ("", "UN") else vr,
+                        window[position : position + length],
+                    )
             position += length
 
     def _collect_implicit(self, encoding: Encoding, values: RawValues, last_group: int) -> None:
@@ -153,15 +158,17 @@ class Walk:
             elif tag == length == 0:
                 self._check_padding(position)
                 return
+            elif indexed is not None:
+                self._note_too_long(indexed, "")
             position += length
 
-    def _advance(self, position: int) -> bool:
+    def _advance(self, position: int, at_least: int = 0) -> bool:
         """Move the window so that it begins at `position`; False at the end of the data set.
 
         Zeros that are too few for an element count as its end, other bytes raise.
         """
         self.base += position
-        self.window = self.source.window(self.base)
+        self.window = self.source.window(self.base, at_least)
         self.position = 0
         self.limit = max(len(self.window) - 12, 0)
         if len(self.window) >= 8:
@@ -191,14 +198,22 @@ class Walk:
         if vr != "SQ" or indexed is None or indexed.vr != "SQ":
             self._skip_undefined_length(position, encoding, vr)
             return
-        if position + MAXIMUM_SEQUENCE_LENGTH > len(self.window) and self._advance(position):
+        longest = indexed.longest
+        if position + longest > len(self.window) and self._advance(position, longest):
             position = 0
         # Where the walk goes on in another window, this one has all of what is short enough.
         window, base = self.window, self.base
         self._skip_undefined_length(position, encoding, vr)
         end = self.base + self.position - base - DELIMITATION_LENGTH
-        if end - position <= MAXIMUM_SEQUENCE_LENGTH:
+        if end - position <= longest:
             values[indexed.keyword] = (vr, window[position:end])
+        else:
+            self._note_too_long(indexed, vr)
+
+    def _note_too_long(self, indexed: IndexedAttribute, vr: str) -> None:
+        # What has another VR than its own is no value of it.
+        if indexed.vr in VRS_OF_LONG_VALUES and (vr in ("", "UN") or (vr == "SQ") == (indexed.vr == "SQ")):
+            self.too_long.append(indexed.keyword)
 
     def _skip_undefined_length(self, position: int, encoding: Encoding, vr: str) -> None:
         """Go past the delimitation item of a sequence or of encapsulated pixel data (PS3.5 §7.5, §A.4).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ __all__ = [
     "LONG_VRS",
     "SHORT_VRS",
     "Encoding",
+    "collecting",
     "encoding_within_unknown",
     "read_header",
 ]
@@ -52,13 +53,22 @@ class Encoding:
     """`INDEXED_ATTRIBUTES` by tags as they are read here."""
 
 
+def collecting(encoding: Encoding, indexed: dict[int, IndexedAttribute]) -> Encoding:
+    """Return an encoding by which other attributes are collected, given by their tags."""
+    return replace(encoding, indexed=_as_read(indexed, "<" if encoding.group_shift == 0 else ">"))
+
+
+def _as_read(indexed: dict[int, IndexedAttribute], byte_order: str) -> dict[int, IndexedAttribute]:
+    if byte_order == ">":
+        return indexed
+    return {(tag & 0xFFFF) << 16 | tag >> 16: value for tag, value in indexed.items()}
+
+
 def _encoding(*, explicit_vr: bool, byte_order: str) -> Encoding:
     explicit, implicit, item, length = (
         Struct(byte_order + layout).unpack_from for layout in ("I2sH", "II", "HHI", "I")
     )
-    indexed = INDEXED_ATTRIBUTES
-    if byte_order == "<":
-        indexed = {(tag & 0xFFFF) << 16 | tag >> 16: value for tag, value in INDEXED_ATTRIBUTES.items()}
+    indexed = _as_read(INDEXED_ATTRIBUTES, byte_order)
     return Encoding(explicit_vr, explicit, implicit, item, length, 16 if byte_order == ">" else 0, indexed)
 
 

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import DatasetInvalid
-from pacsd.storage.attributes import LAST_INDEXED_GROUP
+from pacsd.storage.attributes import LAST_INDEXED_GROUP, for_reading
 from pacsd.storage.elements import RawValues, Walk
 from pacsd.storage.encodings import (
     EXPLICIT_BIG_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
     IMPLICIT_LITTLE_ENDIAN,
     Encoding,
+    collecting,
 )
 from pacsd.storage.sources import DeflatedSource, HeaderIncomplete, PrefixSource, ReadAt, Source, StoredSource
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pacsd.storage.attributes import IndexedAttribute
 
 __all__ = [
     "DEFLATED",
@@ -28,6 +34,7 @@ __all__ = [
     "HeaderScan",
     "examine",
     "scan",
+    "scan_long_values",
     "scan_readable_part",
     "verify_complete",
 ]
@@ -61,6 +68,8 @@ class HeaderScan:
     """Of the values, and of the elements within those of sequences."""
     long_values: RawValues = field(default_factory=dict)
     """As `values`, for those of more than `attributes.SHORT_VALUE_LENGTH`."""
+    too_long: list[str] = field(default_factory=list)
+    """Keywords of what is there, and longer than what is collected."""
 
 
 def examine(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str) -> HeaderScan:
@@ -78,6 +87,23 @@ def scan_readable_part(prefix: bytes, size: int, read_at: ReadAt, transfer_synta
     """Collect as `examine` does, up to where the data set cannot be read any more in this transfer syntax."""
     source = StoredSource(prefix, size, read_at)
     return _walk(source, transfer_syntax_uid, EVERY_GROUP, as_far_as_possible=True)
+
+
+def scan_long_values(
+    size: int, read_at: ReadAt, transfer_syntax_uid: str, keywords: Collection[str]
+) -> HeaderScan:
+    """Collect some attributes as `scan_readable_part` does, up to lengths that only an answer has use for.
+
+    They are among INDEXED_ATTRIBUTES; what says how to decode them is collected along.
+    """
+    source = StoredSource(b"", size, read_at)
+    return _walk(
+        source,
+        transfer_syntax_uid,
+        LAST_INDEXED_GROUP,
+        as_far_as_possible=True,
+        indexed=for_reading(keywords),
+    )
 
 
 def scan(
@@ -104,7 +130,12 @@ def _stored(data: Data) -> StoredSource:
 
 
 def _walk(
-    source: Source, transfer_syntax_uid: str, last_group: int, *, as_far_as_possible: bool = False
+    source: Source,
+    transfer_syntax_uid: str,
+    last_group: int,
+    *,
+    as_far_as_possible: bool = False,
+    indexed: dict[int, IndexedAttribute] | None = None,
 ) -> HeaderScan:
     if transfer_syntax_uid in DEFLATED:
         source = DeflatedSource(source)
@@ -112,8 +143,8 @@ def _walk(
     walk = Walk(source)
     values: RawValues = {}
     try:
-        walk.collect(encoding, values, last_group)
+        walk.collect(encoding if indexed is None else collecting(encoding, indexed), values, last_group)
     except DatasetInvalid:
         if not as_far_as_possible:
             raise
-    return HeaderScan(values, encoding, walk.long_values)
+    return HeaderScan(values, encoding, walk.long_values, walk.too_long)

@@ -19,7 +19,8 @@ from pacsd.index.matching import matches
 from pacsd.index.normalization import date, name_groups, number, time_of_day, values_of
 from pacsd.index.repository import Index
 from pacsd.index.tables import extra_keys, metadata
-from pacsd.model import DuplicatePolicy, QueryOptions
+from pacsd.model import LONGER_THAN_KEPT, DuplicatePolicy, QueryOptions
+from pacsd.sequences import text_of
 from support.matches import matches_of
 from support.plain_matching import means_something, plainly_between, plainly_matches
 
@@ -219,3 +220,22 @@ def _known(keyword: str) -> Attribute:
     found = attribute(keyword)
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize(
+    ("keyword", "key"),
+    [
+        ("TextValue", "?"),
+        ("TextValue", "*a*"),
+        ("TextValue", '""'),
+        ("ReferencedFrameNumbers", "1"),
+        ("RequestAttributesSequence", text_of([{"RequestedProcedureID": "R1"}])),
+    ],
+)
+def test_what_the_index_does_not_keep_matches_nothing(keyword: str, key: str) -> None:
+    """It is not empty either (PS3.4 C.2.2.2.7); the file is for answers only."""
+    known = attribute(keyword)
+    assert known is not None
+    asked = criterion(known, key, empty_values=True)
+    assert asked is not None
+    assert not matches(asked, known.matching, LONGER_THAN_KEPT)

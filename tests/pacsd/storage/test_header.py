@@ -32,9 +32,18 @@ from pydicom import dcmread, dcmwrite
 from pydicom.uid import UID
 
 from pacsd.errors import DatasetInvalid
+from pacsd.model import LONGER_THAN_KEPT
+from pacsd.sequences import items_of
 from pacsd.storage.attributes import INDEXED_ATTRIBUTES, LAST_INDEXED_GROUP, SEQUENCE_KEYWORDS
 from pacsd.storage.decoding import decode_attributes
-from pacsd.storage.header import HeaderIncomplete, examine, scan, scan_readable_part, verify_complete
+from pacsd.storage.header import (
+    HeaderIncomplete,
+    examine,
+    scan,
+    scan_long_values,
+    scan_readable_part,
+    verify_complete,
+)
 from pacsd.storage.part10 import read_part10
 from pacsd.storage.sources import DeflatedSource, StoredSource
 
@@ -419,6 +428,7 @@ def test_long_values_are_collected_apart(transfer_syntax_uid: str, prefix_length
         0x0040A160: ("UT", b"t" * 1_000_000),
         0x0040A168: ("SQ", b""),
         0x00420012: ("UT", b"u" * ((1 << 20) + 2)),
+        0x00440106: ("UT", b"v" * ((1 << 20) + 2)),
     }
     data = b"".join(writer.element(tag, vr, value) for tag, (vr, value) in values.items())
     if transfer_syntax_uid == DEFLATED:
@@ -433,9 +443,40 @@ def test_long_values_are_collected_apart(transfer_syntax_uid: str, prefix_length
         "ImageComments": 0xFFFE,
         "TextValue": 1_000_000,
     }
+    # Not the name of a MIME type, of which a long one is nonsense.
+    assert found.too_long == ["AssertionComments"]
     attributes = decode_attributes(found)
     assert attributes["PatientComments"] == "c" * 40_000
     assert attributes["PatientName"] == "A^B"
+    assert attributes["AssertionComments"] == LONGER_THAN_KEPT
+
+
+@pytest.mark.parametrize("transfer_syntax_uid", NATIVE)
+@pytest.mark.parametrize("undefined", [False, True])
+def test_what_is_longer_is_read_for_an_answer(transfer_syntax_uid: str, undefined: bool) -> None:
+    writer = WRITERS.get(transfer_syntax_uid, Writer())
+    code = writer.item(writer.element(0x00080104, "LO", b"Sch\xe4del "), undefined=undefined)
+    data = (
+        writer.element(0x00080005, "CS", b"ISO_IR 100")
+        + writer.sequence(0x00081032, [code] * 300, undefined=undefined)
+        + writer.sequence(0x00400275, [code] * 400, undefined=undefined)
+        + writer.element(0x0040A160, "UT", b"t" * ((1 << 20) + 2))
+        + writer.element(0x7FE00010, "OW", bytes(100))
+    )
+    if transfer_syntax_uid == DEFLATED:
+        data = deflate(data)
+
+    def read_at(position: int, length: int) -> bytes:
+        return data[position : position + length]
+
+    found = decode_attributes(examine(data[:65536], len(data), read_at, transfer_syntax_uid))
+    long = ("ProcedureCodeSequence", "RequestAttributesSequence", "TextValue")
+    assert [found[keyword] for keyword in long] == [LONGER_THAN_KEPT] * 3
+    wanted = ("ProcedureCodeSequence", "TextValue")
+    read = decode_attributes(scan_long_values(len(data), read_at, transfer_syntax_uid, wanted))
+    assert set(read) == {*wanted, "SpecificCharacterSet"}
+    assert items_of(read["ProcedureCodeSequence"]) == [{"CodeMeaning": "Schädel"}] * 300
+    assert len(read["TextValue"]) == (1 << 20) + 2
 
 
 def test_the_readable_part_of_a_data_set_that_cannot_be_read_to_its_end() -> None:
