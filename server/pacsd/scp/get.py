@@ -65,5 +65,7 @@ class GetHandler:
             is_cancelled=is_cancelled,
             clock=self._clock,
         )
-        sender = InstanceSender(net, self._instances, self._transcode, priority=request.priority)
+        sender = InstanceSender(
+            net, self._instances, self._transcode, priority=request.priority, turn=retrieval.turn
+        )
         return retrieval.perform(sender.send)

@@ -73,7 +73,6 @@ class MoveHandler:
             send_pending=send_pending,
             is_cancelled=is_cancelled,
             clock=self._clock,
-            goes_elsewhere=True,
         )
 
         def new_sender(net: DicomNet) -> InstanceSender:

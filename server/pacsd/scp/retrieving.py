@@ -38,10 +38,13 @@ class Retrieval:
     send_pending: Callable[[SubOperationFields], None]
     is_cancelled: Callable[[], bool]
     clock: Callable[[], float]
-    goes_elsewhere: bool = False
-    """Whether sub-operations have associations of their own: then the requestor's is free while one of them lasts."""
-    _turn: threading.Lock = field(default_factory=threading.Lock)
-    """Held by who uses the requestor's association."""
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held by who uses the requestor's association.
+
+    A `send` whose C-STORE goes over it holds it too, from the request to its response: no other message may come
+    between the PDVs of one (PS3.8 Annex E). Before, while the instance is verified and decompressed, the association
+    is free; so it is all the time where sub-operations have associations of their own.
+    """
 
     def perform(self, send: Callable[[StoredInstance], Sent]) -> Answer:
         """Send all instances; return the final response.
@@ -63,7 +66,7 @@ class Retrieval:
         """Send until the end or until cancelled, which is returned; keep `progress` up to date."""
         next_pending = self.clock()
         for instance in self.instances:
-            with self._turn:
+            with self.turn:
                 if self.is_cancelled():
                     return True
                 if self.clock() >= next_pending:
@@ -78,15 +81,12 @@ class Retrieval:
 
         A large object, or a slow destination, would let the requestor believe that nobody is there any more.
         """
-        if not self.goes_elsewhere:
-            yield
-            return
         ended = threading.Event()
 
         def send_pendings() -> None:
             remaining = len(self.instances) + 1
             while not ended.wait(_PENDING_INTERVAL):
-                with self._turn:
+                with self.turn:
                     lasts, remaining = remaining == progress.remaining, progress.remaining
                     if not lasts:
                         continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Final
 
 import structlog
@@ -23,7 +24,10 @@ OUTCOMES: Final = {StatusClass.SUCCESS: SubOperation.COMPLETED, StatusClass.WARN
 
 
 class InstanceSender:
-    """Sends instances over one association; `move_originator` is who asked for it, and its message ID."""
+    """Sends instances over one association; `move_originator` is who asked for it, and its message ID.
+
+    `turn` is held while a request is on its way and until its response has come.
+    """
 
     def __init__(
         self,
@@ -33,10 +37,13 @@ class InstanceSender:
         *,
         priority: int = 0,
         move_originator: tuple[str, int] | None = None,
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:
         self._instances = instances
         self._buffer = DatasetBuffer()
-        self._requester = StoreRequester(net, transcode, priority=priority, move_originator=move_originator)
+        self._requester = StoreRequester(
+            net, transcode, priority=priority, move_originator=move_originator, turn=turn
+        )
 
     def send(self, instance: StoredInstance) -> Sent:
         """Send one instance and return how it went; a failure is logged with its reason.

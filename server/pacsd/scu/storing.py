@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import structlog
@@ -31,7 +32,10 @@ _CHUNK_LENGTH: Final = 1 << 19
 
 
 class StoreRequester:
-    """Sends instances over one association; `move_originator` is who asked for it, and its message ID."""
+    """Sends instances over one association; `move_originator` is who asked for it, and its message ID.
+
+    `turn` is held while a request is on its way and until its response has come.
+    """
 
     def __init__(
         self,
@@ -40,11 +44,13 @@ class StoreRequester:
         *,
         priority: int = 0,
         move_originator: tuple[str, int] | None = None,
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:
         self._net = net
         self._transcode = transcode
         self._priority = priority
         self._move_originator = move_originator
+        self._turn = turn or nullcontext()
         self._buffers: tuple[memoryview, memoryview] | None = None
 
     def store(
@@ -62,13 +68,14 @@ class StoreRequester:
         if not by_syntax:
             raise LocalProtocolError(f"the peer accepted no context for SOP class {instance.sop_class_uid}")
         syntax, dataset = self._dataset(file, instance, by_syntax.keys(), read)
-        return self._net.c_store(
-            by_syntax[syntax],
-            instance.sop_instance_uid,
-            dataset,
-            priority=self._priority,
-            move_originator=self._move_originator,
-        )
+        with self._turn:
+            return self._net.c_store(
+                by_syntax[syntax],
+                instance.sop_instance_uid,
+                dataset,
+                priority=self._priority,
+                move_originator=self._move_originator,
+            )
 
     def _dataset(
         self, file: io.FileIO, instance: StoredInstance, acceptable: Collection[str], read: memoryview | None

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from dicomnet import AssociationEnded, CStoreRequest, Status, SubOperationResponse
 from pacsd.errors import IndexUnavailable, TranscodingFailed
 from pacsd.identifier import elements_of, read_identifier, write_identifier
+from pacsd.scp import retrieving
 from support import scu
 from support.archive_server import EXPLICIT, ArchiveServer, Client, archive_server, client
 from support.constructed import FAMILY_NAME, PATIENT_ID
@@ -167,6 +168,31 @@ def test_what_the_requestor_cannot_read_is_transcoded() -> None:
         assert asked == [(next(iter(server.store.files.values())), {IMPLICIT})]
     assert final.status == Status.SUCCESS
     assert net.received == {instance.sop_instance_uid: (IMPLICIT, b"converted!")}
+
+
+def test_slow_decompression_does_not_silence_the_pending_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come before the C-STORE request, and never between its PDVs (PS3.8 Annex E)."""
+    monkeypatch.setattr(retrieving, "_PENDING_INTERVAL", 0.01)
+    enough = threading.Event()
+
+    def transcode(file: io.FileIO, syntaxes: Collection[str]) -> tuple[str, bytes]:
+        assert enough.wait(10)
+        return IMPLICIT, bytes(1_000_000)
+
+    with archive_server(transcode=transcode) as server:
+        server.keep(*study(2))
+        with client(server, GET, as_scp_of=[STORAGE], syntaxes=(IMPLICIT,)) as net:
+            identifier = write_identifier(
+                elements_of({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": STUDY}), IMPLICIT
+            )
+            seen = []
+            for response, _ in net.c_get(net.context_for(GET), identifier):
+                seen.append((response.status, counts(response), len(net.received)))
+                if len(seen) == 4:
+                    enough.set()
+    assert seen[:4] == [(Status.PENDING, (2, 0, 0, 0), 0)] * 4
+    assert seen[-1] == (Status.SUCCESS, (None, 2, 0, 0), 2)
+    assert all(content == bytes(1_000_000) for _, content in net.received.values())
 
 
 @pytest.mark.parametrize(
