@@ -40,7 +40,7 @@ TOOLS = {
     "1.2.840.10008.1.2.5": "dcmdrle",
 }
 WIDE_BIG_ENDIAN = ("rtdose_expb.dcm", "rtdose_expb_1frame.dcm")
-"""32-bit pixels in OW, of which DCMTK swaps the halves, and pydicom not: nobody knows what the writer meant."""
+"""32-bit pixels in OW, of which DCMTK swaps the halves, and pydicom not."""
 NOT_FOR_DCMTK = ("SC_rgb_jpeg.dcm",)
 """In Implicit VR, though JPEG Baseline calls for Explicit VR."""
 TO_CONVERT = [
@@ -49,6 +49,7 @@ TO_CONVERT = [
     if instance.transfer_syntax_uid in TOOLS and instance.name not in (*WIDE_BIG_ENDIAN, *NOT_FOR_DCMTK)
 ]
 TARGETS = {EXPLICIT_LITTLE_ENDIAN: "+te", IMPLICIT_LITTLE_ENDIAN: "+ti"}
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 IMAGE = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -84,6 +85,55 @@ def test_files_are_converted_as_dcmtk_does(instance: Instance, tmp_path: Path) -
         assert dataset.get("PixelData") == expected.get("PixelData")
         for keyword in IMAGE:
             assert dataset.get(keyword) == expected.get(keyword), keyword
+
+
+def test_binary_values_of_every_vr_in_big_endian(tmp_path: Path) -> None:
+    """PS3.5 §7.3: in words of 2, 4 and 8 bytes, and those of tags in two."""
+    dataset = simple_dataset(899)
+    dataset.FrameIncrementPointer = [0x00181063, 0x00181065]
+    dataset.ExtendedOffsetTable = np.arange(3, dtype="<u8").tobytes()
+    dataset.RedPaletteColorLookupTableData = np.arange(16, dtype="<u2").tobytes()
+    dataset.TrackPointIndexList = np.arange(9, dtype="<u4").tobytes()
+    dataset.PointCoordinatesData = np.linspace(-1, 1, 9, dtype="<f4").tobytes()
+    dataset.DoublePointCoordinatesData = np.linspace(-1, 1, 9, dtype="<f8").tobytes()
+    dataset.TableOfXBreakPoints = [1, 70_000]
+    dataset.ReferencePixelX0 = -70_000
+    dataset.TagAngleSecondAxis = -2
+    dataset.RecommendedDisplayFrameRateInFloat = 12.5
+    dataset.TableTopPitchAngle = 0.1
+    dataset.SelectorSVValue, dataset.SelectorUVValue = [-5, 6], [5, 1 << 60]
+    block = dataset.private_block(0x0029, "ACME", create=True)
+    block.add_new(1, "US", [1, 2])
+    block.add_new(2, "UN", b"\1\2\3\4")
+    dataset.ReferencedImageSequence = [simple_dataset(898)]
+    little = encode(dataset, "binary").write_file(tmp_path / "little.dcm")
+    big = tmp_path / "big.dcm"
+    subprocess.run([dcmtk_tool("dcmconv"), "+tb", str(little), str(big)], check=True)
+    explicit, implicit, back = (
+        ours(big, EXPLICIT_LITTLE_ENDIAN),
+        ours(big, IMPLICIT_LITTLE_ENDIAN),
+        dcmread(big),
+    )
+    assert explicit == dcmread(little)
+    assert [str(each) for each in implicit if not each.tag.is_private] == [
+        str(each) for each in explicit if not each.tag.is_private
+    ]
+    assert ours(little, BIG_ENDIAN) == back
+
+
+@pytest.mark.parametrize("name", ["rtdose.dcm", "rtdose_1frame.dcm"])
+@pytest.mark.parametrize("writer", ["DCMTK", "whoever wrote pydicom's"])
+def test_doses_in_big_endian_are_the_same_doses(name: str, writer: str, tmp_path: Path) -> None:
+    """The same pixels in little endian are there to compare with."""
+    instances = {each.name: each for each in bundled_instances()}
+    original = instances[name].write_file(tmp_path / "little.dcm")
+    if writer == "DCMTK":
+        big = tmp_path / "big.dcm"
+        subprocess.run([dcmtk_tool("dcmconv"), "+tb", str(original), str(big)], check=True)
+    else:
+        big = instances[name.replace("rtdose", "rtdose_expb")].write_file(tmp_path / "big.dcm")
+    for target in TARGETS:
+        assert ours(big, target).PixelData == dcmread(original).PixelData
 
 
 def test_what_dcmtk_cannot_read_is_converted_all_the_same(tmp_path: Path) -> None:

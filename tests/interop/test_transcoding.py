@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 CORPUS = bundled_instances() + constructed_instances()
 UNCONVERTIBLE = {
     "JPEG2000-embedded-sequence-delimiter.dcm": "holds no JPEG 2000 codestream that any decoder reads",
-    "rtdose_expb.dcm": "32-bit pixels in OW, for which big endian has no agreed byte order",
-    "rtdose_expb_1frame.dcm": "32-bit pixels in OW, for which big endian has no agreed byte order",
 }
 """No picture is better than a wrong one: these are kept and sent as they are, and to nobody else."""
 UNREADABLE_ELSEWHERE = "SC_rgb_jpeg.dcm"

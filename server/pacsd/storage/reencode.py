@@ -28,6 +28,7 @@ from pacsd.storage.encodings import (
     encoding_within_unknown,
     read_header,
 )
+from pacsd.storage.wide_pixels import swapped_wide_pixels
 
 __all__ = ["Decompress", "reencode"]
 
@@ -181,6 +182,7 @@ class _Reencoding:
         self.normalized = normalized
         self.decompress = decompress
         self.output = _Output(target)
+        self.is_big_endian = target is EXPLICIT_BIG_ENDIAN
         self.swapped = (source is EXPLICIT_BIG_ENDIAN) != (target is EXPLICIT_BIG_ENDIAN)
         self.pixels_are_swapped = self.swapped != pixels_are_big_endian
         begin = _behind_file_meta(data)
@@ -445,8 +447,12 @@ class _Reencoding:
         elif tag == PIXEL_DATA and len(self.levels) == 1:
             swapped = self.pixels_are_swapped and (self.swapped or level.bits_allocated > 8)
             if swapped and level.bits_allocated > 16 and vr == "OW":
-                # Some swap 16-bit words, as DCMTK and PS3.5 §7.3 have it, others whole pixels.
-                raise DatasetInvalid("pixels of more than 16 bits have no agreed byte order in big endian")
+                if self.is_big_endian or level.bits_allocated not in (32, 64):
+                    # Half of all readers would take either order for the other.
+                    raise DatasetInvalid(
+                        "pixels of more than 16 bits have no agreed byte order in big endian"
+                    )
+                value, swapped = swapped_wide_pixels(value, level.bits_allocated), False
         if swapped and vr in WORD_LENGTHS:
             words = array.array(WORD_LENGTHS[vr])
             whole = len(value) - len(value) % words.itemsize
