@@ -29,6 +29,7 @@ SHORT_VRS: Final = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_16}
 """The VRs whose length has 16 bits (PS3.5 Table 7.1-2), by their code."""
 LONG_VRS: Final = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_32}
 """The VRs whose length has 32 bits (PS3.5 Table 7.1-1), by their code."""
+_GROUP_OF_PIXELS: Final = 0x7FE0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,17 +80,30 @@ def read_header(data: bytes, position: int, encoding: Encoding) -> tuple[str, in
     """
     if not encoding.explicit_vr:
         return "", encoding.unpack_implicit(data, position)[1], 8
-    _, code, short_length = encoding.unpack_explicit(data, position)
+    tag, code, short_length = encoding.unpack_explicit(data, position)
     if code in SHORT_VRS:
         return SHORT_VRS[code], short_length, 8
     if code not in LONG_VRS:
         if not code.isalpha() or not code.isupper():
+            if _is_nonsense_for_vr(code, short_length, tag >> encoding.group_shift & 0xFFFF):
+                return "", short_length, 8
             # Some writers fall back into implicit VR for single elements; pydicom reads them so, too.
             return "", encoding.unpack_implicit(data, position)[1], 8
         if short_length:
             return "UN", short_length, 8
         # What remains is a VR of the future, which has a 32-bit length (PS3.5 §7.1.2).
     return LONG_VRS.get(code, "UN"), encoding.unpack_length(data, position + 8)[0], 12
+
+
+def _is_nonsense_for_vr(code: bytes, short_length: int, group: int) -> bool:
+    """Say whether two bytes that are no VR stand where one is due, and not the beginning of an implicit VR's length.
+
+    "??", blanks or lower case letters, and a length of 16 bits behind them, as DCMTK reads it: with them, implicit VR
+    would mean a length of more than 64 KiB, which none but pixels have.
+    """
+    if short_length == 0:
+        return code == b"??"
+    return group != _GROUP_OF_PIXELS and (code == b"\0\0" or (code.isascii() and code.decode().isprintable()))
 
 
 IMPLICIT_LITTLE_ENDIAN: Final = _encoding(explicit_vr=False, byte_order="<")

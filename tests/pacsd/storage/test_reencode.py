@@ -141,6 +141,29 @@ def test_what_precedes_the_fault_of_a_public_sequence_is_kept() -> None:
     assert dataset.PatientID == "ID"
 
 
+@pytest.mark.parametrize("code", [b"??", b"  ", b"\0\0", b"--", b"lo", b"Lo"])
+@pytest.mark.parametrize("source", [EXPLICIT, BIG_ENDIAN])
+def test_what_is_no_vr_has_a_length_of_16_bits(source: str, code: bytes) -> None:
+    """As DCMTK reads it; PS3.5 §7.1.2 gives 32 bits to VRs to come, which are upper case letters."""
+    writer = WRITERS[source]
+    header = struct.pack(f"{writer.order}HH2sH", 0x0008, 0x103E, code, 4)
+    empty = struct.pack(f"{writer.order}HH2sH", 0x0008, 0x1080, b"??", 0)
+    data = header + b"desc" + empty + writer.element(0x00100020, "LO", b"ID")
+    assert examined(data, source)["PatientID"] == b"ID"
+    for target in LITTLE_ENDIAN:
+        dataset = read_dataset(bytes(reencode(data, ENCODINGS[source], ENCODINGS[target])), target)
+        assert (dataset.SeriesDescription, dataset.PatientID) == ("desc", "ID")
+        assert not dataset.AdmittingDiagnosesDescription
+
+
+def test_an_implicit_length_is_no_wrong_vr() -> None:
+    """Single elements in implicit VR occur, too, and so do pixels of which the length looks like letters."""
+    implicit = WRITERS[IMPLICIT]
+    data = implicit.element(0x0008103E, "LO", b"d" * 0x2020) + implicit.element(0x00100020, "LO", b"ID")
+    data += implicit.element(0x7FE00010, "OW", bytes(0x0001_2020))
+    assert examined(data, EXPLICIT)["PatientID"] == b"ID"
+
+
 def token(writer: Writer, kind: int, number: int, value: bytes) -> bytes:
     """A piece of a data set; any sequence of them is one, or nearly."""
     tag = (CODE, PRIVATE, 0x00100010, 0x00280103, 0x00189219, 0x00091001, 0x00020010, 0xFFFEE0DD)[number % 8]
