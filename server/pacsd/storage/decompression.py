@@ -16,7 +16,7 @@ from pacsd.storage.codestreams import Codestream, Coding, begins_codestream, rea
 from pacsd.storage.encapsulation import ExtendedOffsetTable, frames_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pacsd.storage.encapsulation import EncapsulatedPixels, Frame
 
@@ -102,18 +102,20 @@ def decompress(
     is decompressed.
     """
     image = _image(values, byte_order)
-    coded = transfer_syntax_uid not in WITHOUT_CODESTREAM
+    coded, is_rle = transfer_syntax_uid not in WITHOUT_CODESTREAM, transfer_syntax_uid == RLE_LOSSLESS
     frames = frames_of(
         pixels,
         image.number_of_frames,
         extended=_extended_offset_table(values, byte_order),
-        begins_frame=begins_codestream if coded else None,
+        begins_frame=begins_codestream if coded else _rle_mark(image) if is_rle else None,
     )
     attributes: dict[Tag, tuple[str, bytes] | None] = dict.fromkeys(
         (EXTENDED_OFFSETS, EXTENDED_LENGTHS, TOTAL_LENGTH)
     )
+    if NUMBER_OF_FRAMES in values and image.number_of_frames is None:
+        attributes[NUMBER_OF_FRAMES] = ("IS", b"1 ")  # what is sent, and not 0
     frame_length, said = image.frame_length, image.photometric_interpretation
-    if coded or transfer_syntax_uid == RLE_LOSSLESS:
+    if coded or is_rle:
         if image.bits_allocated not in (8, 16, 32, 64):
             raise DatasetInvalid(f"{image.bits_allocated} bits allocated cannot be decompressed")
         if image.samples > 1:
@@ -148,7 +150,7 @@ def _image(values: Mapping[Tag, bytes], byte_order: str) -> _Image:
             raise DatasetInvalid(f"the pixels are not described: ({tag[0]:04X},{tag[1]:04X}) is missing")
         return default
 
-    frames = values.get(NUMBER_OF_FRAMES, b"").strip(b" \0")
+    frames = values.get(NUMBER_OF_FRAMES, b"").strip(b" \0").removeprefix(b"+")
     if frames and not frames.isdigit():
         raise DatasetInvalid("Number of Frames is no number")
     stored = number(BITS_STORED)
@@ -166,6 +168,17 @@ def _image(values: Mapping[Tag, bytes], byte_order: str) -> _Image:
     if not (image.rows and image.columns and image.samples and image.bits_allocated):
         raise DatasetInvalid("the pixels are not described: an image without size")
     return image
+
+
+def _rle_mark(image: _Image) -> Callable[[memoryview], bool] | None:
+    """Return what recognises the header of a frame's segments (PS3.5 §G.5), which begin right behind it.
+
+    A frame has one fragment (§A.4.2), and DCMTK reads and writes several. None of one image, which has all of them.
+    """
+    if image.number_of_frames in (None, 1):
+        return None
+    mark = struct.pack("<2I", image.samples * -(-image.bits_allocated // 8), RLE_HEADER_LENGTH)
+    return lambda fragment: fragment[:8] == mark
 
 
 def _extended_offset_table(values: Mapping[Tag, bytes], byte_order: str) -> ExtendedOffsetTable | None:

@@ -369,6 +369,8 @@ FRAMINGS: dict[str, tuple[bytes, int]] = {
     "fewer frames declared, offsets of all": (image(PIECES, frames="2", table=offsets(PIECES)), 2),
     "Number of Frames 0": (image(PIECES[:1], frames="0"), 1),
     "Number of Frames empty": (image(PIECES[:1], frames=""), 1),
+    "Number of Frames with a sign": (image(PIECES, frames="+3"), 3),
+    "Number of Frames with a NUL": (image(PIECES[:1], frames="1\0"), 1),
     "one image in two fragments": (image(HALVES[:2]), 1),
 }
 
@@ -381,6 +383,22 @@ def test_as_many_frames_as_are_declared(name: str) -> None:
     assert dataset.PixelData == value
     for tag in (0x7FE00001, 0x7FE00002):  # PS3.3 §C.7.6.3.1.8: for encapsulated pixel data only
         assert tag not in dataset
+
+
+@pytest.mark.parametrize(
+    "table", [b"", struct.pack("<3I", 0, 1, 2)], ids=["no table", "one that does not fit"]
+)
+def test_frames_of_rle_in_several_fragments(table: bytes) -> None:
+    """Against PS3.5 §A.4.2; DCMTK writes them where it is asked to."""
+    first, second, third = map(rle, FRAMES)
+    data = image([first[:100], first[100:], second, third[:70], third[70:]], frames="3", table=table)
+    assert converted(data, RLE).PixelData == b"".join(frame.tobytes() for frame in FRAMES)
+
+
+def test_number_of_frames_is_what_is_sent() -> None:
+    for frames in ("0", ""):
+        assert converted(image(PIECES[:1], frames=frames), JPEG_LOSSLESS).NumberOfFrames == 1
+    assert "NumberOfFrames" not in converted(image(PIECES[:1]), JPEG_LOSSLESS)
 
 
 @pytest.mark.parametrize("frames", ["4", None, "", "0"])
