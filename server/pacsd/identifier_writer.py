@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16
 
 from pacsd.sequences import Item, items_of, text_of
 from pacsd.storage.charsets import choose_character_set, encode_text
@@ -48,6 +49,9 @@ NOT_TEXT: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
 _is_tag: Final = re.compile("[0-9A-Fa-f]{8}").fullmatch
 _LONG_FORM: Final = frozenset(LONG_VRS.values())
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
+_TEXT: Final = frozenset(EXPLICIT_VR_LENGTH_16) - NUMBERS.keys() - {"AT"}
+_LONGEST_SHORT: Final = 0xFFFE
+"""Bytes that a length of 16 bits can say; a longer value of such a VR becomes UN (PS3.5 §6.2.2)."""
 _TABLED: Final = 66
 """Lengths that headers are made for in advance: those of a UID and of most other values."""
 _REMEMBERED: Final = 512
@@ -109,8 +113,7 @@ class IdentifierWriter:
         """Return the data set with these values, one for each attribute; several joined by a backslash, "" for none.
 
         Of a sequence it is `sequences.text_of` its items, which say their own character sets where they need any.
-        A number that its VR does not have, and a text too long for its length field, are left out: no value is
-        better than a wrong one.
+        A number that its VR does not have is left out: no value is better than a wrong one.
         """
         texts, elements = list(values), self._elements
         sequences = [(index, self._items(texts[index])) for index in self._sequences]
@@ -174,15 +177,21 @@ def _element(tag: int, vr: str, transfer_syntax_uid: str) -> _Element:
     if not is_implicit:
         start += vr.encode("ascii") + b"\0\0" * is_long
     pack_length = struct.Struct(order + "HI"[is_long]).pack
+    unknown, pack_long = start[:4] + b"UN\0\0", struct.Struct(order + "I").pack
 
     def header(length: int) -> str:
-        return (start + pack_length(length)).decode("latin-1")
+        if length <= _LONGEST_SHORT or is_long:
+            return (start + pack_length(length)).decode("latin-1")
+        return (unknown + pack_long(length)).decode("latin-1")
+
+    # Numbers in UN would be in little endian, or not: readers differ.
+    is_limited = not is_long and order == ">" and vr not in _TEXT
 
     return _Element(
         headers=tuple(header(length + (length & 1)) for length in range(_TABLED)),
         padding="\0" if vr == "UI" else " ",
         header=header,
-        longest=0xFFFFFFFE if is_long else 0xFFFE,
+        longest=_LONGEST_SHORT if is_limited else 0xFFFFFFFE,
     )
 
 

@@ -266,17 +266,23 @@ def test_what_is_too_long_for_the_index_is_answered_from_the_file(
     assert [item.CodeMeaning for item in match.RequestAttributesSequence] == [code.CodeMeaning] * 400
 
 
-def test_long_text_of_more_than_16_bits_of_length(server: PacsdServer, tmp_path: Path) -> None:
-    """Only implicit VR can say it. PS3.5 Table 6.2-1 has 10240 characters at most, and devices send what they like."""
+@pytest.mark.parametrize("asked", [IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"])
+def test_long_text_of_more_than_16_bits_of_length(server: PacsdServer, tmp_path: Path, asked: str) -> None:
+    """PS3.5 Table 6.2-1 has 10240 characters at most, and devices send what they like in implicit VR.
+
+    In explicit VR it is UN (§6.2.2), which pydicom has as bytes.
+    """
     dataset = simple_dataset(next(NUMBERS))
     dataset.ImageComments = "The quick brown fox. " * 4000
     instance = encode(dataset, "long comments", IMPLICIT_LITTLE_ENDIAN)
     assert store(server, instance, tmp_path) == 0x0000
     keys = scu.image_keys(instance)
     keys.ImageComments = ""
-    with scu.association(server, [(scu.STUDY_ROOT["find"], [IMPLICIT_LITTLE_ENDIAN])]) as peer:
+    with scu.association(server, [(scu.STUDY_ROOT["find"], [asked])]) as peer:
         (match,) = scu.collect(peer.send_c_find(keys, scu.STUDY_ROOT["find"])).matches
-    assert match.ImageComments == dataset.ImageComments.strip()
+    value = match.ImageComments
+    text = value if asked == IMPLICIT_LITTLE_ENDIAN else value.decode("ascii").rstrip()
+    assert text == dataset.ImageComments.strip()
 
 
 def test_a_nul_within_a_key_makes_it_no_other_key(server: PacsdServer, tmp_path: Path) -> None:

@@ -281,9 +281,14 @@ def test_a_number_that_does_not_fit_is_left_out(vr: str, value: str) -> None:
     assert data == struct.pack("<HH2sH", 0x28, 0x10, vr.encode(), 0)
 
 
-def test_a_text_too_long_for_its_length_field_is_left_out() -> None:
+def test_a_text_too_long_for_its_length_field_becomes_unknown() -> None:
+    """PS3.5 §6.2.2; the longest that fits does not."""
     long = Element(0x00081030, "LO", "x" * 0x10000)
-    assert write_identifier([long], EXPLICIT_VR_LITTLE_ENDIAN) == struct.pack("<HH2sH", 8, 0x1030, b"LO", 0)
+    header = struct.pack("<HH2sHI", 8, 0x1030, b"UN", 0, 0x10000)
+    assert write_identifier([long], EXPLICIT_VR_LITTLE_ENDIAN) == header + b"x" * 0x10000
+    fits = Element(0x00081030, "LO", "x" * 0xFFFD)
+    header = struct.pack("<HH2sH", 8, 0x1030, b"LO", 0xFFFE)
+    assert write_identifier([fits], EXPLICIT_VR_LITTLE_ENDIAN) == header + b"x" * 0xFFFD + b" "
     assert len(write_identifier([long], IMPLICIT_VR_LITTLE_ENDIAN)) == 8 + 0x10000
 
 
