@@ -38,7 +38,7 @@ def server(tmp_path: Path) -> Iterator[PacsdServer]:
 
 
 def test_a_late_removal_takes_no_later_version(server: PacsdServer) -> None:
-    """Were the replaced file swept up meanwhile, the next version would get its name, and be removed instead."""
+    """Were the next version given the name of the replaced file, it would be removed instead."""
     url = f"sqlite:///{server.index_path}"
     first, second, third = (version(SERIES, 1, content) for content in (1, 2, 3))
     uid = first.sop_instance_uid

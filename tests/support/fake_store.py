@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.checksums import new_checksum
+from pacsd.storage.layout import path_of_receipt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -76,7 +76,7 @@ class FakeFile:
         self._store.note("published")
         if not self._finished:
             raise ValueError("only a finished file can be published")
-        path = self._store.free_name(relative_path)
+        path = self._store.new_name(relative_path)
         self._store.files[path] = self._header + bytes(self._content)
         self._store.under_way[path] = self._name
         return path
@@ -94,6 +94,7 @@ class FakeStore:
     """Of a published path: its name in `incoming`, as long as that is there."""
     durable: set[str] = field(default_factory=set)
     """Published paths whose directory entries were synced."""
+    receipts: int = 0
     quarantined: dict[str, bytes] = field(default_factory=dict)
     """Files that were taken out of service, by the paths that they had."""
 
@@ -135,10 +136,9 @@ class FakeStore:
             return failure
         return None
 
-    def free_name(self, relative_path: str) -> str:
-        path = PurePosixPath(relative_path)
-        names = [path, *(path.with_stem(f"{path.stem}-{number}") for number in range(1, 100))]
-        return next(str(name) for name in names if str(name) not in self.files)
+    def new_name(self, relative_path: str) -> str:
+        self.receipts += 1
+        return path_of_receipt(relative_path, f"00000000-{self.receipts}")
 
     def sync_directories(self, relative_paths: Iterable[str]) -> None:
         self.note("directories synced")

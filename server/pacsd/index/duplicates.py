@@ -47,11 +47,11 @@ def result_for(record: InstanceRecord, kept: Kept | None, policy: DuplicatePolic
     if kept is None:
         return CommitResult(CommitOutcome.STORED)
     if kept.path == record.path:
-        # Its own row, which an attempt has written whose answer was lost; or else that of a file which is gone, as the
-        # new one got its name.
+        # Its own row, which an attempt has written whose answer was lost. Otherwise what is kept is another file, gone
+        # since, whose name somebody has given to this one.
         return CommitResult(CommitOutcome.STORED if kept == kept_as(record) else CommitOutcome.HEALED)
     distrusted = record.distrusted
-    # Not only the path: the name of a file that was removed may have been given to a later one.
+    # Not only the path: earlier versions gave the name of a file that was removed to a later one.
     if distrusted is not None and (kept.path, kept.checksum) == (distrusted.path, distrusted.checksum):
         return CommitResult(CommitOutcome.HEALED, kept.path)
     if kept.transfer_syntax_uid == record.transfer_syntax_uid and (

@@ -119,7 +119,7 @@ class KeptInstances:
             raise error from None  # whether it is damaged or was replaced, nobody can say
         if current is None:
             raise StorageUnavailable("the instance is not kept any more") from error
-        # Not only the path: the name of a file that was removed may have been given to a later one.
+        # Not only the path: earlier versions gave the name of a file that was removed to a later one.
         if current == instance:
             self._note_damage(instance, str(error))
             raise error

@@ -182,8 +182,7 @@ class Scrub:
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         except (InstanceDamaged, StorageUnavailable) as error:
             kept = self.index.find_by_sop_instance_uid(instance.sop_instance_uid)
-            # Replaced or removed meanwhile: what is kept now has its turn, or had it. Not only the path says so: a
-            # later file may have been given the name of one that was removed.
+            # Replaced or removed meanwhile: what is kept now has its turn, or had it.
             return str(error) if kept == instance else None
         return None
 

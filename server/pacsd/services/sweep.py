@@ -300,8 +300,7 @@ def _gives_way(
 def _is_abandoned(path: str, kept: StoredInstance, sweeping: Sweeping) -> bool:
     """Whether nobody is about to remove a file without a row because another one is kept.
 
-    Who has brought that one does so before its name under `incoming/` goes. If the file were gone before, its name
-    could be a later one's when the removal comes.
+    Who has brought that one does so before its name under `incoming/` goes.
     """
     return not sweeping.store.is_incoming(kept.path) and _is_orphan(path, sweeping)
 

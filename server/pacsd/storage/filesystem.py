@@ -1,11 +1,12 @@
 """The file store: a root directory of dated directories, with `incoming/` beside them.
 
-Several threads and several processes may use one root at once. Nothing here overwrites a file or removes a
-directory: a directory that one process removed could take with it what another has just made durable.
+Several threads and several processes may use one root at once. Nothing here overwrites a file, gives a name twice or
+removes a directory: a directory that one process removed could take with it what another has just made durable.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import itertools
@@ -23,6 +24,7 @@ from pacsd.storage.checksums import new_checksum
 from pacsd.storage.disk import spread_subdirectories, storage_error, storage_errors, sync_directory
 from pacsd.storage.identity import ReceivedDays, read_identity, write_identity
 from pacsd.storage.incoming import IncomingFile
+from pacsd.storage.layout import path_of_receipt, path_without_receipt
 from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.syncing import SyncThreads, make_durable
 
@@ -43,7 +45,8 @@ FREE_SPACE_INTERVAL: Final = 1.0
 """Seconds for which a look at the free space holds."""
 KNOWN_DIRECTORIES: Final = 100_000
 """Directories remembered as durable; when there are more, the memory starts anew, which costs some syncs."""
-NAME_ATTEMPTS: Final = 10_000
+NAME_ATTEMPTS: Final = 10
+"""One is enough unless somebody else has made files of such names."""
 INCOMING_DIRECTORIES: Final = 16
 """Below `incoming/`, for processes to share as little of the file system as can be."""
 NOT_BELOW: Final = frozenset({"", ".", ".."})
@@ -87,6 +90,8 @@ class FileStore:
         # Once for all names: asking for random bytes takes as long as making one.
         self._token = secrets.token_hex(8)
         self._numbers = itertools.count()
+        self._receipts = itertools.count()
+        self._receipt_token = secrets.token_hex(4)
 
     def open(self) -> None:
         """Create the directories and try out what the store needs: writing, syncing and hard links.
@@ -194,24 +199,20 @@ class FileStore:
         return self._incoming_directory
 
     def link(self, source: str, relative_path: str) -> str:
-        """Give `source` a second name, `relative_path` or the next free one beside it; returns which.
+        """Give `source` a second name beside `relative_path` that no file has or had before; returns it.
 
         For `IncomingFile.publish`, which see.
         """
-        published = relative_path
         self._received_days.note(relative_path[:DAY])
         try:
-            for attempt in range(1, NAME_ATTEMPTS + 1):
-                try:
+            for _ in range(NAME_ATTEMPTS):
+                published = path_of_receipt(relative_path, f"{self._receipt_token}-{next(self._receipts)}")
+                with contextlib.suppress(FileExistsError):
                     self._link_once(source, published)
-                except FileExistsError:
-                    stem, suffix = posixpath.splitext(relative_path)
-                    published = f"{stem}-{attempt}{suffix}"
-                    continue
-                return published
+                    return published
         except OSError as error:
             raise storage_error("publish an object", error) from error
-        raise StorageUnavailable(f"cannot publish an object: {NAME_ATTEMPTS} files have its name already")
+        raise StorageUnavailable("cannot publish an object: there are files of all names that it could have")
 
     def _link_once(self, source: str, relative_path: str) -> None:
         target = self._resolve(relative_path)
@@ -319,14 +320,14 @@ class FileStore:
         return self.quarantined.announced()
 
     def copy_from_quarantine(self, name: str) -> str:
-        """Publish a file in quarantine where it was, or beside what is there now; it stays in quarantine, too.
+        """Publish a file in quarantine where it was, under another name; it stays in quarantine, too.
 
         Returns the path. Raises `StorageUnavailable` where there is no such file, or nobody knows where it was.
         """
         path = self.quarantined.find(name).path
         if len(path) <= DAY:
             raise StorageUnavailable(f"the note of {name} does not say where it was")
-        return self.link(self._resolve(self.quarantined.path_of(name)), path)
+        return self.link(self._resolve(self.quarantined.path_of(name)), path_without_receipt(path))
 
     def purge(self, name: str) -> None:
         """Remove a file in quarantine for good; see `Quarantine.purge`."""

@@ -146,10 +146,9 @@ class IncomingFile:
     def publish(self, relative_path: str) -> str:
         """Put the finished file into its final place and return that, relative to the root.
 
-        Never overwrites: if a file is there, the name gets `-1`, `-2`, ... before its suffix. The new
-        directory entry is durable only after `FileStore.sync_directories`. The name under `incoming/` stays until
-        `close`. Raises `ValueError` before
-        `sync`, and for a path that is none below the root.
+        That is beside `relative_path`, under a name that no file has or had before; see `layout.path_of_receipt`. The
+        new directory entry is durable only after `FileStore.sync_directories`. The name under `incoming/` stays until
+        `close`. Raises `ValueError` before `sync`, and for a path that is none below the root.
         """
         if not self._finished or self._published or not self._exists:
             raise ValueError("only a finished file can be published, and only once")

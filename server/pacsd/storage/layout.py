@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ __all__ = [
     "is_keepable_uid",
     "is_valid_uid",
     "name_of_uid",
+    "path_of_receipt",
+    "path_without_receipt",
     "sop_instance_uid_of",
 ]
 
@@ -32,7 +35,10 @@ HASHED: Final = "sha256-"
 HASH_LENGTH: Final = 32
 """Hexadecimal digits."""
 
-_name = re.compile(r"([0-9.]+?)(?:-[0-9]+)?\.dcm", re.ASCII)
+# After the UID comes the receipt. Names of earlier versions have none, or `-1`, `-2`, ... where there were others.
+_name = re.compile(
+    rf"(?P<of_uid>[0-9.]+|{HASHED}[0-9a-f]{{{HASH_LENGTH}}})(?:-[0-9]+|-[0-9a-f]{{8}}-[0-9]+)?\.dcm", re.ASCII
+)
 
 _matches_uid = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII).fullmatch
 # Without the backslash, which separates values, and the wildcards: no query could ask for a UID with one of them.
@@ -77,6 +83,8 @@ def instance_path(
 ) -> str:
     """Return `YYYY/MM/DD/<study>/<series>/<instance>.dcm`, relative to the storage root; see `name_of_uid`.
 
+    The published file is beside it: see `path_of_receipt`.
+
     `received` is the time of receipt in UTC. Raises `DatasetInvalid`, naming the attribute, for a UID that cannot be
     kept, or with `strict` for one that is not valid.
     """
@@ -104,4 +112,21 @@ def sop_instance_uid_of(path: str) -> str | None:
     For a file that cannot say so itself; what another one says of itself counts more. A hashed name says none.
     """
     named = _name.fullmatch(path.rpartition("/")[2])
-    return named[1] if named and is_valid_uid(named[1]) else None
+    return named["of_uid"] if named and is_valid_uid(named["of_uid"]) else None
+
+
+def path_of_receipt(path: str, receipt: str) -> str:
+    """Return the path of one receipt of the instance that `instance_path` belongs to.
+
+    `receipt` is 8 hexadecimal digits, a hyphen and a number, and never the same twice. So no file gets the name of one
+    that was removed, which somebody may still be about to read or to remove.
+    """
+    stem, suffix = posixpath.splitext(path)
+    return f"{stem}-{receipt}{suffix}"
+
+
+def path_without_receipt(path: str) -> str:
+    """Return what `instance_path` gave for a published file; the path itself where its name is none of ours."""
+    folder, _, name = path.rpartition("/")
+    named = _name.fullmatch(name)
+    return f"{folder}/{named['of_uid']}.dcm" if named else path

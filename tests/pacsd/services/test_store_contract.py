@@ -8,6 +8,7 @@ import pytest
 
 from pacsd.errors import StorageUnavailable
 from pacsd.storage.filesystem import FileStore
+from pacsd.storage.layout import path_without_receipt
 from support.fake_store import FakeStore
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ def test_a_published_file_holds_header_and_fragments(store: Store) -> None:
         file.complete()
         file.sync()
         path = file.publish(PATH)
-    assert path == PATH
-    assert read(store, PATH) == b"headerdataset"
-    assert list(store.published(None)) == [PATH]
+    assert path_without_receipt(path) == PATH
+    assert read(store, path) == b"headerdataset"
+    assert list(store.published(None)) == [path]
     assert list(store.leftovers()) == []
 
 
@@ -110,33 +111,33 @@ def test_a_batch_is_finished_in_two_steps(store: Store) -> None:
 
 
 def test_a_name_in_use_is_not_overwritten(store: Store) -> None:
-    assert publish(store, b"first") == PATH
+    path = publish(store, b"first")
     other = publish(store, b"second")
-    assert other != PATH
-    assert read(store, PATH) == b"headerfirst"
+    assert other != path
+    assert read(store, path) == b"headerfirst"
     assert read(store, other) == b"headersecond"
 
 
-def test_a_removed_file_is_gone(store: Store) -> None:
-    publish(store)
-    assert store.remove(PATH)
-    assert not store.remove(PATH)
+def test_a_removed_file_is_gone_and_its_name_is_not_given_again(store: Store) -> None:
+    path = publish(store)
+    assert store.remove(path)
+    assert not store.remove(path)
     assert list(store.published(None)) == []
     with pytest.raises(StorageUnavailable):
-        store.open_dataset(PATH)
+        store.open_dataset(path)
+    assert publish(store) != path
+    assert not store.remove(path)
 
 
 def test_directories_of_published_files_can_be_synced(store: Store) -> None:
-    publish(store)
-    store.sync_directories([PATH])
-    assert read(store, PATH) == b"headerdata"
+    path = publish(store)
+    store.sync_directories([path])
+    assert read(store, path) == b"headerdata"
 
 
 def test_published_files_come_by_day(store: Store) -> None:
     days = ["2025/12/31", "2026/01/02", "2026/01/03", "2026/11/01"]
-    paths = [f"{day}/1.2/1.3/1.4.dcm" for day in days]
-    for path in reversed(paths):
-        publish(store, path=path)
+    paths = [publish(store, path=f"{day}/1.2/1.3/1.4.dcm") for day in reversed(days)][::-1]
     assert store.days() == days
     assert list(store.published(None)) == paths
     assert list(store.published(days[1:3])) == paths[1:3]
@@ -154,9 +155,9 @@ def test_a_file_is_incoming_until_it_is_closed(store: Store) -> None:
 
 
 def test_a_file_in_quarantine_is_out_of_service(store: Store) -> None:
-    publish(store)
-    assert store.quarantine(PATH, "damaged")
+    path = publish(store)
+    assert store.quarantine(path, "damaged")
     assert list(store.published(None)) == []
     with pytest.raises(StorageUnavailable):
-        store.open_dataset(PATH)
-    assert store.quarantine(PATH, "damaged") is None
+        store.open_dataset(path)
+    assert store.quarantine(path, "damaged") is None

@@ -508,7 +508,6 @@ def test_a_file_that_is_about_to_be_committed_is_left_alone(store: FileStore, in
 
 
 def test_a_file_that_is_about_to_be_removed_is_left_alone(store: FileStore, open_index: OpenIndex) -> None:
-    """Else its name would be free for a later version, which the removal would then take."""
     index = open_index(DuplicatePolicy.REPLACE)
     take(store, index, altered(PatientName="Old^Name"))
     left: list[list[str]] = []

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.filesystem import FileStore
+from pacsd.storage.layout import path_without_receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,12 +63,13 @@ def test_a_published_file_holds_header_and_data_set(store: FileStore) -> None:
         incoming.complete()
         incoming.sync()
         assert incoming.read_at(0, 4) == b"data"
-        assert incoming.publish(PATH) == PATH
-    store.sync_directories([PATH])
-    assert (store.root / PATH).read_bytes() == HEADER + b"data set"
-    assert list(store.published()) == [PATH]
+        path = incoming.publish(PATH)
+    assert path_without_receipt(path) == PATH
+    store.sync_directories([path])
+    assert (store.root / path).read_bytes() == HEADER + b"data set"
+    assert list(store.published()) == [path]
     assert list(store.leftovers()) == []
-    with store.open_dataset(PATH) as file:
+    with store.open_dataset(path) as file:
         assert os.pread(file.fileno(), 4, len(HEADER)) == b"data"
 
 
@@ -121,9 +123,33 @@ def test_any_fragments_and_short_writes_make_the_same_file(
 
 def test_nothing_is_ever_overwritten(store: FileStore) -> None:
     paths = [put(store, content) for content in (b"one", b"two", b"three")]
-    assert paths == [PATH, PATH.replace(".dcm", "-1.dcm"), PATH.replace(".dcm", "-2.dcm")]
+    assert len(set(paths)) == 3
+    assert {path_without_receipt(path) for path in paths} == {PATH}
     contents = [(store.root / path).read_bytes() for path in paths]
     assert contents == [HEADER + b"one", HEADER + b"two", HEADER + b"three"]
+
+
+def test_no_name_is_used_twice(store: FileStore) -> None:
+    """Who is about to remove a file, and was slow, must not remove another one."""
+    names = set()
+    for opened in (store, store, FileStore(store.root), FileStore(store.root)):
+        path = put(opened, b"content")
+        names.add(path)
+        assert store.remove(path)
+    assert len(names) == 4
+
+
+def test_a_name_that_somebody_else_has_given_is_not_overwritten(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacsd.storage.filesystem.secrets.token_hex", lambda count: "0" * 2 * count)
+    one, other = put(FileStore(store.root), b"one"), FileStore(store.root)
+    path = put(other, b"two")
+    assert path != one
+    assert [(store.root / each).read_bytes() for each in (one, path)] == [HEADER + b"one", HEADER + b"two"]
+    monkeypatch.setattr("pacsd.storage.filesystem.path_of_receipt", lambda path, receipt: one)
+    with pytest.raises(StorageUnavailable, match="files of all names"):
+        put(other, b"three")
 
 
 def test_an_unpublished_file_leaves_nothing_behind(store: FileStore) -> None:
@@ -149,10 +175,10 @@ def test_only_a_finished_file_is_published_and_once(store: FileStore) -> None:
         incoming.sync()
         with pytest.raises(ValueError, match="finished"):
             incoming.write(b"late")
-        incoming.publish(PATH)
+        path = incoming.publish(PATH)
         with pytest.raises(ValueError, match="once"):
             incoming.publish(PATH)
-    assert list(store.published()) == [PATH]
+    assert list(store.published()) == [path]
 
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/\0"])
@@ -161,7 +187,7 @@ def test_paths_stay_below_the_root(store: FileStore, path: str) -> None:
         with pytest.raises(ValueError, match="relative to the storage root"):
             use(path)
     with pytest.raises(ValueError, match="relative to the storage root"):
-        put(store, b"x", path)
+        put(store, b"x", path or "../x")
     assert list(store.leftovers()) == []
 
 
@@ -343,13 +369,12 @@ def test_removing(store: FileStore) -> None:
 
 
 def test_published_files_come_by_date_and_foreign_ones_do_not(store: FileStore) -> None:
-    paths = [f"{date}/1/2/{n}.dcm" for date in ("2023/12/31", "2024/01/01", "2024/01/02") for n in (1, 2)]
-    for path in reversed(paths):
-        put(store, b"x", path)
+    days = ("2023/12/31", "2024/01/01", "2024/01/02")
+    paths = [put(store, b"x", f"{day}/1/2/{number}.dcm") for day in reversed(days) for number in (2, 1)]
     (store.root / "lost+found").mkdir()
     (store.root / "lost+found" / "x").touch()
     (store.root / "index.db").touch()
-    assert list(store.published()) == paths
+    assert list(store.published()) == paths[::-1]
 
 
 def test_threads_publishing_one_name_get_one_each(store: FileStore) -> None:
@@ -414,7 +439,8 @@ def test_a_store_without_these_directories_still_receives(store: FileStore) -> N
     with store.begin(HEADER) as incoming:
         incoming.complete()
         incoming.sync()
-        assert incoming.publish(PATH) == PATH
+        path = incoming.publish(PATH)
+    assert list(store.published()) == [path]
 
 
 @pytest.mark.timeout(10)

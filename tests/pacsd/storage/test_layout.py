@@ -15,6 +15,8 @@ from pacsd.storage.layout import (
     instance_path,
     is_valid_uid,
     name_of_uid,
+    path_of_receipt,
+    path_without_receipt,
     sop_instance_uid_of,
 )
 
@@ -131,6 +133,9 @@ def test_what_is_valid_has_nothing_but_digits_and_single_dots(uid: str) -> None:
     [
         ("2024/02/29/1.2/1.2.3/1.2.3.4.dcm", "1.2.3.4"),
         ("2024/02/29/1.2/1.2.3/1.2.3.4-12.dcm", "1.2.3.4"),
+        ("2024/02/29/1.2/1.2.3/1.2.3.4-0123abcd-12.dcm", "1.2.3.4"),
+        ("2024/02/29/1.2/1.2.3/1.2.3.4-01234567-12.dcm", "1.2.3.4"),
+        ("2024/02/29/1.2/1.2.3/1.2.3.4-0123-12.dcm", None),
         ("2024/02/29/1.2/1.2.3/1..4.dcm", None),
         ("2024/02/29/1.2/1.2.3/image.dcm", None),
         ("2024/02/29/1.2/1.2.3/1.2.3.4", None),
@@ -138,3 +143,20 @@ def test_what_is_valid_has_nothing_but_digits_and_single_dots(uid: str) -> None:
 )
 def test_a_name_says_whose_file_it_is(path: str, uid: str | None) -> None:
     assert sop_instance_uid_of(path) == uid
+
+
+@pytest.mark.parametrize(
+    "uids", [("1.2", "1.2.3", "1.2.3.4"), ("1.2", "1.2.3", "1.2.a"), ("1.2", "a", "1.2.3.4")]
+)
+def test_a_receipt_adds_to_the_name_and_can_be_taken_off(uids: tuple[str, str, str]) -> None:
+    path = instance_path(RECEIVED, *uids)
+    received = path_of_receipt(path, "0123abcd-12")
+    assert received == f"{path.removesuffix('.dcm')}-0123abcd-12.dcm"
+    assert sop_instance_uid_of(received) == sop_instance_uid_of(path)
+    assert has_hashed_name(received) == has_hashed_name(path)
+    assert path_without_receipt(received) == path_without_receipt(path) == path
+
+
+def test_a_name_of_an_earlier_version_has_no_receipt() -> None:
+    assert path_without_receipt("2024/02/29/1.2/1.2.3/1.2.3.4-12.dcm") == "2024/02/29/1.2/1.2.3/1.2.3.4.dcm"
+    assert path_without_receipt("2024/02/29/1.2/1.2.3/image.dcm") == "2024/02/29/1.2/1.2.3/image.dcm"

@@ -10,6 +10,7 @@ import pytest
 
 from pacsd.errors import StorageUnavailable
 from pacsd.storage.filesystem import FileStore
+from pacsd.storage.layout import path_of_receipt, path_without_receipt
 from pacsd.storage.quarantine import QUARANTINE, Quarantine
 
 PATH = "2026/01/02/1.2/1.3/1.4.dcm"
@@ -163,15 +164,18 @@ def test_the_list_is_in_the_order_of_time(tmp_path: Path) -> None:
     assert [each.path[-5] for each in quarantine.list()] == ["1", "2", "0"]
 
 
-def test_a_copy_is_published_where_it_was_or_beside_that(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [PATH, path_of_receipt(PATH, "0123abcd-9"), PATH.replace(".dcm", "-2.dcm")])
+def test_a_copy_is_published_where_it_was_under_a_name_of_its_own(tmp_path: Path, path: str) -> None:
+    """A sweep or a removal may still be about to touch what had the name before."""
     store = FileStore(tmp_path)
     store.open()
-    put(tmp_path, PATH)
-    name = store.quarantine(PATH, "damaged")
+    put(tmp_path, path)
+    name = store.quarantine(path, "damaged")
     assert name is not None
-    assert store.copy_from_quarantine(name) == PATH
+    copies = [store.copy_from_quarantine(name) for _ in range(2)]
     assert store.quarantined.count() == 1, "it leaves only when it is in service again"
-    beside = store.copy_from_quarantine(name)
-    assert beside != PATH
-    assert (tmp_path / beside).read_bytes() == CONTENT
+    assert len({path, *copies}) == 3
+    for copy in copies:
+        assert path_without_receipt(copy) == PATH
+        assert (tmp_path / copy).read_bytes() == CONTENT
     assert "2026/01/02" in (store.received_days(0) or ["2026/01/02"])
