@@ -14,13 +14,14 @@ from typing import Final, Literal
 import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
-from pacsd.errors import ArchiveInUse, ConfigurationError, IndexIncomplete, StorageUnavailable
+from pacsd.errors import ArchiveInUse, ConfigurationError, IndexIncomplete
 from pacsd.index import migrations
 from pacsd.index.capacity import capacity, connections_of_each
 from pacsd.index.engines import database_file, database_url
 from pacsd.index.promises import broken_promises, refuse_shared_sessions
 from pacsd.index.repository import Index
 from pacsd.model import (
+    ArchiveIdentity,
     AttributeConflict,
     DemographicsDifference,
     Difference,
@@ -57,6 +58,7 @@ from pacsd.services.sweep import Sweeping, remove_half_files
 from pacsd.services.verification import VerifyBy
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
 from pacsd.storage.filesystem import FileStore
+from pacsd.storage.identity import identity_fault
 from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.transcode import transcode
 from pacsd.supervision.shared_numbers import IndexCompleteness
@@ -98,8 +100,10 @@ _RETIRED_CHECK_INTERVAL: Final = 1.0
 """Seconds between looks whether a retired worker's last association has ended."""
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings) -> ArchiveIdentity:
     """Make the store and the index ready, before any worker exists; half files of a crash go.
+
+    Returns which archive they are and the generation of it that begins, for `SharedState`.
 
     Raises StorageUnavailable, IndexUnavailable, ArchiveInUse, and ArchiveMismatch where the two do not belong together.
     """
@@ -110,23 +114,24 @@ def prepare(settings: Settings) -> None:
     store.open()
     index = _whole_index(settings)
     try:
-        generation = _begun_generation(store, index)
+        begun = _begun_generation(store, index)
         half_files = remove_half_files(store)
-        _log.info("archive-opened", generation=generation, half_files_removed=half_files)
+        _log.info("archive-opened", generation=begun.generation, half_files_removed=half_files)
         unbuilt = index.register_extra_keys()
         if unbuilt:
             _log.warning("extra-keys-not-built", keywords=unbuilt, remedy="run `pacsd reindex`")
     finally:
         index.dispose()
         store.close()
+    return begun
 
 
-def _begun_generation(store: FileStore, index: Index) -> int:
+def _begun_generation(store: FileStore, index: Index) -> ArchiveIdentity:
     """Begin a generation; wait a little for PostgreSQL to notice that a killed server's connections are gone."""
     deadline = time.monotonic() + _DEAD_CONNECTIONS_SECONDS
     while True:
         try:
-            return begin_generation(store, index).generation
+            return begin_generation(store, index)
         except ArchiveInUse as error:
             if time.monotonic() >= deadline:
                 raise
@@ -137,8 +142,8 @@ def _begun_generation(store: FileStore, index: Index) -> int:
 def run_housekeeping(context: WorkerContext) -> int:
     """Complete the index, then do what is to be done beside serving, until told to stop; return the exit status."""
     settings, shared = context.settings, context.shared
-    store = _file_store(settings)
-    generation = _generation(store)
+    generation = shared.identity.generation
+    store = _file_store(settings, generation)
     index = _whole_index(settings, generation=generation, commit_timeout=_HOUSEKEEPING_COMMIT)
     house = Housekeeping(
         Sweeping(
@@ -163,6 +168,7 @@ def run_housekeeping(context: WorkerContext) -> int:
         is_complete=lambda: shared.completeness.is_complete,
         note_complete=shared.completeness.complete,
         deaths=lambda: int(shared.deaths[0]),
+        store_fault=partial(identity_fault, settings.storage.root, shared.identity),
         wait_for_stop=lambda seconds: context.wait_for_stop(seconds) is not None,
     )
     house.keep()
@@ -191,14 +197,6 @@ def _note_fault(metrics: Metrics, fault: Fault) -> None:
         )
     else:
         _log.warning("file-without-row", path=fault.path, reason=fault.reason)
-
-
-def _generation(store: FileStore) -> int:
-    """Return the generation that `prepare` began."""
-    identity = store.identity
-    if identity is None:
-        raise StorageUnavailable("the storage root says no more which archive it is: is its disk mounted?")
-    return identity.generation
 
 
 def verify(
@@ -396,6 +394,8 @@ def run_worker(context: WorkerContext) -> int:
     settings = context.settings
     tls = load_tls(settings)
     metrics = context.shared.metrics
+    generation = context.shared.identity.generation
+    store = _file_store(settings, generation)
     index = Index(
         settings.index.url,
         duplicates=settings.storage.duplicates,
@@ -404,7 +404,7 @@ def run_worker(context: WorkerContext) -> int:
         accents=settings.index.names == "case-insensitive",
         commit_timeout=settings.index.commit_timeout,
         connections=connections_of_each(settings.index.url, settings.server.worker_count),
-        generation=_generation(store := _file_store(settings)),
+        generation=generation,
         observe_wait=metrics.database_wait,
         observe_difference=partial(_note_difference, settings, metrics),
     )
@@ -443,12 +443,13 @@ def _timeouts(settings: TimeoutSettings) -> Timeouts:
     return Timeouts(**settings.model_dump())
 
 
-def _file_store(settings: Settings) -> FileStore:
+def _file_store(settings: Settings, generation: int | None = None) -> FileStore:
     return FileStore(
         settings.storage.root,
         sync=settings.storage.sync == "full",
         min_free_bytes=settings.storage.min_free_bytes,
         checksum_algorithm=settings.storage.checksum,
+        generation=generation,
     )
 
 

@@ -412,3 +412,36 @@ def test_a_dead_workers_file_is_indexed_without_a_restart(tmp_path: Path) -> Non
         assert server.incoming_files() == set()
         assert store(server, [sent, next_one]) == [0x0000] * 2
         assert server.run("verify").returncode == 0
+
+
+@pytest.mark.parametrize("content", [None, b"\0" * 40], ids=["missing", "damaged"])
+def test_a_running_server_needs_no_archive_json(tmp_path: Path, content: bytes | None) -> None:
+    """It says what to do, and replaces and reloads its workers meanwhile."""
+    first, second, third, last = instances(4)
+    with serving(tmp_path) as server:
+        server.start()
+        assert store(server, [first]) == [0x0000]
+        file = server.root / "archive.json"
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content)
+        mark = server.log_size()
+        (worker,) = server.storing_workers()
+        os.kill(worker, signal.SIGKILL)
+        server.wait_for_log("process-died", after=mark)
+        wait_until(lambda: server.storing_workers() not in ([worker], []), within=10, what="it is replaced")
+        assert store(server, [second]) == [0x0000]
+        os.kill(server.pid, signal.SIGHUP)
+        server.wait_for_log("configuration-reloaded", after=mark, within=10)
+        assert store(server, [third]) == [0x0000]
+        server.wait_for_log("store-identity-lost", after=mark, within=20)
+        status, checks = readiness(server)
+        assert (status, checks["workers"]["ok"], checks["archive"]["ok"]) == (503, True, False)
+        assert "restart the server: it writes the file anew" in checks["archive"]["reason"]
+        assert found(server) == {each.sop_instance_uid for each in (first, second, third)}
+        server.stop()
+
+        file.unlink(missing_ok=True)
+        server.start()
+        assert store(server, [last]) == [0x0000]
+        assert found(server) == {each.sop_instance_uid for each in (first, second, third, last)}

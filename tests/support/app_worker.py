@@ -42,11 +42,11 @@ class Worker:
 def worker(tables: dict[str, Any]) -> Iterator[Worker]:
     """Prepare and run one worker; it has to end with status 0."""
     settings = Settings(**tables)
-    app.prepare(settings)
+    begun = app.prepare(settings)
     listening = socket.create_server(("127.0.0.1", 0))
     ours, theirs = socket.socketpair()
     counter = AssociationCounter(shared_numbers(1), 0, settings.dicom.max_associations)
-    shared = SharedState(counter, Metrics(), WorkerTable())
+    shared = SharedState(counter, Metrics(), WorkerTable(), begun)
     status: list[int] = []
     with ours, theirs:
         context = WorkerContext(

@@ -17,13 +17,14 @@ from pacsd.index.engines import asking_engine, database_file, database_url
 from pacsd.index.failures import unavailable
 from pacsd.index.promises import broken_promises
 from pacsd.permissions import reason
-from pacsd.storage.identity import read_identity
+from pacsd.storage.identity import identity_fault
 from pacsd.supervision.shared_numbers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pacsd.model import ArchiveIdentity
     from pacsd.settings import Settings
     from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerTable
 
@@ -51,15 +52,15 @@ class Check:
 
 
 def readiness(
-    settings: Settings, workers: WorkerTable, completeness: IndexCompleteness
+    settings: Settings, workers: WorkerTable, completeness: IndexCompleteness, begun: ArchiveIdentity
 ) -> Mapping[str, Check]:
-    """All that must be well for an instance to be stored and found again."""
+    """All that must be well for an instance to be stored and found again; `begun` is the server's generation."""
     return {
         "workers": check_workers_ready(workers),
         "database": check_database(settings.index.url),
         "durability": check_durability(settings.index.url, settings.index.durability),
         "index": check_index(completeness),
-        "archive": check_archive(settings.index.url, settings.storage.root),
+        "archive": check_archive(settings.index.url, settings.storage.root, begun),
         "storage": check_storage(settings.storage.root, settings.storage.min_free_bytes),
     }
 
@@ -86,24 +87,22 @@ def check_index(completeness: IndexCompleteness) -> Check:
     return Check(ok=False, reason=f"rebuilding the index: {done} of {total} files have been looked at")
 
 
-def check_archive(url: str, root: Path) -> Check:
-    """The store is there, and the index belongs to it and to this server still."""
+def check_archive(url: str, root: Path, begun: ArchiveIdentity) -> Check:
+    """The store is there, and the index belongs to it and to this server still, which has begun this generation."""
+    fault = identity_fault(root, begun)
+    if fault is not None:
+        return Check(ok=False, reason=fault)
     file = database_file(database_url(url))
     if file is not None and not file.is_file():
         return Check(ok=False, reason="the database file is not there")
     try:
-        identity = read_identity(root)
         with asking_engine(database_url(url), CONNECT_SECONDS).connect() as connection:
             state = archive_state(connection)
     except (PacsdError, SQLAlchemyError, ImportError) as error:
         return Check(ok=False, reason=f"store and index cannot be compared: {_first_line(error)}")
-    if identity is None:
+    if (begun.identity, begun.generation) != (state.identity, state.generation):
         return Check(
-            ok=False, reason="the storage root says no more which archive it is: is its disk mounted?"
-        )
-    if (identity.identity, identity.generation) != (state.identity, state.generation):
-        return Check(
-            ok=False, reason="another server has been started on this index, or the store was exchanged"
+            ok=False, reason="another server has been started on this index, or the index was exchanged"
         )
     return Check(ok=True, reason="store and index belong together")
 

@@ -59,7 +59,7 @@ class ObservabilityServer(ThreadingHTTPServer):
             return _report({"workers": check_workers_alive(workers)})
         if path == "/readyz":
             shared = self.context.shared
-            return _report(readiness(self.context.settings, workers, shared.completeness))
+            return _report(readiness(self.context.settings, workers, shared.completeness, shared.identity))
         return None
 
     def _metrics(self) -> bytes:

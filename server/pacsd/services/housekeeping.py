@@ -22,6 +22,8 @@ _log = structlog.get_logger()
 _RETRY_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 1.0
 """Between looks whether a worker has died."""
+_FAULT_SECONDS: Final = 5.0
+"""Between looks whether the store still says which archive it is."""
 _LATEST_DAYS: Final = 2
 """On one of these a file came that a worker was about to commit when it died."""
 
@@ -59,6 +61,8 @@ class Housekeeping:
     """Told when it does."""
     deaths: Callable[[], int]
     """How many workers have died since the server's start, and were cleared up after."""
+    store_fault: Callable[[], str | None]
+    """Says why the store no longer says which archive it is, and what to do; None where it does."""
     wait_for_stop: Callable[[float], bool]
     """Waits for so many seconds at most; returns whether all is to end."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -66,6 +70,8 @@ class Housekeeping:
     _is_stopped: bool = False
     _seen_deaths: int = 0
     """From the server's start: a process that takes over from a dead one sweeps up again what that may have missed."""
+    _known_fault: str | None = None
+    _next_look: float = float("-inf")
 
     def keep(self) -> None:
         """Work until told to stop. What fails is logged and tried again."""
@@ -74,12 +80,25 @@ class Housekeeping:
             self._stops(_RETRY_SECONDS)
         next_step = self.clock()
         while not self._stops(min(_LOOK_SECONDS, max(0.0, next_step - self.clock()))):
+            self._look_at_store()
             deaths = self.deaths()
             if deaths != self._seen_deaths and self._attempt(lambda: self._sweep_up(sweeping)):
                 self._seen_deaths = deaths
             if self.clock() >= next_step:
                 next_step = self.clock() + self._scrub_step()
         self._attempt(self._pause_scrub)
+
+    def _look_at_store(self) -> None:
+        """Tell once of each fault of the store's identity. The server goes on: it knows what the store was."""
+        if self.clock() < self._next_look:
+            return
+        self._next_look = self.clock() + _FAULT_SECONDS
+        fault = self.store_fault()
+        if fault is not None and fault != self._known_fault:
+            _log.error("store-identity-lost", reason=fault)
+        elif fault is None and self._known_fault is not None:
+            _log.info("store-identity-found")
+        self._known_fault = fault
 
     def _stops(self, seconds: float) -> bool:
         self._is_stopped = self._is_stopped or self.wait_for_stop(seconds)

@@ -57,7 +57,8 @@ class FileStore:
     """The files below `root`. Call `open` once before anything else; `FileStore` itself touches nothing.
 
     `min_free_bytes` is the watermark below which nothing new is begun; `sync=False` gives up durability for
-    speed. Raises `ValueError` for an unknown checksum algorithm.
+    speed. `generation` is that of the server that is running; by default, what the store says.
+    Raises `ValueError` for an unknown checksum algorithm.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class FileStore:
         sync: bool = True,
         min_free_bytes: int = 0,
         checksum_algorithm: str = "xxh3_128",
+        generation: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         new_checksum(checksum_algorithm)
@@ -85,7 +87,7 @@ class FileStore:
         self._durable: set[str] = set()
         self._lock = threading.Lock()
         self._sync_threads = SyncThreads()
-        self._received_days = ReceivedDays(root, sync=sync)
+        self._received_days = ReceivedDays(root, sync=sync, generation=generation)
         self.quarantined = Quarantine(root, sync=sync)
         # Once for all names: asking for random bytes takes as long as making one.
         self._token = secrets.token_hex(8)

@@ -22,7 +22,7 @@ from pacsd.storage.disk import storage_errors, sync_directory
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ARCHIVE", "RECEIVED_DAYS", "ReceivedDays", "read_identity", "write_identity"]
+__all__ = ["ARCHIVE", "RECEIVED_DAYS", "ReceivedDays", "identity_fault", "read_identity", "write_identity"]
 
 ARCHIVE: Final = "archive.json"
 RECEIVED_DAYS: Final = "received-days"
@@ -36,20 +36,47 @@ _TORN: Final = re.compile(r"\d+( \d{0,4}(/\d{0,2}(/\d{0,2})?)?)?")
 
 def read_identity(root: Path) -> ArchiveIdentity | None:
     """Return what a store says of itself, None where it says nothing; raises StorageUnavailable."""
-    with storage_errors(f"read {root / ARCHIVE}"):
-        try:
-            content = (root / ARCHIVE).read_text("utf-8")
-        except FileNotFoundError:
-            return None
-        except UnicodeDecodeError:
-            content = ""
     try:
-        fields = json.loads(content)
-        return ArchiveIdentity(str(fields["identity"]), int(fields["generation"]))
-    except (ValueError, KeyError, TypeError) as error:
+        return _read(root)
+    except ValueError as error:
         raise StorageUnavailable(
             f"{root / ARCHIVE} is damaged: put it back from a backup, or move it away and run `pacsd adopt store`"
         ) from error
+
+
+def _read(root: Path) -> ArchiveIdentity | None:
+    """As `read_identity`; raises ValueError where the file is damaged."""
+    with storage_errors(f"read {root / ARCHIVE}"):
+        try:
+            content = (root / ARCHIVE).read_bytes()
+        except FileNotFoundError:
+            return None
+    try:
+        fields = json.loads(content)
+        return ArchiveIdentity(str(fields["identity"]), int(fields["generation"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def identity_fault(root: Path, begun: ArchiveIdentity) -> str | None:
+    """Return why a store no longer says what its running server has written, and what to do; None if it does."""
+    file = root / ARCHIVE
+    restart = "restart the server: it writes the file anew and looks at all stored files"
+    try:
+        found = _read(root)
+    except ValueError:
+        return f"{file} is damaged: move it away and {restart}"
+    except StorageUnavailable as error:
+        return str(error)
+    if found is None:
+        return f"{file} is missing: is the disk of the storage root mounted? If it is, {restart}"
+    if found.identity != begun.identity:
+        return f"{file} is another archive's: is the right disk mounted at the storage root?"
+    if found.generation > begun.generation:
+        return f"another server has been started on this store, as {file} says: stop one of them"
+    if found.generation < begun.generation:
+        return f"{file} is an older one than this server has written: {restart}"
+    return None
 
 
 def write_identity(root: Path, identity: ArchiveIdentity, days: Iterable[str] = ()) -> None:
@@ -80,11 +107,12 @@ def _replace(path: Path, content: str) -> None:
 class ReceivedDays:
     """The days on which a store took files, by generation. Several processes may note days at once."""
 
-    def __init__(self, root: Path, *, sync: bool = True) -> None:
+    def __init__(self, root: Path, *, sync: bool = True, generation: int | None = None) -> None:
+        """`generation` is the running server's; None: what the store says when the first day is noted."""
         self._path = root / RECEIVED_DAYS
         self._sync = sync
         self._noted: set[str] = set()
-        self._generation: int | None = None
+        self._generation = generation
         self._lock = threading.Lock()
 
     def note(self, day: str) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pacsd.model import ArchiveIdentity
     from pacsd.settings import Settings
 
 __all__ = ["HOUSEKEEPING", "HTTP", "WORKER", "Processes"]
@@ -38,6 +39,7 @@ class Processes:
     def __init__(
         self,
         run_worker: Callable[[WorkerContext], int],
+        identity: ArchiveIdentity,
         *,
         dicom: list[socket.socket],
         http: socket.socket | None,
@@ -54,6 +56,7 @@ class Processes:
         self.dicom_tls = list(dicom_tls)
         self.http = http
         self._run_worker = run_worker
+        self._identity = identity
         self._private = tuple(private)
         self._clock = clock
         self._associations = shared_numbers(SLOTS)
@@ -146,7 +149,9 @@ class Processes:
             tls_sockets=self.dicom_tls if role == WORKER else [],
             stop_fd=stop_fd,
             settings=settings,
-            shared=SharedState(associations, self.metrics, self.workers, self._completeness, self._deaths),
+            shared=SharedState(
+                associations, self.metrics, self.workers, self._identity, self._completeness, self._deaths
+            ),
         )
         runs = {WORKER: self._run_worker, HTTP: run_http, HOUSEKEEPING: self.run_housekeeping}
         run = runs[role]

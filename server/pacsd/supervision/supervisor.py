@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+    from pacsd.model import ArchiveIdentity
     from pacsd.settings import Settings
     from pacsd.supervision.worker import WorkerContext
 
@@ -57,8 +58,8 @@ def serve(
     settings: Settings,
     *,
     run_worker: Callable[[WorkerContext], int],
+    prepare: Callable[[Settings], ArchiveIdentity],
     run_housekeeping: Callable[[WorkerContext], int] | None = None,
-    prepare: Callable[[Settings], None] | None = None,
     clear_up: Callable[[Settings, int], None] | None = None,
     reload: Callable[[], Settings] = load_settings,
 ) -> int:
@@ -66,7 +67,8 @@ def serve(
 
     It holds the lock of the archive from before it touches anything, and so do all its processes. An SQLite database is
     brought to the newest migration; another one must have it (MigrationNeeded). Then `prepare` makes store and index
-    ready, in this process before any fork, and must leave no thread and no open database connection behind;
+    ready and says which archive they are, for all processes to come. It runs in this process before any fork, and must
+    leave no thread and no open database connection behind.
     `run_worker` runs in each worker process, `run_housekeeping` in one beside them; `clear_up` removes what the worker
     with this process id left behind when it was killed, in this process as well; `reload` reads the configuration anew
     at SIGHUP.
@@ -92,10 +94,9 @@ def serve(
         locks = lock_files(settings.storage.root, database_file(database_url(settings.index.url)))
         stack.enter_context(own(locks, wait=settings.server.shutdown_timeout + GRACE_SECONDS))
         _prepare_database(settings.index.url)
-        if prepare is not None:
-            prepare(settings)
         supervisor = Supervisor(
             settings,
+            prepare(settings),
             run_worker=run_worker,
             run_housekeeping=run_housekeeping,
             clear_up=clear_up,
@@ -113,6 +114,7 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
+        identity: ArchiveIdentity,
         *,
         run_worker: Callable[[WorkerContext], int],
         run_housekeeping: Callable[[WorkerContext], int] | None = None,
@@ -130,6 +132,7 @@ class Supervisor:
         self._signals = SignalQueue(SUPERVISED_SIGNALS)
         self._processes = Processes(
             run_worker,
+            identity,
             run_housekeeping=run_housekeeping,
             dicom=dicom,
             dicom_tls=dicom_tls,

@@ -13,6 +13,7 @@ from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerState, sha
 if TYPE_CHECKING:
     import socket
 
+    from pacsd.model import ArchiveIdentity
     from pacsd.observability.metrics import Metrics
     from pacsd.settings import Settings
     from pacsd.supervision.shared_numbers import AssociationCounter, WorkerTable
@@ -38,6 +39,8 @@ class SharedState:
     associations: AssociationCounter
     metrics: Metrics
     workers: WorkerTable
+    identity: ArchiveIdentity
+    """Of the archive, with the generation that this server has begun, whatever becomes of the file that says so."""
     completeness: IndexCompleteness = field(default_factory=IndexCompleteness)
     deaths: memoryview = field(default_factory=lambda: shared_numbers(1))
     """One number: how many workers have died since the server's start; what they left is to be looked at."""

@@ -12,7 +12,7 @@ import pytest
 
 from pacsd.index import migrations
 from pacsd.index.repository import Index
-from pacsd.model import DuplicatePolicy
+from pacsd.model import ArchiveIdentity, DuplicatePolicy
 from pacsd.observability.health import (
     check_archive,
     check_database,
@@ -128,17 +128,19 @@ class TestStorage:
 def test_a_server_that_was_overtaken_is_not_ready(tmp_path: Path, database: str) -> None:
     store, index = FileStore(tmp_path / "store"), Index(database, duplicates=DuplicatePolicy.KEEP_FIRST)
     store.open()
-    begin_generation(store, index)
-    assert check_archive(database, store.root).ok
+    begun = begin_generation(store, index)
+    assert check_archive(database, store.root, begun).ok
     shutil.copytree(store.root, tmp_path / "copy")
-    begin_generation(FileStore(tmp_path / "copy"), index)
+    later = begin_generation(FileStore(tmp_path / "copy"), index)
     index.dispose()
-    overtaken = check_archive(database, store.root)
+    overtaken = check_archive(database, store.root, begun)
     assert not overtaken.ok
     assert "another server has been started on this index" in overtaken.reason
-    assert check_archive(database, tmp_path / "copy").ok
+    assert check_archive(database, tmp_path / "copy", later).ok
+    beside = check_archive(database, tmp_path / "copy", begun)
+    assert "another server has been started on this store" in beside.reason
     (store.root / "archive.json").unlink()
-    assert "is its disk mounted?" in check_archive(database, store.root).reason
+    assert "is the disk of the storage root mounted?" in check_archive(database, store.root, begun).reason
 
 
 def test_readiness_names_each_check(tmp_path: Path, database: str, workers: WorkerTable) -> None:
@@ -147,10 +149,11 @@ def test_readiness_names_each_check(tmp_path: Path, database: str, workers: Work
     )
     completeness = IndexCompleteness()
     completeness.report(600, 6000)
-    found = readiness(settings, workers, completeness)
+    begun = ArchiveIdentity("A", 1)
+    found = readiness(settings, workers, completeness, begun)
     assert found["index"].reason == "rebuilding the index: 600 of 6000 files have been looked at"
     completeness.complete()
-    assert readiness(settings, workers, completeness)["index"].ok
+    assert readiness(settings, workers, completeness, begun)["index"].ok
     assert {name: check.ok for name, check in found.items()} == {
         "workers": False,
         "database": True,

@@ -55,7 +55,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
     migrations.upgrade(url)
     root = tmp_path / "store"
     root.mkdir()
-    begin_generation(FileStore(root), Index(url, duplicates=DuplicatePolicy.KEEP_FIRST))
+    begun = begin_generation(FileStore(root), Index(url, duplicates=DuplicatePolicy.KEEP_FIRST))
     table = WorkerTable()
     table.wanted = 1
     ours, theirs = socket.socketpair()
@@ -67,7 +67,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
             settings=Settings(
                 storage=StorageSettings(root=root, min_free_mb=0), index=IndexSettings(url=url)
             ),
-            shared=SharedState(AssociationCounter(shared_numbers(SLOTS), 0, 1), Metrics(), table),
+            shared=SharedState(AssociationCounter(shared_numbers(SLOTS), 0, 1), Metrics(), table, begun),
         )
         ended: list[int] = []
         thread = threading.Thread(target=lambda: ended.append(run_http(context)))

@@ -19,6 +19,7 @@ from pacsd.services.records import record_of_file
 from pacsd.services.scrub import SCRUB, SCRUBBED, Scrub
 from pacsd.services.sweep import Sweeping
 from pacsd.storage.filesystem import FileStore
+from pacsd.storage.identity import identity_fault
 from support.fake_archive import altered, take
 from support.fake_index import FakeIndex
 from support.service_parts import NOW
@@ -79,6 +80,7 @@ class House:
             is_complete=lambda: self.is_complete,
             note_complete=self.note_complete,
             deaths=lambda: self.deaths,
+            store_fault=partial(identity_fault, self.store.root, begun),
             wait_for_stop=self.wait_for_stop,
             now=self.now,
             clock=lambda: self.seconds,
@@ -326,3 +328,18 @@ class Unreachable:
             self._left = 0
             raise IndexUnavailable("away")
         return getattr(self._index, name)
+
+
+def test_a_store_that_no_longer_says_what_it_is_is_told_of_once(house: House) -> None:
+    file = house.store.root / "archive.json"
+    content = file.read_bytes()
+    house.is_complete, house.lasts = True, 40.0
+    house.events = {
+        5.5: file.unlink,
+        20.5: lambda: file.write_bytes(b"?"),
+        30.5: lambda: file.write_bytes(content),
+    }
+    told = [line for line in house.keep() if line["event"].startswith("store-identity")]
+    assert events_of(told) == ["store-identity-lost", "store-identity-lost", "store-identity-found"]
+    assert ["missing" in line["reason"] for line in told[:2]] == [True, False]
+    assert "damaged" in told[1]["reason"]

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.model import ArchiveIdentity
-from pacsd.storage.identity import ARCHIVE, RECEIVED_DAYS, ReceivedDays, read_identity, write_identity
+from pacsd.storage.identity import (
+    ARCHIVE,
+    RECEIVED_DAYS,
+    ReceivedDays,
+    identity_fault,
+    read_identity,
+    write_identity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,3 +204,43 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         write_identity(tmp_path, ArchiveIdentity("A", 2))
     monkeypatch.undo()
     assert read_identity(tmp_path) == ArchiveIdentity("A", 1), "the former one stays whole"
+
+
+def test_a_running_server_notes_its_generation_whatever_the_file_says(tmp_path: Path) -> None:
+    """Else what came while it was missing would be of generation 0, at which no sweep looks again."""
+    write_identity(tmp_path, ArchiveIdentity("A", 7))
+    (tmp_path / ARCHIVE).unlink()
+    ReceivedDays(tmp_path, generation=7).note(DAYS[1])
+    assert ReceivedDays(tmp_path).since(7) == [DAYS[1]]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'{"identity": "A", "generation": 7}', None),
+        (
+            None,
+            "archive.json is missing: is the disk of the storage root mounted? If it is, restart the server",
+        ),
+        (b"\0\xff", "archive.json is damaged: move it away and restart the server"),
+        (b"[]", "archive.json is damaged: move it away and restart the server"),
+        (b'{"identity": "B", "generation": 7}', "archive.json is another archive's"),
+        (b'{"identity": "A", "generation": 8}', "another server has been started on this store"),
+        (
+            b'{"identity": "A", "generation": 6}',
+            "an older one than this server has written: restart the server",
+        ),
+    ],
+)
+def test_what_a_store_no_longer_says_is_told_with_what_to_do(
+    tmp_path: Path, content: bytes | None, told: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / ARCHIVE).write_bytes(content)
+    fault = identity_fault(tmp_path, ArchiveIdentity("A", 7))
+    assert fault is None if told is None else told in str(fault)
+
+
+def test_an_identity_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / ARCHIVE).mkdir()
+    assert "Is a directory" in str(identity_fault(tmp_path, ArchiveIdentity("A", 7)))

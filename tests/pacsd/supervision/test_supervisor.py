@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pacsd.model import ArchiveIdentity
 from pacsd.settings import DicomSettings, HttpSettings, Settings
 from pacsd.supervision.backoff import Backoff
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
@@ -299,7 +300,7 @@ def test_no_room_for_a_process_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
     def fork() -> int:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    processes = Processes(lambda context: 0, dicom=[], http=None)
+    processes = Processes(lambda context: 0, ArchiveIdentity("A", 1), dicom=[], http=None)
     files, room = len(list(Path("/proc/self/fd").iterdir())), processes.room
     monkeypatch.setattr(os, "fork", fork)
     with pytest.raises(BlockingIOError):
@@ -310,7 +311,7 @@ def test_no_room_for_a_process_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
 
 
 def test_no_more_processes_than_slots() -> None:
-    processes = Processes(lambda context: 0, dicom=[], http=None)
+    processes = Processes(lambda context: 0, ArchiveIdentity("A", 1), dicom=[], http=None)
     for slot in range(SLOTS):
         processes.workers.set(slot, WorkerState.STOPPING)
     with pytest.raises(BlockingIOError, match="still drain"):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacsd.model import ArchiveIdentity
 from pacsd.observability.metrics import Metrics
 from pacsd.settings import Settings
 from pacsd.supervision.shared_numbers import (
@@ -67,7 +68,9 @@ def test_slots_are_found_until_there_are_no_more() -> None:
 @pytest.fixture
 def worker() -> Iterator[tuple[WorkerContext, socket.socket]]:
     ours, theirs = socket.socketpair()
-    shared = SharedState(AssociationCounter(shared_numbers(1), 0, 1), Metrics(), WorkerTable())
+    shared = SharedState(
+        AssociationCounter(shared_numbers(1), 0, 1), Metrics(), WorkerTable(), ArchiveIdentity("A", 1)
+    )
     with ours, theirs:
         yield (
             WorkerContext(index=7, sockets=[], stop_fd=theirs.fileno(), settings=Settings(), shared=shared),
