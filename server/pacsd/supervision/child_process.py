@@ -37,6 +37,8 @@ class Child:
     """The supervisor's end; closing it tells the child to shut down."""
     started: float = field(default_factory=time.monotonic)
     expected_to_end: bool = False
+    reload: int = 0
+    """The number of the reload whose configuration it goes by; 0: that of the start."""
 
     def retire(self) -> None:
         """Tell it to end when its running associations have; see `worker.Stop.RETIRE`."""

@@ -124,6 +124,10 @@ class WorkerTable:
         """Note the state of the process in `slot`."""
         self._states[slot] = state
 
+    def get(self, slot: int) -> WorkerState:
+        """The state of the process in `slot`."""
+        return WorkerState(self._states[slot])
+
     def free_slot(self) -> int | None:
         """The lowest slot without a process, None if all are taken."""
         return next((slot for slot, state in enumerate(self._states) if state == WorkerState.NONE), None)

@@ -50,6 +50,8 @@ GRACE_SECONDS: Final = 5.0
 """For a worker to abort what is left at its deadline and to flush, before it is killed."""
 HURRY_SECONDS: Final = 2.0
 """What is left after a second SIGTERM."""
+READY_POLL_SECONDS: Final = 0.05
+"""Between looks whether the workers of a reload are ready; they say so in shared memory."""
 
 log = structlog.get_logger()
 
@@ -143,6 +145,9 @@ class Supervisor:
         self._vacancies: list[tuple[float, str]] = []
         """When to start which role again."""
         self._backoff = {WORKER: Backoff(), HTTP: Backoff(), HOUSEKEEPING: Backoff()}
+        self._reloads = 0
+        self._is_reloading = False
+        """The workers of the last reload are starting, and those before them go on until they are ready."""
         self._stopping = False
         self._deadline: float | None = None
 
@@ -163,6 +168,7 @@ class Supervisor:
                 for number in signals:
                     self._obey(number)
                 self._fill_vacancies()
+                self._complete_reload()
                 self._enforce_deadline()
         log.info("server-stopped")
         return 0
@@ -183,6 +189,8 @@ class Supervisor:
         due = [when for when, _ in self._vacancies]
         if self._deadline is not None:
             due.append(self._deadline)
+        if self._is_reloading:
+            due.append(self._clock() + READY_POLL_SECONDS)
         return max(0.0, min(due) - self._clock()) if due else None
 
     def _obey(self, number: signal.Signals) -> None:
@@ -212,6 +220,7 @@ class Supervisor:
             reason = error.strerror
             log.error("process-not-started", role=role, reason=reason, again_in_seconds=delay)  # noqa: TRY400
             return
+        child.reload = self._reloads
         log.info("process-started", role=role, index=child.slot, child=child.pid)
 
     def _ended(self, child: Child, status: int) -> None:
@@ -225,6 +234,9 @@ class Supervisor:
                 # Never two at once: what one has looked at, another could have removed.
                 self._start(HOUSEKEEPING)
             return
+        if child.reload < self._reloads and child.role != HOUSEKEEPING:
+            log.error("process-died", replaced_in_seconds=None, **facts)
+            return  # the one that takes its place is there, or is being started
         delay = self._backoff[child.role].delay(self._processes.lived(child))
         self._vacancies.append((self._clock() + delay, child.role))
         self._processes.metrics.worker_restarted()
@@ -256,6 +268,7 @@ class Supervisor:
             return
         log.info("server-stopping", reason=reason, shutdown_timeout=self._settings.server.shutdown_timeout)
         self._stopping = True
+        self._is_reloading = False
         self._vacancies.clear()
         self._deadline = self._clock() + self._settings.server.shutdown_timeout + GRACE_SECONDS
         self._processes.workers.wanted = 0
@@ -299,12 +312,27 @@ class Supervisor:
         configure_logging(settings.log)
         if unchanged:
             log.warning("configuration-needs-restart", unchanged=unchanged)
-        old = self._processes.all()
+        self._reloads += 1
+        self._is_reloading = True
         self._vacancies.clear()
         self._start_all()
-        for child in old:
-            self._retire(child)
-        log.info("configuration-reloaded", workers=self._processes.workers.wanted)
+
+    def _complete_reload(self) -> None:
+        """Retire who goes by an older configuration, once all workers that go by the new one are ready.
+
+        Where these cannot start, the older ones go on: a reload never leaves the archive without workers.
+        """
+        if not self._is_reloading or self._stopping:
+            return
+        workers = self._processes.workers
+        of_reload = [child for child in self._processes.of_role(WORKER) if child.reload == self._reloads]
+        if sum(workers.get(child.slot) == WorkerState.READY for child in of_reload) < workers.wanted:
+            return
+        self._is_reloading = False
+        for child in self._processes.all():
+            if child.reload < self._reloads:
+                self._retire(child)
+        log.info("configuration-reloaded", workers=workers.wanted)
 
     def _retire(self, child: Child) -> None:
         if child.role == WORKER:

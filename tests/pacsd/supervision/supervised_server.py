@@ -1,7 +1,7 @@
 """A server with a worker of a few lines, to be run as a program: the supervisor needs a process of its own.
 
 Each connection gets one line, "index pid ae_title", once it has sent one; "crash" ends the worker with status 3,
-"hang" keeps it from ever ending by itself.
+"hang" keeps it from ever ending by itself. Under the AE title "BROKEN" it cannot start.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from pacsd.supervision.worker import WorkerContext
 
 
 def run_worker(context: WorkerContext) -> int:
+    if context.settings.dicom.ae_title == "BROKEN":
+        return 4
     listening = context.sockets[0]
     listening.setblocking(False)
     context.ready()

@@ -227,6 +227,28 @@ def test_reload_starts_new_workers_with_the_new_rules(server: Server) -> None:
     assert server.events("process-died") == []
 
 
+def test_a_reload_whose_workers_cannot_start_takes_nobody_out(server: Server) -> None:
+    first, second = server.workers()
+    server.configure(ae_title="BROKEN")
+    server.process.send_signal(signal.SIGHUP)
+    server.until(lambda: len(server.events("process-died")) >= 3, "they die again and again")
+    assert {first, second} <= set(server.workers())
+    assert server.ask().split()[2] == "FIRST"
+    assert "2 of 2 workers ready" in server.get("/readyz")[1]
+    os.kill(first, signal.SIGKILL)
+    server.until(lambda: first not in server.workers(), "its death is seen")
+    assert server.ask().split()[1:3] == [str(second), "FIRST"]
+    assert server.events("configuration-reloaded") == []
+
+    server.configure(ae_title="SECOND")
+    server.process.send_signal(signal.SIGHUP)
+    server.until(lambda: server.events("configuration-reloaded") != [], "this one succeeds")
+    server.until(lambda: second not in server.workers(), "the last old one ends")
+    assert server.ask().split()[2] == "SECOND"
+    assert len(server.workers()) == 2
+    server.until(lambda: server.get("/readyz")[0] == 200, "/readyz is answered by the new process")
+
+
 def test_reload_of_an_invalid_file_is_refused_and_changes_nothing(server: Server) -> None:
     before = server.workers()
     server.configure(ae_title="SECOND", more='[access]\nunknown_peers = ["delete"]')
