@@ -423,7 +423,7 @@ def run_worker(context: WorkerContext) -> int:
         while net.client_count and context.wait_for_stop(_RETIRED_CHECK_INTERVAL) is not Stop.SHUTDOWN:
             pass
     # What waits for the database is told in time to its peers, before they are cut off.
-    index.end_commits_within(max(0.0, settings.server.shutdown_timeout - _LAST_ANSWERS))
+    index.end_attempts_within(max(0.0, settings.server.shutdown_timeout - _LAST_ANSWERS))
     net.close(timeout=settings.server.shutdown_timeout)
     index.dispose()
     return 0

@@ -219,7 +219,7 @@ class IndexSettings(_Section):
     extra_keys: tuple[Annotated[str, AfterValidator(_extra_key)], ...] = ()
     """More attributes, by keyword, to be matched by an index; see `index.extra_keys`."""
     commit_timeout: Seconds = 60.0
-    """How long a commit is tried again while PostgreSQL is away, as in a failover."""
+    """How long a commit is tried again while PostgreSQL is away, as in a failover; a query for 20 seconds at most."""
     durability: Literal["required", "as-configured"] = "required"
     """Whether a server starts on a database that may lose what it has committed; see `index.promises`."""
 

@@ -41,6 +41,7 @@ class PostgresProxy:
         self._lock = threading.Lock()
         self._clients: set[socket.socket] = set()
         self._armed: Hold | None = None
+        self._to_cut: bytes | None = None
         self._is_held = threading.Event()
         self._is_cut = threading.Event()
         self._is_released = threading.Event()
@@ -61,6 +62,15 @@ class PostgresProxy:
     def wait_until_held(self) -> None:
         """Return when it is kept back: an answer is there then, so the commit has taken effect."""
         assert self._is_held.wait(DEADLINE), "no COMMIT came"
+
+    def cut_next(self, sent: bytes) -> None:
+        """Cut the next connection on which this is sent to the server, which is not passed on."""
+        self._to_cut = sent
+
+    @property
+    def is_to_cut(self) -> bool:
+        """Whether that has not come yet."""
+        return self._to_cut is not None
 
     def cut(self) -> None:
         """Cut the connection of the client whose commit is held; the server does not notice."""
@@ -119,6 +129,9 @@ class PostgresProxy:
                     return
                 self.sent += readable is client
                 if readable is client:
+                    if self._to_cut is not None and self._to_cut in received:
+                        self._to_cut = None
+                        return
                     adds_instances = adds_instances or ADDS_INSTANCES in received
                     if received.endswith(COMMIT):
                         if adds_instances and (hold := self._taken()):

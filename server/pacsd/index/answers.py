@@ -20,8 +20,9 @@ from pacsd.index.statements import OWN, SAID, header_column, inexact_column
 from pacsd.model import QueryLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
+    from pacsd.index.attempts import Attempts
     from pacsd.index.combined_ranges import CombinedRange
     from pacsd.index.criteria import AnyCriterion
     from pacsd.index.rows import Header
@@ -143,24 +144,39 @@ def _sorted(values: str | None) -> str:
 class Matches:
     """A query's matches by pages, of which some may be empty, as they stream from an open cursor.
 
-    Iterate to the end or close it: it holds a connection. A mapping for each match, as `Index.find` says.
+    Iterate to the end or close it: it holds a connection. A mapping for each match, as `Index.find` says. Until there
+    is a first match, the query is begun again where the database went away.
     """
 
-    def __init__(self, pages: Generator[Page, None, None], answers: Answers) -> None:
+    def __init__(
+        self, begin: Callable[[], Generator[Page, None, None]], answers: Answers, attempts: Attempts
+    ) -> None:
+        """`begin` executes the query from its beginning."""
         self.is_exhausted = False
         """Whether the last page has been given: nothing has to be waited for any more."""
-        self._pages = pages
+        self._begin = begin
+        self._pages = begin()
         self._answers = answers
+        self._attempts = attempts
+        self._has_matched = False
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Sequence[Mapping[str, str]]:
-        try:
-            rows, self.is_exhausted = next(self._pages)
-        except SQLAlchemyError as error:
-            raise unavailable("read", error) from error
-        return self._answers.read(rows)
+        while True:
+            try:
+                rows, self.is_exhausted = next(self._pages)
+            except SQLAlchemyError as error:
+                # Begun again, it would repeat what was answered.
+                if self._has_matched or not self._attempts.go_on_after(error):
+                    raise unavailable("read", error) from error
+                self._pages = self._begin()
+                continue
+            self._attempts.succeeded()
+            answers = self._answers.read(rows)
+            self._has_matched = self._has_matched or bool(answers)
+            return answers
 
     def close(self) -> None:
         """Give the connection back; what is left is not read. May be called again."""

@@ -1,4 +1,4 @@
-"""Attempts to write: again after a pause, until a deadline; and whether one of them may have been taken.
+"""Attempts to write or read: again after a pause, until a deadline; and whether one of them may have been taken.
 
 A COMMIT that was sent and not answered may still take effect, whatever becomes of the attempts after it. Only one of
 them that succeeds is the database's answer: it had to wait for the rows of those before.
@@ -45,7 +45,7 @@ _LEAST: Final = 3.0
 
 
 class Patience:
-    """How long commits are tried; one for all writers of a process.
+    """How long commits, or queries, are tried; one for all writers of a process, and one for all readers.
 
     The time counts from when a commit begins; but if the database has been away already, from when it went: who
     comes last must not wait longest.
@@ -109,7 +109,7 @@ class Patience:
 
 
 class Attempts:
-    """One commit's attempts; what each one did is noted here, by itself and by `go_on_after`."""
+    """The attempts of one commit or query; what each one did is noted here, by itself and by `go_on_after`."""
 
     def __init__(self, patience: Patience, deadline: float) -> None:
         self._patience: Final = patience

@@ -144,7 +144,7 @@ def _until_answered(
 
 
 def read_patiently(engine: Engine, work: Callable[[Connection], _T], patience: Patience) -> _T:
-    """Ask what a store depends on, and again where the database went away; raises IndexUnavailable."""
+    """Ask, and again where the database went away; raises IndexUnavailable, and what the work raises."""
     attempts = patience.begin()
     while True:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import exists, select
@@ -51,6 +52,8 @@ _T = TypeVar("_T")
 
 _PAGE: Final = 200
 """Rows to fetch at once from a cursor that stays open."""
+_READ_SECONDS: Final = 20.0
+"""For which a query is tried while PostgreSQL is away: longer than most failovers take, and than few peers wait."""
 
 
 class Index:
@@ -83,9 +86,9 @@ class Index:
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
         so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
         of patients, studies and series whose instances disagree. `commit_timeout` says for how many seconds a write is
-        tried while PostgreSQL is away; `connections` how many there may be to it (`capacity.connections_of_each`),
-        None: many. `generation` is the server's that claimed the index: once another one has, nothing is written any
-        more. Raises ConfigurationError for a URL that isn't one.
+        tried while PostgreSQL is away, and a query for 20 at most; `connections` how many there may be to it
+        (`capacity.connections_of_each`), None: many. `generation` is the server's that claimed the index: once another
+        one has, nothing is written any more. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -98,6 +101,7 @@ class Index:
         self._reading: Final = reading_engine(parsed, most.reading)
         self._writing: Final = writing_engine(parsed, most.writing)
         self._patience: Final = Patience(commit_timeout)
+        self._patience_to_read: Final = Patience(min(commit_timeout, _READ_SECONDS))
         if generation is not None:
             archive.fence(self._writing, generation)
         file = database_file(parsed)
@@ -141,16 +145,15 @@ class Index:
         plan = queries.plan(
             query, type(self._reading.dialect), self._built_extra_keys(query), accents=self._accents
         )
-        pages = stream(self._reading, plan.text, plan.parameters, finds_few=plan.finds_few)
-        return Matches(pages, plan.answers)
+        begin = partial(stream, self._reading, plan.text, plan.parameters, finds_few=plan.finds_few)
+        return Matches(begin, plan.answers, self._patience_to_read.begin())
 
     def _built_extra_keys(self, query: FindQuery) -> Collection[str]:
         asked = {each.keyword for each in self._rules.extra_keys if query.keys.get(each.keyword)}
         if not asked:
             return ()
         # Asked each time: `pacsd reindex` completes them while we run.
-        with self._connected() as connection:
-            return extra_keys.built(connection, asked)
+        return self._read(lambda connection: extra_keys.built(connection, asked))
 
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         """Keywords that are neither matched nor returned: unknown ones, bulk data, those below the level."""
@@ -161,13 +164,11 @@ class Index:
 
         Raises IdentifierInvalid where the selection breaks the hierarchy (PS3.4 C.4.2.2.1).
         """
-        with self._connected() as connection:
-            return selection.locate(connection, chosen)
+        return self._read(lambda connection: selection.locate(connection, chosen))
 
     def count(self, chosen: InstanceSelection) -> int:
         """How many instances `locate` would give; raises as it does."""
-        with self._connected() as connection:
-            return selection.count(connection, chosen)
+        return self._read(lambda connection: selection.count(connection, chosen))
 
     def paths(self) -> Iterator[str]:
         """The files of all rows, relative to the storage root, in order; streamed, as `find` is."""
@@ -283,9 +284,10 @@ class Index:
         with self._connected() as connection:
             connection.execute(select(instances.c.id).limit(1)).all()
 
-    def end_commits_within(self, seconds: float) -> None:
-        """Try no commit for longer than that from now on: those that wait for the database fail then."""
+    def end_attempts_within(self, seconds: float) -> None:
+        """Try nothing for longer than that from now on: commits and queries that wait for the database fail then."""
         self._patience.end_within(seconds)
+        self._patience_to_read.end_within(seconds)
 
     def dispose(self) -> None:
         """Close the pooled connections and the lock file; a later call opens them again."""
@@ -297,6 +299,10 @@ class Index:
 
     def _write(self, work: Callable[[Connection], _T]) -> _T:
         return in_transaction(self._writing, work, self._turns, self._patience)
+
+    def _read(self, work: Callable[[Connection], _T]) -> _T:
+        """For what a peer waits for."""
+        return read_patiently(self._reading, work, self._patience_to_read)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

@@ -60,6 +60,8 @@ def _connection(engine: Engine, text: str) -> Iterator[Any]:
     except driver.Error as error:
         if pooled is not None and ends_connection(engine, error, pooled.dbapi_connection):
             pooled.invalidate(error)
+            # Others in the pool lead to the same server.
+            engine.dispose()
         kind = OperationalError if isinstance(error, driver.OperationalError) else DBAPIError
         raise kind(text, None, error, hide_parameters=True) from error
     finally:

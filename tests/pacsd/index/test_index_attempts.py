@@ -6,22 +6,26 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from questions import study_query
 from records import record
 from sqlalchemy.exc import DataError, OperationalError
 
 from pacsd.errors import IndexUnavailable
 from pacsd.index import attempts, commits, migrations, overtime
+from pacsd.index.answers import Matches
 from pacsd.index.attempts import Patience
 from pacsd.index.failures import UnconfirmedError
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.repository import Index
-from pacsd.model import CommitOutcome, DuplicatePolicy
+from pacsd.index.streams import Page
+from pacsd.model import CommitOutcome, DuplicatePolicy, InstanceSelection, QueryLevel, QueryModel
 from support.deadline import wait_until
+from support.matches import matches_of
 from support.postgres import postgres_server
 from support.postgres_proxy import Hold, PostgresProxy, postgres_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
 
 class Clock:
@@ -157,6 +161,43 @@ def test_a_commit_that_is_refused_so_is_not_written(patience: Patience, sqlstate
         raise error(sqlstate)
     assert not tried.may_be_written
     assert tried.failure(error(sqlstate)).was_reached
+
+
+class AsTheyAre:
+    """Answers that are their rows."""
+
+    def read(self, rows: Sequence[Any]) -> list[Any]:
+        return list(rows)
+
+
+def test_a_query_is_begun_again_until_there_is_a_match(patience: Patience) -> None:
+    """What was answered must not come twice."""
+    begun = 0
+
+    def pages() -> Generator[Page, None, None]:
+        nonlocal begun
+        begun += 1
+        yield Page([], is_last=False)
+        if begun == 1:
+            raise error("57P01")
+        yield Page([("a match",)], is_last=False)
+        raise error("57P01")
+
+    found = Matches(pages, AsTheyAre(), patience.begin())  # type: ignore[arg-type]
+    assert [next(found) for _ in range(3)] == [[], [], [("a match",)]]
+    with pytest.raises(IndexUnavailable):
+        next(found)
+    assert begun == 2
+
+
+def test_a_query_ends_when_the_database_stays_away(patience: Patience, clock: Clock) -> None:
+    def pages() -> Generator[Page, None, None]:
+        raise error(None)
+        yield
+
+    with pytest.raises(IndexUnavailable):
+        next(Matches(pages, AsTheyAre(), patience.begin()))  # type: ignore[arg-type]
+    assert clock.now == pytest.approx(1060.0)
 
 
 # With a database.
@@ -296,7 +337,7 @@ def test_a_stop_ends_a_commit_that_is_not_answered(proxy: PostgresProxy) -> None
     proxy.hold_next(Hold.MESSAGE)
     thread, results = in_background(lambda: index.commit([sent]))
     proxy.wait_until_held()
-    index.end_commits_within(0.0)
+    index.end_attempts_within(0.0)
     thread.join(20.0)
     (failure,) = results
     assert isinstance(failure, IndexUnavailable)
@@ -354,4 +395,57 @@ def test_what_a_store_asks_for_is_asked_again_until_the_database_is_back(proxy: 
     assert found is not None
     assert found.path == kept.path
     assert is_known is True
+    index.dispose()
+
+
+STUDY = InstanceSelection(
+    model=QueryModel.STUDY_ROOT, level=QueryLevel.STUDY, study_instance_uids=("9.2",), patient_id=None
+)
+READS: dict[str, Any] = {
+    "C-FIND": lambda index: [
+        match["StudyInstanceUID"] for match in matches_of(index, study_query(StudyInstanceUID="9.2"))
+    ],
+    "C-FIND of many": lambda index: [match["StudyInstanceUID"] for match in matches_of(index, study_query())],
+    "C-MOVE, C-GET": lambda index: [each.sop_instance_uid for each in index.locate(STUDY)],
+    "count": lambda index: [str(index.count(STUDY))],
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_query_whose_connection_is_cut_is_asked_again(proxy: PostgresProxy, read: str) -> None:
+    index = Index(proxy.url(), duplicates=DuplicatePolicy.KEEP_FIRST)
+    index.commit([record("9.1", study="9.2", series="9.3")])
+    before = READS[read](index)
+    assert before
+    proxy.cut_next(b"studies")
+    assert READS[read](index) == before
+    assert not proxy.is_to_cut
+    index.dispose()
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_query_waits_until_the_database_is_back(proxy: PostgresProxy, read: str) -> None:
+    index = Index(proxy.url(), duplicates=DuplicatePolicy.KEEP_FIRST)
+    index.commit([record("9.1", study="9.2", series="9.3")])
+    before = READS[read](index)
+    proxy.takes_clients = False
+    proxy.cut_all()
+    thread, results = in_background(lambda: READS[read](index))
+    wait_until(lambda: index._patience_to_read._away_since is not None, within=10, what="it is noticed")
+    assert results == []
+    proxy.takes_clients = True
+    thread.join(20.0)
+    assert results == [before]
+    index.dispose()
+
+
+def test_a_query_ends_with_the_server(proxy: PostgresProxy) -> None:
+    index = Index(proxy.url(), duplicates=DuplicatePolicy.KEEP_FIRST)
+    proxy.takes_clients = False
+    thread, results = in_background(lambda: index.locate(STUDY))
+    wait_until(lambda: index._patience_to_read._away_since is not None, within=10, what="it is noticed")
+    index.end_attempts_within(0.0)
+    thread.join(10.0)
+    proxy.takes_clients = True
+    assert isinstance(results[0], IndexUnavailable)
     index.dispose()
