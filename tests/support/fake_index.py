@@ -109,9 +109,6 @@ class FakeIndex:
         known = {record.path for record in self.records.values()}
         return [path for path in paths if path not in known]
 
-    def paths(self) -> Iterator[str]:
-        return (record.path for record in list(self.records.values()))
-
     def has_path(self, path: str) -> bool:
         self.note("has path")
         return any(record.path == path for record in self.records.values())

@@ -50,8 +50,6 @@ __all__ = ["Index"]
 
 _T = TypeVar("_T")
 
-_PAGE: Final = 200
-"""Rows to fetch at once from a cursor that stays open."""
 _READ_SECONDS: Final = 20.0
 """For which a query is tried while PostgreSQL is away: longer than most failovers take, and than few peers wait."""
 
@@ -170,12 +168,6 @@ class Index:
         """How many instances `locate` would give; raises as it does."""
         return self._read(lambda connection: selection.count(connection, chosen))
 
-    def paths(self) -> Iterator[str]:
-        """The files of all rows, relative to the storage root, in order; streamed, as `find` is."""
-        statement = select(instances.c.path).order_by(instances.c.path)
-        with self._connected() as connection:
-            yield from connection.execution_options(yield_per=_PAGE).scalars(statement)
-
     def has_path(self, path: str) -> bool:
         """Whether a row names this file."""
         is_known = select(exists().where(instances.c.path == path))
@@ -278,11 +270,6 @@ class Index:
         Above the instances, attributes are added and none is changed; see `rereading`.
         """
         return self._write(lambda connection: rereading.refresh(connection, attributes, self._rules))
-
-    def ping(self) -> None:
-        """Return if the database answers, for readiness."""
-        with self._connected() as connection:
-            connection.execute(select(instances.c.id).limit(1)).all()
 
     def end_attempts_within(self, seconds: float) -> None:
         """Try nothing for longer than that from now on: commits and queries that wait for the database fail then."""

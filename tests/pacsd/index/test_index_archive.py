@@ -11,6 +11,7 @@ from records import record
 
 from pacsd.errors import ArchiveInUse, IndexUnavailable
 from pacsd.model import ArchiveIdentity, IndexState, WorkProgress
+from support.rows import paths_of
 
 if TYPE_CHECKING:
     from conftest import OpenIndex
@@ -97,7 +98,7 @@ def test_what_is_forgotten_leaves_nothing_empty(index: Index) -> None:
         ]
     )
     left = [(2, 3, 4, 4), (2, 3, 3, 3), (2, 2, 2, 2), (1, 1, 1, 1), (0, 0, 0, 0)]
-    paths = list(index.paths())
+    paths = paths_of(index)
     for number, counts in enumerate(left, start=1):
         (path,) = [path for path in paths if path.endswith(f"1.2.3.{number}.dcm")]
         assert not index.forget(f"1.2.3.{number}", "another/file.dcm"), "it was replaced meanwhile"

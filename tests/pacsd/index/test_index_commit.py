@@ -18,6 +18,7 @@ from pacsd.model import (
     QueryLevel,
     QueryModel,
 )
+from support.rows import paths_of
 
 if TYPE_CHECKING:
     from conftest import OpenIndex
@@ -49,7 +50,7 @@ def test_a_batch_is_kept_whole(index: Index) -> None:
     batch = [record(f"1.2.3.{n}", series=f"1.2.2.{n % 2}", InstanceNumber=str(n)) for n in range(1, 51)]
     assert index.commit(batch) == [STORED] * 50
     assert len(instances_of(index)) == 50
-    assert sorted(index.paths()) == sorted(each.path for each in batch)
+    assert sorted(paths_of(index)) == sorted(each.path for each in batch)
 
 
 def test_an_empty_batch_is_nothing(index: Index) -> None:
@@ -83,7 +84,7 @@ def test_the_same_content_again_is_identical_under_every_policy(
     first, again = record(), record(path="again.dcm")
     index.commit([first])
     assert index.commit([again]) == [CommitResult(CommitOutcome.IDENTICAL, "again.dcm")]
-    assert list(index.paths()) == [first.path]
+    assert paths_of(index) == [first.path]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_other_content_meets_the_policy(
     new = replace(record(path="new.dcm"), **{change: "1.2.840.10008.1.2"})
     results = index.commit([old, new]) if together else index.commit([old]) + index.commit([new])
     assert results == [STORED, CommitResult(outcome, obsolete)]
-    assert list(index.paths()) == [kept]
+    assert paths_of(index) == [kept]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_who_may_replace_an_instance(
     assert isinstance(result, CommitResult)
     assert result.outcome is outcome
     replaced = outcome is CommitOutcome.REPLACED
-    assert list(index.paths()) == ["new.dcm" if replaced else "old.dcm"]
+    assert paths_of(index) == ["new.dcm" if replaced else "old.dcm"]
 
 
 def test_a_refused_object_changes_no_demographics(index: Index) -> None:

@@ -14,6 +14,7 @@ from pacsd.index.engines import database_url as parsed
 from pacsd.index.engines import reading_engine
 from pacsd.index.repository import Index
 from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy, InstanceRecord
+from support.rows import paths_of
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
@@ -103,5 +104,5 @@ def test_threads_share_an_index(database_url: str) -> None:
     for each in threads:
         each.join(DEADLINE)
     assert failures == []
-    assert len(list(index.paths())) == ROUNDS * 2 + 4 * ROUNDS * 2
+    assert len(paths_of(index)) == ROUNDS * 2 + 4 * ROUNDS * 2
     index.dispose()

@@ -260,7 +260,7 @@ def test_a_lost_database_is_unavailable(empty_database_url: str) -> None:
         list(matches_of(index, study_query()))
     assert failure.value.__cause__ is not None
     with pytest.raises(IndexUnavailable):
-        index.ping()
+        index.count_instances()
     with pytest.raises(IndexUnavailable):
         index.commit([record()])
     index.dispose()
@@ -272,7 +272,7 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "index.db").write_bytes(b"no database" * 1000)
     index = Index(f"sqlite:///{tmp_path}/index.db", duplicates=DuplicatePolicy.REJECT)
     with pytest.raises(IndexUnavailable):
-        index.ping()
+        index.count_instances()
     with pytest.raises(IndexUnavailable):
         index.commit([record()])
     index.dispose()

@@ -15,6 +15,7 @@ from pacsd.index.repository import Index
 from pacsd.index.turns import Turns
 from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy
 from support.deadline import wait_until
+from support.rows import paths_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +187,7 @@ def test_a_commit_waits_no_longer_than_its_turn_timeout(
     )
     with pytest.raises(IndexUnavailable):
         index.commit([record()])
-    assert list(index.paths()) == []
+    assert paths_of(index) == []
     holder.kill()
     holder.wait(DEADLINE)
     with Turns(path, timeout=DEADLINE).take():

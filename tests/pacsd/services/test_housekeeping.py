@@ -22,6 +22,7 @@ from pacsd.storage.filesystem import FileStore
 from pacsd.storage.identity import identity_fault
 from support.fake_archive import altered, take
 from support.fake_index import FakeIndex
+from support.rows import paths_of
 from support.service_parts import NOW
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def test_the_index_is_completed_first(house: House) -> None:
     restart(house)
     assert events_of(house.keep()) == ["index-is-completed", "index-complete"]
     assert house.is_complete
-    assert list(house.index.paths()) == list(house.store.published())
+    assert paths_of(house.index) == list(house.store.published())
     assert house.store.identity is not None
     assert house.index.state().swept_generation == house.store.identity.generation
 
@@ -173,7 +174,7 @@ def test_a_stop_is_obeyed_while_the_index_is_completed(house: House) -> None:
     house.lasts = 0.0
     assert events_of(house.keep()) == ["index-is-completed"]
     assert not house.is_complete
-    assert list(house.index.paths()) == []
+    assert paths_of(house.index) == []
     assert sum(house.waits) == 0
 
 
@@ -194,14 +195,14 @@ def test_a_dead_workers_files_are_indexed_within_seconds(house: House) -> None:
     logs = house.keep()
     assert events_of(logs) == ["index-complete", "files-of-dead-worker-indexed"]
     assert logs[-1]["files"] == 1
-    assert list(house.index.paths()) == list(house.store.published())
+    assert paths_of(house.index) == list(house.store.published())
     assert max(house.waits) <= 1.0
 
 
 def test_without_a_death_nothing_is_swept(house: House) -> None:
     house.events[3.0] = lambda: take_without_row(house.store, 1)
     assert events_of(house.keep()) == ["index-complete"]
-    assert list(house.index.paths()) == []
+    assert paths_of(house.index) == []
 
 
 def test_a_sweep_that_fails_is_tried_again(house: House) -> None:
@@ -231,7 +232,7 @@ def test_who_takes_over_from_a_dead_one_looks_at_what_that_may_have_missed(house
     house.die()
     house.lasts += 20
     assert events_of(house.keep()) == ["files-of-dead-worker-indexed"]
-    assert list(house.index.paths()) == list(house.store.published())
+    assert paths_of(house.index) == list(house.store.published())
 
 
 def test_a_scrub_is_paced(house: House) -> None:

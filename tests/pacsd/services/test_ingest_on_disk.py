@@ -22,6 +22,7 @@ from pacsd.storage.filesystem import FileStore
 from support.constructed import constructed_instances, encode, simple_dataset
 from support.fake_archive import altered, incoming
 from support.matches import matches_of
+from support.rows import paths_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ def kept_content(store: FileStore, index: Index, instance: Instance) -> bytes:
 
 
 def assert_files_are_rows(store: FileStore, index: Index) -> None:
-    assert sorted(store.published()) == list(index.paths())
+    assert sorted(store.published()) == paths_of(index)
     assert list(store.leftovers()) == []
 
 
@@ -283,7 +284,7 @@ def test_a_peer_that_vanishes_leaves_no_file(store: FileStore, index: Index) -> 
     with pytest.raises(ConnectionError):
         Intake(ingest(store, index)).receive(incoming(instance), _broken_off(instance.dataset))
     assert_files_are_rows(store, index)
-    assert list(index.paths()) == []
+    assert paths_of(index) == []
 
 
 def _broken_off(data: bytes) -> Iterator[bytes]:

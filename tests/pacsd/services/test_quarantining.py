@@ -13,6 +13,7 @@ from pacsd.services.quarantine import quarantine_instance, restore_file
 from pacsd.services.records import record_of_file
 from pacsd.storage.filesystem import FileStore
 from support.fake_archive import altered, take
+from support.rows import paths_of
 
 if TYPE_CHECKING:
     from pacsd.index.repository import Index
@@ -48,13 +49,13 @@ def test_it_goes_and_comes_back(store: FileStore, index: Index) -> None:
     before = index.find_by_sop_instance_uid(instance.sop_instance_uid)
     name = quarantined(store, index, instance)
     assert index.find_by_sop_instance_uid(instance.sop_instance_uid) is None
-    assert list(store.published()) == list(index.paths()) == []
+    assert list(store.published()) == paths_of(index) == []
     (note,) = store.quarantined.list()
     assert (note.path, note.reason) == (path, REASON)
     restored = restore(store, index, name)
     assert before is not None
     assert index.find_by_sop_instance_uid(instance.sop_instance_uid) == replace(before, path=restored)
-    assert list(store.published()) == list(index.paths()) == [restored]
+    assert list(store.published()) == paths_of(index) == [restored]
     assert restored != path
     assert store.quarantined.count() == 0
 
@@ -68,7 +69,7 @@ def test_a_missing_file_leaves_no_row(store: FileStore, index: Index) -> None:
     instance = altered()
     store.remove(stored(store, index, instance))
     assert quarantine_instance(store, index, instance.sop_instance_uid, REASON) is None
-    assert list(index.paths()) == []
+    assert paths_of(index) == []
 
 
 def test_sent_again_it_is_stored_anew(store: FileStore, index: Index) -> None:
@@ -78,7 +79,7 @@ def test_sent_again_it_is_stored_anew(store: FileStore, index: Index) -> None:
     path = stored(store, index, instance)
     with pytest.raises(QuarantineRefused, match=r"another file with the same content.*purge this one"):
         restore(store, index, name)
-    assert list(store.published()) == list(index.paths()) == [path]
+    assert list(store.published()) == paths_of(index) == [path]
     assert store.quarantined.count() == 1
 
 
@@ -88,7 +89,7 @@ def test_other_content_is_not_put_over_what_is_kept(store: FileStore, index: Ind
     path = stored(store, index, altered(PatientName="New^Name"))
     with pytest.raises(QuarantineRefused, match=r"another file with other content.*pacsd quarantine add"):
         restore(store, index, name)
-    assert list(store.published()) == list(index.paths()) == [path]
+    assert list(store.published()) == paths_of(index) == [path]
     other = quarantined(store, index, altered())
     restore(store, index, name)
     assert [each.name for each in store.quarantined.list()] == [other]
@@ -100,7 +101,7 @@ def test_what_is_no_instance_stays_in_quarantine(store: FileStore, index: Index)
     name = quarantined(store, index, altered())
     with pytest.raises((DatasetInvalid, StorageUnavailable)):
         restore(store, index, name)
-    assert list(index.paths()) == []
+    assert paths_of(index) == []
     assert store.quarantined.count() == 1
 
 
@@ -129,6 +130,6 @@ def test_a_restore_that_fails_can_be_repeated(store: FileStore, index: Index) ->
         )
     assert store.quarantined.count() == 1
     restored = restore(store, index, name)
-    assert list(index.paths()) == [restored]
+    assert paths_of(index) == [restored]
     assert (store.root / restored).read_bytes() == content
     assert store.quarantined.count() == 0

@@ -13,6 +13,7 @@ from pacsd.services import scrub as scrub_module
 from pacsd.services.scrub import Fault, Scrub
 from pacsd.storage.filesystem import FileStore
 from support.fake_archive import altered, take
+from support.rows import paths_of
 from support.service_parts import NOW
 
 if TYPE_CHECKING:
@@ -153,9 +154,9 @@ def test_it_goes_on_where_it_was_ended_at_each_step(archive: Archive) -> None:
     """A new process each time, that takes one step and is told to end."""
     for number in range(1, 5):
         archive.take(altered(number), day=number)
+    first, damaged, *_ = paths_of(archive.index)
     for number in (1, 3):
-        (archive.store.root / next(iter(archive.index.paths()))).with_name(f"extra-{number}").write_bytes(b"")
-    damaged = sorted(archive.index.paths())[1]
+        (archive.store.root / first).with_name(f"extra-{number}").write_bytes(b"")
     (archive.store.root / damaged).write_bytes(b"")
     progress: list[WorkProgress] = []
     for _ in range(30):

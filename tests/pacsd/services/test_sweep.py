@@ -23,6 +23,7 @@ from support.fake_archive import altered, take
 from support.fake_index import FakeIndex
 from support.fake_store import FakeStore
 from support.matches import matches_of
+from support.rows import paths_of
 from support.service_parts import NOW, record_of
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def test_a_whole_file_without_a_row_is_indexed_and_found(store: FileStore, index
     (finished,) = run_sweep(store, index)
     assert finished["files_indexed"] == 1
     assert patient_names(index) == ["Lost^Found"]
-    assert list(index.paths()) == [path]
+    assert paths_of(index) == [path]
 
 
 def test_the_record_from_a_file_is_the_record_from_the_network(store: FileStore) -> None:
@@ -119,7 +120,7 @@ def test_sent_again_it_is_identical(store: FileStore, index: Index) -> None:
     path = take_without_row(store, instance)
     run_sweep(store, index)
     take(store, index, instance)
-    assert list(index.paths()) == list(store.published()) == [path]
+    assert paths_of(index) == list(store.published()) == [path]
 
 
 def test_a_second_run_does_nothing(store: FileStore, index: Index) -> None:
@@ -132,7 +133,7 @@ def test_a_second_run_does_nothing(store: FileStore, index: Index) -> None:
     assert finished["files_indexed"] == 0
     assert list(store.leftovers()) == []
     assert {path: (store.root / path).stat().st_mtime_ns for path in store.published()} == before
-    assert len(list(index.paths())) == 2
+    assert len(paths_of(index)) == 2
 
 
 @pytest.mark.parametrize("damage", ["garbage", "empty", "truncated", "no UID"])
@@ -163,7 +164,7 @@ def test_an_unreadable_file_is_set_aside_only_for_a_whole_one(
     """What a worker leaves that died before it had moved the damaged file of an instance it has healed."""
     damaged = take_without_row(store, altered())
     take(store, index, altered())
-    (kept,) = index.paths()
+    (kept,) = paths_of(index)
     for path in [damaged] if is_kept_whole else [damaged, kept]:
         os.truncate(store.root / path, (store.root / path).stat().st_size - 5)
     run_sweep(store, index)
@@ -185,7 +186,7 @@ def test_a_file_that_the_disk_does_not_give_stays_and_is_named(store: FileStore,
     with capture_logs() as logs:
         sweep_days(sweeping(store, index, read_record=read_record), store.days())
     assert [line["path"] for line in logs if line["event"] == "file-not-indexed"] == [path]
-    assert list(index.paths()) == [good]
+    assert paths_of(index) == [good]
 
 
 def test_a_missing_file_has_no_record(store: FileStore) -> None:
@@ -220,7 +221,7 @@ def test_a_file_that_gave_way_is_not_brought_back(store: FileStore, open_index: 
     finished = run_sweep(store, open_index(DuplicatePolicy.KEEP_FIRST), policy=DuplicatePolicy.REPLACE)[-1]
     assert finished["files_indexed"] == 0
     assert patient_names(replacing) == ["New^Name"]
-    assert list(store.published()) == list(replacing.paths())
+    assert list(store.published()) == paths_of(replacing)
     assert old_path not in store.published()
     (kept_all_the_same,) = store.quarantined.list()
     assert kept_all_the_same.path == old_path
@@ -237,7 +238,7 @@ def test_an_older_index_takes_what_replaced_its_file(
     new_path = take_without_row(store, altered(PatientName="New^Name"))
     store.remove(old_path)
     run_sweep(store, index, policy=policy)
-    assert list(store.published()) == list(index.paths()) == [new_path]
+    assert list(store.published()) == paths_of(index) == [new_path]
     assert patient_names(index) == ["New^Name"]
 
 
@@ -255,7 +256,7 @@ def test_a_damaged_file_gives_way_to_a_whole_one(store: FileStore, index: Index,
     }[damage]
     file.write_bytes(changed)
     run_sweep(store, index)
-    assert list(store.published()) == list(index.paths()) == [whole]
+    assert list(store.published()) == paths_of(index) == [whole]
     (taken,) = store.quarantined.list()
     assert taken.path == damaged
     assert (store.root / store.quarantined.path_of(taken.name)).read_bytes() == changed
@@ -285,7 +286,7 @@ def test_of_two_senders_files_the_first_stays(
     order = sorted(paths, reverse=found_later)
     for path in order:
         assert sweep_days(parts, [path.rpartition("/")[0][:10]]) is not None
-    assert list(index.paths()) == [first_path]
+    assert paths_of(index) == [first_path]
 
 
 @pytest.mark.parametrize("policy", DuplicatePolicy)
@@ -301,7 +302,7 @@ def test_the_later_of_two_whole_files_wins_where_the_policy_is_to_replace(
     run_sweep(store, index, policy=policy)
     replaces = policy in (DuplicatePolicy.REPLACE, DuplicatePolicy.REPLACE_OWN)
     kept, other = (new_path, old_path) if replaces else (old_path, new_path)
-    assert list(store.published()) == list(index.paths()) == [kept]
+    assert list(store.published()) == paths_of(index) == [kept]
     assert [each.path for each in store.quarantined.list()] == [other]
 
 
@@ -311,7 +312,7 @@ def test_a_copy_of_what_is_kept_goes(store: FileStore, index: Index) -> None:
     kept = list(store.published())
     take_without_row(store, instance)
     run_sweep(store, index)
-    assert list(store.published()) == list(index.paths()) == kept
+    assert list(store.published()) == paths_of(index) == kept
 
 
 def test_only_what_came_since_the_index_was_complete_is_looked_at(store: FileStore, index: Index) -> None:
@@ -320,10 +321,10 @@ def test_only_what_came_since_the_index_was_complete_is_looked_at(store: FileSto
     take(store, index, altered(2), received=RECEIVED)
     take(store, index, altered(3), received=RECEIVED + timedelta(days=1))
     assert start(store, index)
-    assert old in index.paths(), "the days of the generation before are looked at"
+    assert old in paths_of(index), "the days of the generation before are looked at"
     index.forget(altered(1).sop_instance_uid, old)
     assert start(store, index)
-    assert old not in index.paths(), "nothing came since"
+    assert old not in paths_of(index), "nothing came since"
 
 
 @pytest.mark.parametrize("year", [1970, 1999, 2049])
@@ -331,7 +332,7 @@ def test_the_clock_does_not_say_where_to_look(store: FileStore, index: Index, ye
     assert start(store, index)
     path = take_without_row(store, altered(), received=datetime(year, 12, 31, tzinfo=UTC))
     assert start(store, index)
-    assert list(index.paths()) == [path]
+    assert paths_of(index) == [path]
 
 
 def test_an_older_index_gets_all_that_it_lacks(
@@ -343,8 +344,8 @@ def test_an_older_index_gets_all_that_it_lacks(
         take_without_row(store, altered(number), received=RECEIVED + timedelta(days=100 * number))
         store.identify(replace(store.identity or ArchiveIdentity("", 0), generation=1 + number))
     assert start(store, index)
-    assert set(index.paths()) == set(store.published())
-    assert len(set(index.paths())) == 3
+    assert set(paths_of(index)) == set(store.published())
+    assert len(set(paths_of(index))) == 3
 
 
 class Killed(BaseException):
@@ -380,7 +381,7 @@ def test_what_was_replaced_is_looked_at_though_it_is_of_an_earlier_day(
         swept_generation=index.state().swept_generation,
         generation=begun.generation,
     )
-    assert list(store.published()) == list(index.paths()) != [old]
+    assert list(store.published()) == paths_of(index) != [old]
     assert [each.path for each in store.quarantined.list()] == [old]
 
 
@@ -395,7 +396,7 @@ def test_days_that_an_older_note_of_them_lacks_are_looked_at(store: FileStore, i
         (store.root / name).write_bytes(content)
     index.claim(ArchiveIdentity(index.state().identity or "", 1), swept_generation=1)
     assert start(store, index)
-    assert later in index.paths()
+    assert later in paths_of(index)
 
 
 def test_the_latest_day_is_looked_at_again(store: FileStore, index: Index) -> None:
@@ -407,7 +408,7 @@ def test_the_latest_day_is_looked_at_again(store: FileStore, index: Index) -> No
     later = take_without_row(FileStore(store.root), altered(2), received=RECEIVED)
     (store.root / "received-days").write_bytes(saved)
     assert start(store, index)
-    assert later in index.paths()
+    assert later in paths_of(index)
 
 
 def test_days_that_were_moved_to_another_disk_are_looked_at(
@@ -418,7 +419,7 @@ def test_days_that_were_moved_to_another_disk_are_looked_at(
     month.rename(tmp_path / "elsewhere")
     month.symlink_to(tmp_path / "elsewhere")
     run_sweep(store, index)
-    assert list(index.paths()) == [path]
+    assert paths_of(index) == [path]
 
 
 def test_a_quarantine_that_was_ended_half_way_is_completed(store: FileStore, index: Index) -> None:
@@ -428,7 +429,7 @@ def test_a_quarantine_that_was_ended_half_way_is_completed(store: FileStore, ind
     store.announce_quarantine(path, "wrong patient")
     index.forget(altered().sop_instance_uid, path)
     run_sweep(store, index)
-    assert list(index.paths()) == list(store.published()) == []
+    assert paths_of(index) == list(store.published()) == []
     (taken,) = store.quarantined.list()
     assert (taken.path, taken.reason) == (path, "wrong patient")
 
@@ -438,7 +439,7 @@ def test_an_announced_quarantine_takes_no_file_that_has_its_row(store: FileStore
     (path,) = store.published()
     store.announce_quarantine(path, "wrong patient")
     run_sweep(store, index)
-    assert list(index.paths()) == list(store.published()) == [path]
+    assert paths_of(index) == list(store.published()) == [path]
     assert store.quarantined.list() == []
 
 
@@ -455,7 +456,7 @@ def test_an_adopted_index_is_looked_at_from_the_beginning(store: FileStore, inde
     (store.root / first).write_bytes(content)
     adopt_index(store, index)
     assert start(store, index)
-    assert set(index.paths()) == set(store.published())
+    assert set(paths_of(index)) == set(store.published())
 
 
 def stopping_after(batches: int) -> Callable[[], bool]:
@@ -471,12 +472,12 @@ def test_an_interrupted_sweep_goes_on_until_all_is_known(store: FileStore, index
     }
     for done in range(1, 7):
         assert not start(store, index, is_stopped=stopping_after(1))
-        assert len(list(index.paths())) == done
+        assert len(paths_of(index)) == done
         progress = index.progress_of(SWEEP)
         assert progress is not None
         assert progress.ended_at is None
     assert start(store, index)
-    assert set(index.paths()) == paths
+    assert set(paths_of(index)) == paths
     progress = index.progress_of(SWEEP)
     assert progress is not None
     assert progress.ended_at is not None
@@ -490,7 +491,7 @@ def test_what_came_after_an_interrupted_sweep_is_looked_at_too(store: FileStore,
     assert not start(store, index, is_stopped=stopping_after(1))
     take_without_row(FileStore(store.root), altered(9), received=RECEIVED)
     assert start(store, index)
-    assert set(index.paths()) == set(store.published())
+    assert set(paths_of(index)) == set(store.published())
 
 
 def test_a_file_that_is_about_to_be_committed_is_left_alone(store: FileStore, index: Index) -> None:
@@ -504,7 +505,7 @@ def test_a_file_that_is_about_to_be_committed_is_left_alone(store: FileStore, in
         path = file.publish(next(iter(kept)))
         assert sweep_days(sweeping(store, index), store.days()) == 0
         assert set(store.published()) == kept | {path}
-        assert set(index.paths()) == kept
+        assert set(paths_of(index)) == kept
 
 
 def test_a_file_that_is_about_to_be_removed_is_left_alone(store: FileStore, open_index: OpenIndex) -> None:
@@ -520,7 +521,7 @@ def test_a_file_that_is_about_to_be_removed_is_left_alone(store: FileStore, open
 
     take(Slow(store.root), index, altered(PatientName="New^Name"))
     assert [len(paths) for paths in left] == [2]
-    assert list(store.published()) == list(index.paths())
+    assert list(store.published()) == paths_of(index)
 
 
 def test_files_are_durable_before_their_rows() -> None:
