@@ -95,8 +95,6 @@ class Scrub:
     work: str
     by: VerifyBy
     report_fault: Callable[[Fault], None]
-    with_extra_files: bool = True
-    """Whether files are looked for, too, that no row names."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
     wait: Callable[[float], None] = time.sleep
@@ -146,11 +144,7 @@ class Scrub:
     def _compare_rows(self, progress: WorkProgress) -> int:
         stored = self.index.stored_after(progress.position, _PAGE)
         if not stored:
-            self.progress = (
-                replace(progress, position=_DAYS)
-                if self.with_extra_files
-                else replace(progress, position="", ended_at=self.now())
-            )
+            self.progress = replace(progress, position=_DAYS)
             return 0
         faults = compared = read = 0
         for instance in stored:
