@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection
 
-__all__ = ["Mount", "broken_promises", "mount_of", "refuse_shared_sessions"]
+__all__ = ["Mount", "broken_promises", "broken_promises_of", "mount_of", "refuse_shared_sessions"]
 
 _TIMEOUT: Final = 10
 """Seconds to wait for a connection, and for an answer."""
@@ -36,17 +36,22 @@ def broken_promises(url: str | URL, *, timeout: float = _TIMEOUT) -> list[str]:
 
     `timeout` is in seconds, for the connection.
     """
-    parsed = database_url(url)
-    file = database_file(parsed)
-    engine = asking_engine(parsed, timeout)
+    engine = asking_engine(database_url(url), timeout)
     try:
         with engine.connect() as connection:
-            found = list(_of_postgresql(connection) if file is None else _of_sqlite(connection))
+            return broken_promises_of(connection)
     except SQLAlchemyError as error:
         raise unavailable("read", error) from error
     finally:
         engine.dispose()
-    return found if file is None else [*found, *_of_folder(file)]
+
+
+def broken_promises_of(connection: Connection) -> list[str]:
+    """As `broken_promises`, on a connection of `asking_engine`; raises SQLAlchemyError."""
+    file = database_file(connection.engine.url)
+    if file is None:
+        return list(_of_postgresql(connection))
+    return [*_of_sqlite(connection), *_of_folder(file)]
 
 
 # --- PostgreSQL

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from pacsd.errors import PacsdError
 from pacsd.index.archive import state as archive_state
 from pacsd.index.engines import asking_engine, database_file, database_url
 from pacsd.index.failures import unavailable
-from pacsd.index.promises import broken_promises
+from pacsd.index.promises import broken_promises_of
 from pacsd.permissions import reason
 from pacsd.storage.identity import identity_fault
 from pacsd.supervision.shared_numbers import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pacsd.model import ArchiveIdentity
+    from pacsd.model import ArchiveIdentity, IndexState
     from pacsd.settings import Settings
     from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerTable
 
@@ -32,7 +31,6 @@ __all__ = [
     "Check",
     "check_archive",
     "check_database",
-    "check_durability",
     "check_index",
     "check_storage",
     "check_workers_alive",
@@ -41,6 +39,8 @@ __all__ = [
 ]
 
 CONNECT_SECONDS = 3
+OF_DATABASE = ("database", "durability", "archive")
+"""The checks that ask the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,13 @@ def readiness(
     settings: Settings, workers: WorkerTable, completeness: IndexCompleteness, begun: ArchiveIdentity
 ) -> Mapping[str, Check]:
     """All that must be well for an instance to be stored and found again; `begun` is the server's generation."""
+    of_database = check_database(settings.index.url, settings.index.durability, begun)
     return {
         "workers": check_workers_ready(workers),
-        "database": check_database(settings.index.url),
-        "durability": check_durability(settings.index.url, settings.index.durability),
+        "database": of_database["database"],
+        "durability": of_database["durability"],
         "index": check_index(completeness),
-        "archive": check_archive(settings.index.url, settings.storage.root, begun),
+        "archive": check_archive(settings.storage.root, begun, of_database["archive"]),
         "storage": check_storage(settings.storage.root, settings.storage.min_free_bytes),
     }
 
@@ -87,41 +88,41 @@ def check_index(completeness: IndexCompleteness) -> Check:
     return Check(ok=False, reason=f"rebuilding the index: {done} of {total} files have been looked at")
 
 
-def check_archive(url: str, root: Path, begun: ArchiveIdentity) -> Check:
-    """The store is there, and the index belongs to it and to this server still, which has begun this generation."""
+def check_archive(root: Path, begun: ArchiveIdentity, of_index: Check) -> Check:
+    """The store is there, and it is the one that this server has begun to use; so is the index, by its own check."""
     fault = identity_fault(root, begun)
-    if fault is not None:
-        return Check(ok=False, reason=fault)
-    file = database_file(database_url(url))
-    if file is not None and not file.is_file():
-        return Check(ok=False, reason="the database file is not there")
-    try:
-        with asking_engine(database_url(url), CONNECT_SECONDS).connect() as connection:
-            state = archive_state(connection)
-    except (PacsdError, SQLAlchemyError, ImportError) as error:
-        return Check(ok=False, reason=f"store and index cannot be compared: {_first_line(error)}")
-    if (begun.identity, begun.generation) != (state.identity, state.generation):
-        return Check(
-            ok=False, reason="another server has been started on this index, or the index was exchanged"
-        )
-    return Check(ok=True, reason="store and index belong together")
+    return of_index if fault is None else Check(ok=False, reason=fault)
 
 
-def check_database(url: str) -> Check:
-    """The database answers and has a schema of ours; a fresh connection each time."""
+def check_database(url: str, durability: str, begun: ArchiveIdentity) -> Mapping[str, Check]:
+    """Ask the database, by one fresh connection: three checks.
+
+    "database": it answers and has a schema of ours. "durability": it keeps what it has committed, or need not, by
+    `index.durability`. "archive": its index belongs to this server still, which has begun this generation.
+    """
     parsed = database_url(url)
     file = database_file(parsed)
     if file is not None and not file.is_file():
         # Connecting would make an empty one.
-        return Check(ok=False, reason="the database file is not there")
+        return dict.fromkeys(OF_DATABASE, Check(ok=False, reason="the database file is not there"))
+    found: dict[str, Check] = {}
     try:
-        engine = asking_engine(parsed, CONNECT_SECONDS)
-        with engine.connect() as connection:
+        with asking_engine(parsed, CONNECT_SECONDS).connect() as connection:
             connection.execute(text("SELECT version_num FROM alembic_version")).fetchall()
+            found["database"] = _writable(file)
+            found["durability"] = _durability(broken_promises_of(connection), durability)
+            found["archive"] = _of_index(archive_state(connection), begun)
     except OperationalError as error:
-        return Check(ok=False, reason=str(unavailable("read", error)))
+        failure = Check(ok=False, reason=str(unavailable("read", error)))
     except (SQLAlchemyError, ImportError) as error:
-        return Check(ok=False, reason=f"the index cannot be read: {_first_line(error)}")
+        failure = Check(ok=False, reason=f"the index cannot be read: {_first_line(error)}")
+    else:
+        return found
+    # What it was not asked for any more, it cannot be asked for.
+    return dict.fromkeys(OF_DATABASE, failure) | found
+
+
+def _writable(file: Path | None) -> Check:
     if file is not None:
         try:
             # A disk that has turned read-only lets SQLite read on as if nothing were wrong.
@@ -131,18 +132,18 @@ def check_database(url: str) -> Check:
     return Check(ok=True, reason="the database answers")
 
 
-def check_durability(url: str, durability: str) -> Check:
-    """The database keeps what it has committed, or need not, by `index.durability`."""
-    file = database_file(database_url(url))
-    if file is not None and not file.is_file():
-        return Check(ok=False, reason="the database file is not there")
-    try:
-        broken = broken_promises(url, timeout=CONNECT_SECONDS)
-    except (PacsdError, SQLAlchemyError, ImportError) as error:
-        return Check(ok=False, reason=f"the database cannot be asked: {_first_line(error)}")
+def _durability(broken: Sequence[str], durability: str) -> Check:
     if broken:
         return Check(ok=durability == "as-configured", reason="; ".join(broken))
     return Check(ok=True, reason="the database keeps what it has committed")
+
+
+def _of_index(state: IndexState, begun: ArchiveIdentity) -> Check:
+    if (begun.identity, begun.generation) != (state.identity, state.generation):
+        return Check(
+            ok=False, reason="another server has been started on this index, or the index was exchanged"
+        )
+    return Check(ok=True, reason="store and index belong together")
 
 
 def check_storage(root: Path, min_free_bytes: int) -> Check:

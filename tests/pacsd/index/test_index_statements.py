@@ -143,7 +143,11 @@ def test_an_answer_given_up_early_leaves_its_connection_to_the_next(index: Index
 def test_a_query_is_answered_though_the_server_has_cut_idle_connections(migrated_postgres: str) -> None:
     index = Index(migrated_postgres, duplicates=DuplicatePolicy.KEEP_FIRST)
     engine = create_engine(migrated_postgres, isolation_level="AUTOCOMMIT")
-    for ask in (lambda: answer(index, study_query()), index.count_instances, lambda: answer(index, study_query())):
+    for ask in (
+        lambda: answer(index, study_query()),
+        index.count_instances,
+        lambda: answer(index, study_query()),
+    ):
         ask()
         with engine.connect() as connection:
             cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'pacsd'"

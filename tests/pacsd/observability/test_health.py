@@ -9,11 +9,14 @@ import tempfile
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from pacsd.index import migrations
 from pacsd.index.repository import Index
 from pacsd.model import ArchiveIdentity, DuplicatePolicy
 from pacsd.observability.health import (
+    Check,
     check_archive,
     check_database,
     check_storage,
@@ -28,6 +31,9 @@ from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerState, Wor
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+BEGUN = ArchiveIdentity("A", 1)
 
 
 @pytest.fixture
@@ -72,24 +78,31 @@ class TestWorkers:
         assert check_workers_ready(workers).reason == "the server is stopping"
 
 
+def database_check(url: str) -> Check:
+    found = check_database(url, "required", BEGUN)
+    if not found["database"].ok:
+        assert set(found.values()) == {found["database"]}, "nor can it be asked for anything else"
+    return found["database"]
+
+
 class TestDatabase:
     def test_it_answers(self, database: str) -> None:
-        assert check_database(database).ok
+        assert database_check(database).ok
 
     def test_a_missing_file_is_told_and_not_made(self, tmp_path: Path) -> None:
         file = tmp_path / "none.db"
-        assert not check_database(f"sqlite:///{file}").ok
+        assert not database_check(f"sqlite:///{file}").ok
         assert not file.exists()
 
     def test_a_file_without_our_tables(self, tmp_path: Path) -> None:
         (tmp_path / "empty.db").touch()
-        result = check_database(f"sqlite:///{tmp_path / 'empty.db'}")
+        result = database_check(f"sqlite:///{tmp_path / 'empty.db'}")
         assert not result.ok
         assert "alembic_version" in result.reason
 
     def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
         (tmp_path / "text.db").write_text("x" * 5000)
-        assert "not a database" in check_database(f"sqlite:///{tmp_path / 'text.db'}").reason
+        assert "not a database" in database_check(f"sqlite:///{tmp_path / 'text.db'}").reason
 
     def test_a_file_whose_disk_has_turned_read_only(
         self, database: str, monkeypatch: pytest.MonkeyPatch
@@ -100,12 +113,12 @@ class TestDatabase:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
         monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-        result = check_database(database)
+        result = check_database(database, "required", BEGUN)["database"]
         assert not result.ok
         assert result.reason.endswith("Read-only file system; mount the file system read-write")
 
     def test_a_server_that_is_not_there_is_told_with_what_to_do_and_without_the_password(self) -> None:
-        result = check_database("postgresql+psycopg://user:secret@127.0.0.1:1/pacs")
+        result = database_check("postgresql+psycopg://user:secret@127.0.0.1:1/pacs")
         assert not result.ok
         assert "is PostgreSQL running and reachable" in result.reason
         assert "secret" not in result.reason
@@ -129,18 +142,22 @@ def test_a_server_that_was_overtaken_is_not_ready(tmp_path: Path, database: str)
     store, index = FileStore(tmp_path / "store"), Index(database, duplicates=DuplicatePolicy.KEEP_FIRST)
     store.open()
     begun = begin_generation(store, index)
-    assert check_archive(database, store.root, begun).ok
+
+    def check(root: Path, generation: ArchiveIdentity) -> Check:
+        return check_archive(root, generation, check_database(database, "required", generation)["archive"])
+
+    assert check(store.root, begun).ok
     shutil.copytree(store.root, tmp_path / "copy")
     later = begin_generation(FileStore(tmp_path / "copy"), index)
     index.dispose()
-    overtaken = check_archive(database, store.root, begun)
+    overtaken = check(store.root, begun)
     assert not overtaken.ok
     assert "another server has been started on this index" in overtaken.reason
-    assert check_archive(database, tmp_path / "copy", later).ok
-    beside = check_archive(database, tmp_path / "copy", begun)
+    assert check(tmp_path / "copy", later).ok
+    beside = check(tmp_path / "copy", begun)
     assert "another server has been started on this store" in beside.reason
     (store.root / "archive.json").unlink()
-    assert "is the disk of the storage root mounted?" in check_archive(database, store.root, begun).reason
+    assert "is the disk of the storage root mounted?" in check(store.root, begun).reason
 
 
 def test_readiness_names_each_check(tmp_path: Path, database: str, workers: WorkerTable) -> None:
@@ -149,11 +166,10 @@ def test_readiness_names_each_check(tmp_path: Path, database: str, workers: Work
     )
     completeness = IndexCompleteness()
     completeness.report(600, 6000)
-    begun = ArchiveIdentity("A", 1)
-    found = readiness(settings, workers, completeness, begun)
+    found = readiness(settings, workers, completeness, BEGUN)
     assert found["index"].reason == "rebuilding the index: 600 of 6000 files have been looked at"
     completeness.complete()
-    assert readiness(settings, workers, completeness, begun)["index"].ok
+    assert readiness(settings, workers, completeness, BEGUN)["index"].ok
     assert {name: check.ok for name, check in found.items()} == {
         "workers": False,
         "database": True,
@@ -162,3 +178,14 @@ def test_readiness_names_each_check(tmp_path: Path, database: str, workers: Work
         "archive": False,
         "storage": True,
     }
+
+
+def test_a_probe_makes_one_connection(tmp_path: Path, database: str, workers: WorkerTable) -> None:
+    settings = Settings(storage=StorageSettings(root=tmp_path), index=IndexSettings(url=database))
+    made: list[object] = []
+    event.listen(Pool, "connect", note := lambda connection, _: made.append(connection))
+    try:
+        assert readiness(settings, workers, IndexCompleteness(), BEGUN)["database"].ok
+    finally:
+        event.remove(Pool, "connect", note)
+    assert len(made) == 1
