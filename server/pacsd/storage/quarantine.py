@@ -26,6 +26,9 @@ QUARANTINE: Final = "quarantine"
 _NOTE: Final = ".json"
 _FILE: Final = ".dcm"
 
+_SETTLED: Final = 2_000_000_000
+"""Nanoseconds after a change from which another one would have another time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
@@ -49,6 +52,8 @@ class Quarantine:
         self._folder = root / QUARANTINE
         self._sync = sync
         self._now = now
+        self._announced: tuple[int, dict[str, str]] | None = None
+        """What `announced` found, and when the folder had been changed last."""
 
     def take(self, relative_path: str, reason: str) -> str | None:
         """Move a file here and return its name; None if it is not there.
@@ -94,9 +99,15 @@ class Quarantine:
             (self._folder / f"{name}{_NOTE}").unlink(missing_ok=True)
 
     def announced(self) -> dict[str, str]:
-        """Return the names of notes whose files have not come, by where these are."""
+        """Return the names of notes whose files have not come, by where these are.
+
+        The folder is listed only where something has changed in it.
+        """
         with storage_errors("list the quarantine"):
             try:
+                changed = self._folder.stat().st_mtime_ns
+                if self._announced is not None and self._announced[0] == changed:
+                    return self._announced[1]
                 names = {entry.name for entry in os.scandir(self._folder)}
             except FileNotFoundError:
                 return {}
@@ -105,7 +116,13 @@ class Quarantine:
             for name in sorted(names)
             if name.endswith(_NOTE) and f"{name.removesuffix(_NOTE)}{_FILE}" not in names
         ]
-        return {path: name for name in waiting if (path := self._note_of(name).get("path"))}
+        notes = {name: self._note_of(name) for name in waiting}
+        announced = {note["path"]: name for name, note in notes.items() if note}
+        # A note that is being written changes the folder no more, and what changed it just now may do so again in the
+        # same moment.
+        if all(notes.values()) and self._now().timestamp() * 1e9 > changed + _SETTLED:
+            self._announced = changed, announced
+        return announced
 
     def _note_of(self, name: str) -> dict[str, str]:
         """Return what a note says; nothing where it is missing or damaged."""

@@ -179,3 +179,48 @@ def test_a_copy_is_published_where_it_was_under_a_name_of_its_own(tmp_path: Path
         assert path_without_receipt(copy) == PATH
         assert (tmp_path / copy).read_bytes() == CONTENT
     assert "2026/01/02" in (store.received_days(0) or ["2026/01/02"])
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What is listed from now on."""
+    folders: list[Path] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: (folders.append(folder), scandir(folder))[1])
+    return folders
+
+
+def test_announcements_are_looked_for_once_as_long_as_nothing_changes(
+    tmp_path: Path, listed: list[Path]
+) -> None:
+    put(tmp_path, PATH)
+    quarantine = Quarantine(tmp_path)
+    first = quarantine.announce(PATH, "damaged")
+    folder = tmp_path / QUARANTINE
+    os.utime(folder, (AT.timestamp(), AT.timestamp()))
+    for _ in range(3):
+        assert quarantine.announced() == {PATH: first}
+    assert listed == [folder]
+    # A command, in a process of its own.
+    second = Quarantine(tmp_path).announce(f"{PATH}-2", "damaged")
+    for _ in range(2):
+        assert quarantine.announced() == {PATH: first, f"{PATH}-2": second}
+    quarantine.withdraw(first)
+    assert quarantine.announced() == {f"{PATH}-2": second}
+
+
+def test_what_is_listed_while_it_changes_is_listed_again(tmp_path: Path, listed: list[Path]) -> None:
+    """The next change may have the same time, and a note that is being written none any more."""
+    put(tmp_path, PATH)
+    quarantine = Quarantine(tmp_path)
+    name = quarantine.announce(PATH, "damaged")
+    folder = tmp_path / QUARANTINE
+    note = folder / f"{name}.json"
+    quarantine.announced()
+    content = note.read_text()
+    note.write_text(content[:10])
+    os.utime(folder, (AT.timestamp(), AT.timestamp()))
+    assert quarantine.announced() == {}
+    note.write_text(content)
+    assert quarantine.announced() == {PATH: name}
+    assert listed == [folder] * 3
