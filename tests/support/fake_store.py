@@ -106,7 +106,7 @@ class FakeStore:
     def noted_days(self, generation: int) -> list[str] | None:
         return None
 
-    def announced_quarantines(self) -> dict[str, str]:
+    def withdrawn(self) -> dict[str, str | None]:
         return {}
 
     def complete_quarantine(self, name: str, relative_path: str) -> str | None:

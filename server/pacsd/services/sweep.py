@@ -64,8 +64,8 @@ class SweptStore(ReadableStore, Protocol):
     def quarantine(self, relative_path: str, reason: str, /) -> str | None:
         """Take a file out of service without removing it."""
 
-    def announced_quarantines(self) -> dict[str, str]:
-        """Return the names of announcements of quarantine, by the files' paths."""
+    def withdrawn(self) -> dict[str, str | None]:
+        """Return the paths of files that must not come back, and the announcement of one that has yet to go."""
 
     def complete_quarantine(self, name: str, relative_path: str, /) -> str | None:
         """Quarantine a file that was announced."""
@@ -209,12 +209,18 @@ def _is_orphan(path: str, sweeping: Sweeping) -> bool:
 
 
 def _index_files(paths: Sequence[str], sweeping: Sweeping) -> int:
-    announced = sweeping.store.announced_quarantines() if paths else {}
-    for path in announced.keys() & set(paths):
-        # Its row went by command, and the command was ended before the file did.
-        sweeping.store.complete_quarantine(announced[path], path)
+    withdrawn = sweeping.store.withdrawn() if paths else {}
+    for path in withdrawn.keys() & set(paths):
+        announcement = withdrawn[path]
+        if announcement is not None:
+            # Its row went by command, and the command was ended before the file did.
+            sweeping.store.complete_quarantine(announcement, path)
+        else:
+            sweeping.store.quarantine(
+                path, "it had been taken out of service before, and came back from a backup"
+            )
         _log.warning("quarantine-completed", path=path)
-    paths = [path for path in paths if path not in announced]
+    paths = [path for path in paths if path not in withdrawn]
     records = [record for path in paths if (record := _readable(path, sweeping)) is not None]
     if not records:
         return 0

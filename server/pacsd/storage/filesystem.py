@@ -317,9 +317,9 @@ class FileStore:
         """Take an announcement back; see `Quarantine.withdraw`."""
         self.quarantined.withdraw(name)
 
-    def announced_quarantines(self) -> dict[str, str]:
-        """Return the names of announcements by the files' paths; see `Quarantine.announced`."""
-        return self.quarantined.announced()
+    def withdrawn(self) -> dict[str, str | None]:
+        """Return which files must not come back, and which announcements are to be completed; see `Quarantine`."""
+        return self.quarantined.withdrawn()
 
     def copy_from_quarantine(self, name: str) -> str:
         """Publish a file in quarantine where it was, under another name; it stays in quarantine, too.

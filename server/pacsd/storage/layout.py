@@ -16,6 +16,7 @@ __all__ = [
     "LONGEST_KEPT_UID",
     "MAXIMUM_UID_LENGTH",
     "has_hashed_name",
+    "has_receipt",
     "instance_path",
     "is_keepable_uid",
     "is_valid_uid",
@@ -37,7 +38,8 @@ HASH_LENGTH: Final = 32
 
 # After the UID comes the receipt. Names of earlier versions have none, or `-1`, `-2`, ... where there were others.
 _name = re.compile(
-    rf"(?P<of_uid>[0-9.]+|{HASHED}[0-9a-f]{{{HASH_LENGTH}}})(?:-[0-9]+|-[0-9a-f]{{8}}-[0-9]+)?\.dcm", re.ASCII
+    rf"(?P<of_uid>[0-9.]+|{HASHED}[0-9a-f]{{{HASH_LENGTH}}})(?:-[0-9]+|-(?P<receipt>[0-9a-f]{{8}}-[0-9]+))?\.dcm",
+    re.ASCII,
 )
 
 _matches_uid = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII).fullmatch
@@ -123,6 +125,12 @@ def path_of_receipt(path: str, receipt: str) -> str:
     """
     stem, suffix = posixpath.splitext(path)
     return f"{stem}-{receipt}{suffix}"
+
+
+def has_receipt(path: str) -> bool:
+    """Tell whether a published file's name has the part that no other file's name ever has."""
+    named = _name.fullmatch(path.rpartition("/")[2])
+    return named is not None and named["receipt"] is not None
 
 
 def path_without_receipt(path: str) -> str:

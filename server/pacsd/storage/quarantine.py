@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from pacsd.errors import StorageUnavailable
 from pacsd.permissions import give_to_owner
 from pacsd.storage.disk import storage_errors, sync_directory
+from pacsd.storage.layout import has_receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ QUARANTINE: Final = "quarantine"
 
 _NOTE: Final = ".json"
 _FILE: Final = ".dcm"
+_COMMAND: Final = "command"
+"""In a note, under "by": the file was taken out of service by people, and shall stay so."""
 
 _SETTLED: Final = 2_000_000_000
 """Nanoseconds after a change from which another one would have another time."""
@@ -52,8 +55,8 @@ class Quarantine:
         self._folder = root / QUARANTINE
         self._sync = sync
         self._now = now
-        self._announced: tuple[int, dict[str, str]] | None = None
-        """What `announced` found, and when the folder had been changed last."""
+        self._withdrawn: tuple[int, dict[str, str | None]] | None = None
+        """When the folder had been changed last, and what `withdrawn` found."""
 
     def take(self, relative_path: str, reason: str) -> str | None:
         """Move a file here and return its name; None if it is not there.
@@ -63,10 +66,13 @@ class Quarantine:
         with storage_errors("move an object into quarantine"):
             if not (self._root / relative_path).exists():
                 return None
-        return self.complete(self.announce(relative_path, reason), relative_path)
+        return self.complete(self._announce(relative_path, reason), relative_path)
 
     def announce(self, relative_path: str, reason: str) -> str:
-        """Write the note of a file that is about to come, durably, and return its name; `complete` moves the file."""
+        """Write the note of a file that is to come by command, durably; return its name. `complete` moves the file."""
+        return self._announce(relative_path, reason, by=_COMMAND)
+
+    def _announce(self, relative_path: str, reason: str, **more: str) -> str:
         with storage_errors("move an object into quarantine"):
             is_new = not self._folder.exists()
             self._folder.mkdir(exist_ok=True)
@@ -76,7 +82,7 @@ class Quarantine:
                 sync_directory(self._root)
             now = self._now()
             name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-            self._write_note(name, {"path": relative_path, "at": now.isoformat(), "reason": reason})
+            self._write_note(name, {"path": relative_path, "at": now.isoformat(), "reason": reason, **more})
         return name
 
     def complete(self, name: str, relative_path: str) -> str | None:
@@ -98,38 +104,46 @@ class Quarantine:
         with storage_errors("remove a note from quarantine"):
             (self._folder / f"{name}{_NOTE}").unlink(missing_ok=True)
 
-    def announced(self) -> dict[str, str]:
-        """Return the names of notes whose files have not come, by where these are.
+    def withdrawn(self) -> dict[str, str | None]:
+        """Return where files were that must not come back, with the name of the announcement of one that has yet to go.
 
-        The folder is listed only where something has changed in it.
+        That is None for those that are here by command already. The folder is listed only where something has changed
+        in it.
         """
         with storage_errors("list the quarantine"):
             try:
                 changed = self._folder.stat().st_mtime_ns
-                if self._announced is not None and self._announced[0] == changed:
-                    return self._announced[1]
+                if self._withdrawn is not None and self._withdrawn[0] == changed:
+                    return self._withdrawn[1]
                 names = {entry.name for entry in os.scandir(self._folder)}
             except FileNotFoundError:
                 return {}
-        waiting = [
-            name.removesuffix(_NOTE)
+        notes = {
+            name.removesuffix(_NOTE): self._note_of(name.removesuffix(_NOTE))
             for name in sorted(names)
-            if name.endswith(_NOTE) and f"{name.removesuffix(_NOTE)}{_FILE}" not in names
-        ]
-        notes = {name: self._note_of(name) for name in waiting}
-        announced = {note["path"]: name for name, note in notes.items() if note}
+            if name.endswith(_NOTE)
+        }
+        come = {name for name in notes if f"{name}{_FILE}" in names}
+        withdrawn: dict[str, str | None] = {
+            note["path"]: None
+            for name, note in notes.items()
+            # Earlier versions gave a name again: it may be another file's now.
+            if name in come and note.get("by") == _COMMAND and has_receipt(note["path"])
+        }
+        withdrawn |= {note["path"]: name for name, note in notes.items() if note and name not in come}
         # A note that is being written changes the folder no more, and what changed it just now may do so again in the
         # same moment.
         if all(notes.values()) and self._now().timestamp() * 1e9 > changed + _SETTLED:
-            self._announced = changed, announced
-        return announced
+            self._withdrawn = changed, withdrawn
+        return withdrawn
 
     def _note_of(self, name: str) -> dict[str, str]:
         """Return what a note says; nothing where it is missing or damaged."""
         with storage_errors("look into the quarantine"):
             try:
                 note = json.loads((self._folder / f"{name}{_NOTE}").read_text("utf-8"))
-                return {key: str(note[key]) for key in ("path", "at", "reason")}
+                known = {key: str(note[key]) for key in ("path", "at", "reason")}
+                return known | ({"by": str(note["by"])} if "by" in note else {})
             except (FileNotFoundError, ValueError, KeyError, TypeError):
                 return {}
 

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import ArchiveIdentity, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
 from pacsd.services.archive import EVERYTHING, adopt_index, begin_generation
+from pacsd.services.quarantine import quarantine_instance
 from pacsd.services.records import record_of_file
 from pacsd.services.sweep import SWEEP, Sweeping, complete_index, remove_half_files, sweep_days
 from pacsd.storage.filesystem import FileStore
@@ -432,6 +433,27 @@ def test_a_quarantine_that_was_ended_half_way_is_completed(store: FileStore, ind
     assert paths_of(index) == list(store.published()) == []
     (taken,) = store.quarantined.list()
     assert (taken.path, taken.reason) == (path, "wrong patient")
+
+
+def test_what_was_taken_out_of_service_does_not_come_back_with_a_backup(
+    store: FileStore, index: Index
+) -> None:
+    """Nothing is removed from a backup: it has the file where it was, and in quarantine."""
+    take(store, index, altered())
+    (path,) = paths_of(index)
+    content = (store.root / path).read_bytes()
+    quarantine_instance(store, index, altered().sop_instance_uid, "wrong patient")
+    (store.root / path).write_bytes(content)
+    other = take_without_row(store, altered(2))
+    run_sweep(store, index)
+    assert paths_of(index) == list(store.published()) == [other]
+    assert [taken.path for taken in store.quarantined.list()] == [path] * 2
+
+    # What is put back into service, or sent again, has a name of its own.
+    back = store.copy_from_quarantine(store.quarantined.list()[0].name)
+    (store.root / path).write_bytes(content)
+    run_sweep(store, index)
+    assert set(paths_of(index)) == set(store.published()) == {back, other}
 
 
 def test_an_announced_quarantine_takes_no_file_that_has_its_row(store: FileStore, index: Index) -> None:

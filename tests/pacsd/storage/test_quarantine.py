@@ -199,14 +199,14 @@ def test_announcements_are_looked_for_once_as_long_as_nothing_changes(
     folder = tmp_path / QUARANTINE
     os.utime(folder, (AT.timestamp(), AT.timestamp()))
     for _ in range(3):
-        assert quarantine.announced() == {PATH: first}
+        assert quarantine.withdrawn() == {PATH: first}
     assert listed == [folder]
     # A command, in a process of its own.
     second = Quarantine(tmp_path).announce(f"{PATH}-2", "damaged")
     for _ in range(2):
-        assert quarantine.announced() == {PATH: first, f"{PATH}-2": second}
+        assert quarantine.withdrawn() == {PATH: first, f"{PATH}-2": second}
     quarantine.withdraw(first)
-    assert quarantine.announced() == {f"{PATH}-2": second}
+    assert quarantine.withdrawn() == {f"{PATH}-2": second}
 
 
 def test_what_is_listed_while_it_changes_is_listed_again(tmp_path: Path, listed: list[Path]) -> None:
@@ -216,11 +216,37 @@ def test_what_is_listed_while_it_changes_is_listed_again(tmp_path: Path, listed:
     name = quarantine.announce(PATH, "damaged")
     folder = tmp_path / QUARANTINE
     note = folder / f"{name}.json"
-    quarantine.announced()
+    quarantine.withdrawn()
     content = note.read_text()
     note.write_text(content[:10])
     os.utime(folder, (AT.timestamp(), AT.timestamp()))
-    assert quarantine.announced() == {}
+    assert quarantine.withdrawn() == {}
     note.write_text(content)
-    assert quarantine.announced() == {PATH: name}
+    assert quarantine.withdrawn() == {PATH: name}
     assert listed == [folder] * 3
+
+
+@pytest.mark.parametrize(
+    ("path", "is_by_command", "expected"),
+    [
+        (path_of_receipt(PATH, "0123abcd-9"), True, {path_of_receipt(PATH, "0123abcd-9"): None}),
+        (path_of_receipt(PATH, "0123abcd-9"), False, {}),
+        (PATH, True, {}),
+    ],
+    ids=["by-command", "damaged", "name-of-an-earlier-version"],
+)
+def test_what_is_here_by_command_must_not_come_back(
+    tmp_path: Path, path: str, is_by_command: bool, expected: dict[str, str | None]
+) -> None:
+    """Unless its name may be another file's; and a damaged one may come back whole."""
+    put(tmp_path, path)
+    quarantine = Quarantine(tmp_path)
+    if is_by_command:
+        name = quarantine.announce(path, "wrong patient")
+        assert quarantine.withdrawn() == {path: name}
+        assert quarantine.complete(name, path) == name
+    else:
+        name = taken(quarantine, path)
+    assert quarantine.withdrawn() == expected
+    quarantine.purge(name)
+    assert quarantine.withdrawn() == {}
