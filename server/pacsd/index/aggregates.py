@@ -52,6 +52,7 @@ def _modalities() -> ColumnElement[Any]:
 _OF_PATIENT: Final = _studies.c.patient_row_id == patients.c.id
 _OF_STUDY: Final = _series.c.study_row_id == studies.c.id
 _HAS_OTHERS: Final = _series.c.said.is_not(None)
+_others: Final = series.alias()
 
 AGGREGATES: Final[dict[str, ColumnElement[Any]]] = {
     "NumberOfPatientRelatedStudies": _count(_studies, _OF_PATIENT),
@@ -103,7 +104,10 @@ def _modality(condition: Callable[[ColumnElement[Any]], ColumnElement[bool]]) ->
     of_series = exists().where(_OF_STUDY, condition(_series.c.modality)).correlate(studies)
     of_others = exists().select_from(_INSTANCES_OF_SERIES)
     matching = of_others.where(_OF_STUDY, _HAS_OTHERS, condition(_instances.c.modality)).correlate(studies)
-    return _Modality(exists().where(_OF_STUDY, some).correlate(studies), or_(of_series, matching))
+    # Asked once a query: an archive whose objects agree is not searched for those that do not, study by study.
+    any_other = select(_others.c.id).where(_others.c.said.is_not(None)).exists()
+    by_each = or_(of_series, and_(any_other, matching))
+    return _Modality(exists().where(_OF_STUDY, some).correlate(studies), by_each)
 
 
 def _sop_class(condition: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
