@@ -184,25 +184,17 @@ def shown_certificate(secure: SecureArchive) -> str:
         return str(certificate["serialNumber"])
 
 
-def reload_configuration(server: PacsdServer) -> str:
-    """SIGHUP; returns what the log says about it."""
-    mark = server.log_size()
-    os.kill(server.pid, signal.SIGHUP)
-    server.wait_for_log('"event": "configuration-re', after=mark)
-    return server.log_path.read_bytes()[mark:].decode()
-
-
 def test_renewed_certificates_are_taken_up_on_sighup(secure: SecureArchive) -> None:
     before = shown_certificate(secure)
     with scu.association(secure.server, [("1.2.840.10008.1.1", UNCOMPRESSED[:1])]) as peer:
         renewed = secure.authority.certify("renewed")
         shutil.copy(renewed.key, secure.identity.key)
-        assert "configuration-refused" in (said := reload_configuration(secure.server))
+        assert "configuration-refused" in (said := secure.server.reload())
         assert "dicom.tls.private_key" in said
         assert shown_certificate(secure) == before
 
         shutil.copy(renewed.certificate, secure.identity.certificate)
-        assert "configuration-reloaded" in reload_configuration(secure.server)
+        assert "configuration-reloaded" in secure.server.reload()
         # A worker that is told to retire may take a connection or two until it hears of it.
         wait_until(
             lambda: before not in {shown_certificate(secure) for _ in range(8)},

@@ -70,7 +70,9 @@ class TestShippedFile:
             "ca",
             "crl",
         )
-        others = {"index.password_file", "peer.character_set", "peer.default_character_set"}
+        others = {"index.password_file", "access.move_to"}
+        others |= {f"peer.{name}" for name in ("check_host", "move_to")}
+        others |= {f"peer.{name}" for name in ("character_set", "default_character_set")}
         assert absent == {f"dicom.tls.{name}" for name in files} | others
         assert {key.rpartition(".")[2] for key in absent} <= commented
 

@@ -39,7 +39,8 @@ class MoveHandler:
         self._index = index
         self._instances = instances
         self._transcode = transcode
-        self._destinations = destinations
+        self.destinations = destinations
+        """May be exchanged for others, from any thread."""
         self._ae_title = ae_title
         self._new_net = new_net
         self._clock = clock
@@ -53,10 +54,11 @@ class MoveHandler:
         calling_ae_title: str,
         options: QueryOptions,
         default_character_set: str = "",
+        move_to: frozenset[str] | None = None,
         send_pending: Callable[[SubOperationFields], None],
         is_cancelled: Callable[[], bool],
     ) -> Answer:
-        """Send everything selected and return the final response."""
+        """Send everything selected and return the final response; `move_to` are the titles that may be named."""
         selection = read_selection(
             dataset.read(_IDENTIFIER_LENGTH),
             context.transfer_syntax,
@@ -64,7 +66,10 @@ class MoveHandler:
             relational=options.relational,
             default_character_set=default_character_set,
         )
-        destination = self._destinations.get(request.move_destination)
+        destination = self.destinations.get(request.move_destination)
+        if move_to is not None and request.move_destination not in move_to:
+            # Known or not, the answer is the same: who may not name it need not learn of it.
+            raise UnknownDestination(f"this AE title may not move to {request.move_destination!r}")
         if destination is None:
             raise UnknownDestination(f"move destination {request.move_destination!r} is no configured peer")
         retrieval = Retrieval(

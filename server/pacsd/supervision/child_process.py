@@ -38,11 +38,18 @@ class Child:
     started: float = field(default_factory=time.monotonic)
     expected_to_end: bool = False
 
-    def retire(self) -> None:
-        """Tell it to end when its running associations have; see `worker.Stop.RETIRE`."""
+    def retire(self, settings_fd: int | None = None) -> None:
+        """Tell it to end when its running associations have; see `worker.Stop.RETIRE`.
+
+        `settings_fd` is a `worker.settings_file` for one that has to know by which rules its successors serve.
+        """
         self.expected_to_end = True
+        files = [] if settings_fd is None else [settings_fd]
         try:
-            self.channel.send(RETIRE_MESSAGE)
+            socket.send_fds(self.channel, [RETIRE_MESSAGE], files, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            # It has not read hundreds of them.
+            log.error("process-does-not-listen", pid=self.pid)  # noqa: TRY400
         except OSError as error:
             # It died a moment ago: SIGCHLD is on its way.
             log.debug("process-gone", pid=self.pid, reason=str(error))

@@ -22,6 +22,7 @@ from pacsd.supervision.worker import SharedState, WorkerContext
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from pacsd.settings import Settings
 
@@ -43,10 +44,14 @@ class Processes:
         http: socket.socket | None,
         run_housekeeping: Callable[[WorkerContext], int] | None = None,
         dicom_tls: Sequence[socket.socket] = (),
+        host_addresses: Path | None = None,
         private: Iterable[socket.socket] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`dicom`, `dicom_tls` and `http` are the listening sockets; `private` ones stay the supervisor's."""
+        """`dicom`, `dicom_tls` and `http` are the listening sockets; `private` ones stay the supervisor's.
+
+        `host_addresses` as `SharedState` has it.
+        """
         self.run_housekeeping = run_housekeeping
         self.metrics = Metrics()
         self.workers = WorkerTable()
@@ -54,6 +59,7 @@ class Processes:
         self.dicom_tls = list(dicom_tls)
         self.http = http
         self._run_worker = run_worker
+        self._host_addresses = host_addresses
         self._private = tuple(private)
         self._clock = clock
         self._associations = shared_numbers(SLOTS)
@@ -146,7 +152,14 @@ class Processes:
             tls_sockets=self.dicom_tls if role == WORKER else [],
             stop_fd=stop_fd,
             settings=settings,
-            shared=SharedState(associations, self.metrics, self.workers, self._completeness, self._deaths),
+            shared=SharedState(
+                associations,
+                self.metrics,
+                self.workers,
+                self._completeness,
+                self._deaths,
+                self._host_addresses,
+            ),
         )
         runs = {WORKER: self._run_worker, HTTP: run_http, HOUSEKEEPING: self.run_housekeeping}
         run = runs[role]
