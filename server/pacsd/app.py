@@ -447,9 +447,7 @@ def _retired(context: WorkerContext, net: PacsNet, routes: Routes, addresses: Ho
             addresses.start()
             addresses.wait_until_tried(_FIRST_LOOK_SECONDS)
             routes.move.destinations = _destinations(settings, _tls_if_usable(settings))
-            lost = net.change_rules(_access_rules(settings, addresses))
-            if lost:
-                _log.info("rights-withdrawn", associations=lost)
+            net.change_rules(_access_rules(settings, addresses))
         net.interrupt_withdrawn()
         if not net.client_count or context.wait_for_stop(_RETIRED_CHECK_INTERVAL) is Stop.SHUTDOWN:
             return addresses

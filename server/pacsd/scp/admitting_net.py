@@ -85,10 +85,10 @@ class AdmittingNet(NoNormalizedServices):
 
     # When the rules change; on the thread of who changes them.
 
-    def change_rules(self, access: AccessRules) -> int:
+    def change_rules(self, access: AccessRules) -> None:
         """As the listener: go by `access` from now on, and end the associations that lose a right by it.
 
-        An operation under way is finished first, as far as that takes few seconds. Returns how many end.
+        An operation under way is finished first, as far as that takes few seconds.
         """
         self._routes.access = access
         losers: dict[DicomNet, str] = {}
@@ -96,7 +96,6 @@ class AdmittingNet(NoNormalizedServices):
             if isinstance(client, AdmittingNet) and (why := client.lost_rights(access)):
                 losers[client] = f"rights were withdrawn: {why}"
         self.dismiss(losers)
-        return len(losers)
 
     def lost_rights(self, access: AccessRules) -> str:
         """Note, and return in words, what this association may not do any more by other rules; "": nothing.
@@ -112,6 +111,8 @@ class AdmittingNet(NoNormalizedServices):
             why = self._admission.lost_by(admission, self._used_services())
         if why:
             self._withdrawn_at = time.monotonic()
+            title = self._request.calling_ae_title
+            _log.warning("rights-withdrawn", calling_ae_title=title, address=self._address, reason=why)
         return why
 
     def _used_services(self) -> frozenset[Service]:
