@@ -14,7 +14,7 @@ from dicomnet import (
     SupportedAbstractSyntax,
 )
 from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
-from pacsd.scp.host_addresses import as_ipv4
+from pacsd.scp.host_addresses import HostAddresses, as_ipv4
 from pacsd.scp.sop_classes import (
     NATIVE_TRANSFER_SYNTAXES,
     STORAGE_TRANSFER_SYNTAXES,
@@ -144,7 +144,7 @@ class Admission:
 
 
 class AccessRules:
-    """The configured rules; `addresses` knows those of the peers' hosts, or has None for one, and never waits.
+    """The configured rules; `addresses` is the `HostAddresses.of` that knows those of the peers' hosts.
 
     With `require_certificate` each AE title that is known needs a certificate: without any of its own, one that has the
     title as its name. And a certificate that belongs to a known title is good for no other one.
@@ -162,7 +162,7 @@ class AccessRules:
         accept_unknown_sop_classes: bool,
         accept_unknown_transfer_syntaxes: bool = False,
         require_certificate: bool = False,
-        addresses: Callable[[str], frozenset[str] | None] = {}.get,
+        addresses: Callable[[str], frozenset[str] | None] | None = None,
     ) -> None:
         self._ae_title = ae_title
         self._check_called_ae_title = check_called_ae_title
@@ -173,7 +173,7 @@ class AccessRules:
         self._accept_unknown_sop_classes = accept_unknown_sop_classes
         self._accept_unknown_transfer_syntaxes = accept_unknown_transfer_syntaxes
         self._require_certificate = require_certificate
-        self._addresses = addresses
+        self._addresses = addresses or HostAddresses().of
 
     def admit(
         self, request: AssociateRequest, address: str, certificate: PeerCertificate | None = None

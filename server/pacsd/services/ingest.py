@@ -294,20 +294,17 @@ class Ingest:
             if result.outcome not in _NOT_KEPT or result.obsolete_path is None:
                 return result
             kept = self._index.find_by_sop_instance_uid(record.sop_instance_uid)
-            if kept is not None and self._is_whole(kept):
-                algorithm = kept.checksum.partition(":")[0]
-                if result.outcome is CommitOutcome.IDENTICAL or any(
-                    checksum.startswith(f"{algorithm}:")
-                    for checksum in (record.checksum, *record.other_checksums)
-                ):
+            if kept is not None:
+                # What is damaged and stays all the same has been looked at already.
+                is_decided = record.distrusted == kept or self._is_whole(kept)
+                is_compared = result.outcome is CommitOutcome.IDENTICAL or _has_checksum_like(record, kept)
+                if is_decided and is_compared:
                     return result
-                record = replace(
-                    record,
-                    other_checksums=record.other_checksums
-                    | {checksum_of_file(self._store, record, algorithm)},
-                )
-            elif kept is not None:
-                record = replace(record, distrusted=kept)
+                if not is_compared:
+                    checksum = checksum_of_file(self._store, record, kept.checksum.partition(":")[0])
+                    record = replace(record, other_checksums=record.other_checksums | {checksum})
+                if not is_decided:
+                    record = replace(record, distrusted=kept)
             result = self._group.submit(record)()
         raise IndexUnavailable("others change what is kept under this SOP Instance UID all the time")
 
@@ -413,6 +410,12 @@ class Ingest:
     def _kept_path(self, record: InstanceRecord) -> str | None:
         kept = self._index.find_by_sop_instance_uid(record.sop_instance_uid)
         return None if kept is None else kept.path
+
+
+def _has_checksum_like(record: InstanceRecord, kept: StoredInstance) -> bool:
+    """Say whether a record has a checksum by the algorithm of what is kept."""
+    algorithm = kept.checksum.partition(":")[0]
+    return any(each.startswith(f"{algorithm}:") for each in (record.checksum, *record.other_checksums))
 
 
 def _record(
