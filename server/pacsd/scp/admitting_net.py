@@ -102,25 +102,28 @@ class AdmittingNet(NoNormalizedServices):
 
         What it might do but has no presentation context for is no loss. Repeated, it says "".
         """
-        if self._request is None or self._withdrawn_at is not None:
+        request = self._request
+        if request is None or self._withdrawn_at is not None:
             return ""
-        admission = access.admit_caller(self._request, self._address, self.peer_certificate)
+        admission = access.admit_caller(request, self._address, self.peer_certificate)
         if isinstance(admission, Rejection):
             why = admission.explanation or admission.name
         else:
-            why = self._admission.lost_by(admission, self._used_services())
+            why = self._admission.lost_by(admission, self._used_services(request))
         if why:
             self._withdrawn_at = time.monotonic()
-            title = self._request.calling_ae_title
+            title = request.calling_ae_title
             _log.warning("rights-withdrawn", calling_ae_title=title, address=self._address, reason=why)
         return why
 
-    def _used_services(self) -> frozenset[Service]:
-        """Return the services that the association has contexts for; all, before they are negotiated."""
+    def _used_services(self, request: AssociateRequest) -> frozenset[Service]:
+        """Return the services that the association has contexts for, or asks for while it is being answered."""
         if self.association is None:
-            return frozenset(Service)
-        contexts = self.association.presentation_contexts.values()
-        used = {self._admission.service_of(each.abstract_syntax) for each in contexts if each.as_scp}
+            syntaxes = {each.abstract_syntax for each in request.presentation_contexts}
+        else:
+            contexts = self.association.presentation_contexts.values()
+            syntaxes = {each.abstract_syntax for each in contexts if each.as_scp}
+        used = {self._admission.service_of(each) for each in syntaxes}
         return frozenset(service for service in used if service is not None)
 
     def interrupt_withdrawn(self) -> None:

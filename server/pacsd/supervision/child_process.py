@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -44,9 +45,11 @@ class Child:
         `settings_fd` is a `worker.settings_file` for one that has to know by which rules its successors serve.
         """
         self.expected_to_end = True
-        files = [] if settings_fd is None else [settings_fd]
+        files = array("i", [] if settings_fd is None else [settings_fd])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)] if files else []
         try:
-            socket.send_fds(self.channel, [RETIRE_MESSAGE], files, socket.MSG_DONTWAIT)
+            # Python 3.11's socket.send_fds does not pass flags on.
+            self.channel.sendmsg([RETIRE_MESSAGE], rights, socket.MSG_DONTWAIT)
         except BlockingIOError:
             # It has not read hundreds of them.
             log.error("process-does-not-listen", pid=self.pid)  # noqa: TRY400
