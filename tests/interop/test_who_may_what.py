@@ -82,10 +82,22 @@ def fingerprint(certified: Certified) -> str:
     return "SHA256:" + ":".join(digits[i : i + 2] for i in range(0, 64, 2))
 
 
+def requiring_certificates(authority: Authority, port: int) -> dict[str, Any]:
+    """A `[dicom.tls]` with a certificate of its own."""
+    identity = authority.certify(f"pacs{port}")
+    return {
+        "enabled": True,
+        "port": port,
+        "certificate": str(identity.certificate),
+        "private_key": str(identity.key),
+        "ca": str(authority.certificate),
+        "require_client_certificate": True,
+    }
+
+
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
     authority = Authority(tmp_path_factory.mktemp("authority"))
-    identity = authority.certify("pacs")
     clients = {name: authority.certify(name) for name in ("CT1", "printed", "stranger")}
     clients["viewer"] = authority.certify("viewer", hosts="subjectAltName=DNS:viewer.example")
     tls_port = free_port()
@@ -99,14 +111,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
         ],
         settings={
             "server": {"workers": 1},
-            "dicom.tls": {
-                "enabled": True,
-                "port": tls_port,
-                "certificate": str(identity.certificate),
-                "private_key": str(identity.key),
-                "ca": str(authority.certificate),
-                "require_client_certificate": True,
-            },
+            "dicom.tls": requiring_certificates(authority, tls_port),
         },
     )
     server.start()
@@ -171,19 +176,12 @@ def test_the_start_warns_of_the_plain_port(secure: SecureServer) -> None:
 
 
 def test_tls_alone(secure: SecureServer, tmp_path: Path) -> None:
-    identity, tls_port = secure.authority.certify("pacs2"), free_port()
+    tls_port = free_port()
     server = PacsdServer(
         tmp_path,
         settings={
             "dicom": {"enabled": False},
-            "dicom.tls": {
-                "enabled": True,
-                "port": tls_port,
-                "certificate": str(identity.certificate),
-                "private_key": str(identity.key),
-                "ca": str(secure.authority.certificate),
-                "require_client_certificate": True,
-            },
+            "dicom.tls": requiring_certificates(secure.authority, tls_port),
         },
     )
     server.start()

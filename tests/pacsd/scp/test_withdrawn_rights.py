@@ -73,7 +73,7 @@ def test_who_was_known_and_is_not_ends_and_not_the_other_way_round() -> None:
 
 
 class Interrupted:
-    """A client's reply that has the rules changed when the first object comes, and then may be silent."""
+    """A client's reply that has the rules changed when the first object comes."""
 
     def __init__(self, server: ArchiveServer) -> None:
         self.server = server
@@ -86,28 +86,22 @@ class Interrupted:
         return 0
 
 
-def test_a_short_retrieve_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "status", "objects"), [(60.0, Status.SUCCESS, 3), (0.0, Status.NOT_AUTHORIZED, 1)]
+)
+def test_a_retrieve_is_finished_unless_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, status: int, objects: int
+) -> None:
+    monkeypatch.setattr(admitting_net, "_LAST_OPERATION_SECONDS", seconds)
     with archive_server() as server:
         server.keep(*study(3))
         reply = Interrupted(server)
         with client(server, GET, as_scp_of=[STORAGE], reply=reply) as net:
-            assert get(net)[-1] == Status.SUCCESS
-            assert len(reply.asked) == 3
+            assert get(net)[-1] == status
+            assert len(reply.asked) == objects
             with pytest.raises(AssociationAborted):
                 get(net)
-
-
-def test_a_long_retrieve_ends_before_its_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admitting_net, "_LAST_OPERATION_SECONDS", 0.0)
-    with archive_server() as server:
-        server.keep(*study(3))
-        reply = Interrupted(server)
-        with client(server, GET, as_scp_of=[STORAGE], reply=reply) as net:
-            assert get(net)[-1] == Status.NOT_AUTHORIZED
-            assert len(reply.asked) == 1
-            with pytest.raises(AssociationAborted):
-                get(net)
-    assert ("get", "0124", CLIENT) in server.metrics.calls
+    assert ("get", f"{status:04X}", CLIENT) in server.metrics.calls
 
 
 def test_a_move_ends_before_its_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
