@@ -262,7 +262,7 @@ class Channel:
         wakes = idle or self.connection.state is State.AWAITING_ASSOCIATE_RQ
         attention = self.attention_fd() if idle else None
         if idle:
-            # Behind the line above: who dismisses writes why, and then exchanges the descriptor.
+            # Only now: who dismisses writes why, and then exchanges the descriptor.
             self._raise_if_dismissed()
         try:
             woken = (idle or deadline is not None) and self._wait(

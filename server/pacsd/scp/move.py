@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dicomnet import CMoveRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
-from pacsd.errors import UnknownDestination
+from pacsd.errors import DestinationUnreachable, UnknownDestination
 from pacsd.model import QueryModel, QueryOptions
 from pacsd.scp.retrieving import LocatingIndex, Retrieval
 from pacsd.scp.selection import read_selection
@@ -72,11 +72,18 @@ class MoveHandler:
             raise UnknownDestination(f"this AE title may not move to {request.move_destination!r}")
         if destination is None:
             raise UnknownDestination(f"move destination {request.move_destination!r} is no configured peer")
+
+        def is_stopped() -> bool:
+            now = self.destinations.get(destination.ae_title)
+            if now is None or (now.host, now.port) != (destination.host, destination.port):
+                raise DestinationUnreachable(f"{destination.ae_title} is no peer at this address any more")
+            return is_cancelled()
+
         retrieval = Retrieval(
             instances=self._index.locate(selection),
             transfer_syntax=context.transfer_syntax,
             send_pending=send_pending,
-            is_cancelled=is_cancelled,
+            is_cancelled=is_stopped,
             clock=self._clock,
         )
 

@@ -13,10 +13,11 @@ from pacsd.identifier import elements_of, write_identifier
 from pacsd.scp import admitting_net
 from pacsd.scp.access import AccessRules, KnownPeer
 from pacsd.scp.sop_classes import Service
+from pacsd.scu.peer import Peer
 from support.archive_server import CLIENT, EXPLICIT, ArchiveServer, Client, archive_server, client
 from support.deadline import wait_until
 from support.fake_archive import altered
-from support.workstation import MOVE, STUDY, moving, study
+from support.workstation import MOVE, STUDY, counts, moving, study
 from support.workstation import ask as move
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -119,6 +120,27 @@ def test_a_move_ends_before_its_next_step(monkeypatch: pytest.MonkeyPatch) -> No
             (*_, (final, _)) = move(net)
             assert final.status == Status.NOT_AUTHORIZED
     assert len(seen.requests) == 1
+
+
+@pytest.mark.parametrize("port", [None, 1])
+def test_a_destination_that_is_removed_or_moved_gets_nothing_more(port: int | None) -> None:
+    handlers: list[Any] = []
+
+    def reply(*_: Any) -> int:
+        handlers[0].destinations = {"WORKSTATION": Peer("WORKSTATION", "127.0.0.1", port)} if port else {}
+        return 0
+
+    with moving(reply) as (server, seen):
+        handlers.append(server.net._routes.move)
+        server.keep(*study(3))
+        with client(server, MOVE) as net:
+            (*_, (final, failed)) = move(net)
+            assert (final.status, counts(final)) == (0xB000, (None, 1, 2, 0))
+            assert final.error_comment == "WORKSTATION is no peer at this address any more"
+            (refused, _) = move(net)[-1]
+            assert refused.status == (0xA702 if port else 0xA801)
+    assert len(seen.requests) == 1
+    assert len(failed) == 2
 
 
 def test_a_step_that_does_not_end_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
