@@ -258,7 +258,7 @@ class Ingest:
             raise received.failure or ValueError("the instance was not handed in")
         record = received.record
         try:
-            result = self._decided(record, received.committed())
+            record, result = self._decided(record, received.committed())
         except IndexUnavailable as error:
             if error.may_be_written:
                 # Its row may be there, or come yet, and must never be without its file.
@@ -272,9 +272,9 @@ class Ingest:
         except Exception:
             self._withdraw(record.path)
             raise
-        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED) and self._is_kept_otherwise(
-            record
-        ):
+        was_refused = result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED)
+        # Where what is kept is damaged or missing, nothing vouches for it; its name may even be the new file's.
+        if was_refused and record.distrusted is None and self._is_kept_otherwise(record):
             result = replace(result, outcome=CommitOutcome.IDENTICAL)
         if result.outcome in _OTHER_CONTENT:
             # While both files are there.
@@ -288,18 +288,21 @@ class Ingest:
             raise DuplicateInstance("another object with this SOP Instance UID is kept")
         return result.outcome
 
-    def _decided(self, record: InstanceRecord, result: CommitResult) -> CommitResult:
-        """Look at what is kept, where that is why the index did not take an instance, and have it decide again."""
+    def _decided(self, record: InstanceRecord, result: CommitResult) -> tuple[InstanceRecord, CommitResult]:
+        """Look at what is kept, where that is why the index did not take an instance, and have it decide again.
+
+        Returns the record with what was found out about what is kept.
+        """
         for _ in range(_DECISIONS):
             if result.outcome not in _NOT_KEPT or result.obsolete_path is None:
-                return result
+                return record, result
             kept = self._index.find_by_sop_instance_uid(record.sop_instance_uid)
             if kept is not None:
                 # What is damaged and stays all the same has been looked at already.
                 is_decided = record.distrusted == kept or self._is_whole(kept)
                 is_compared = result.outcome is CommitOutcome.IDENTICAL or _has_checksum_like(record, kept)
                 if is_decided and is_compared:
-                    return result
+                    return record, result
                 if not is_compared:
                     checksum = checksum_of_file(self._store, record, kept.checksum.partition(":")[0])
                     record = replace(record, other_checksums=record.other_checksums | {checksum})
