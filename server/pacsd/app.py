@@ -38,6 +38,7 @@ from pacsd.ownership import lock_files, own
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
+from pacsd.scp.host_addresses import HostAddresses, RememberedAddresses
 from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
@@ -98,6 +99,8 @@ _LAST_ANSWERS: Final = 1.0
 """Seconds of the shutdown that are left when the last commits are given up."""
 _RETIRED_CHECK_INTERVAL: Final = 1.0
 """Seconds between looks whether a retired worker's last association has ended."""
+_FIRST_LOOK_SECONDS: Final = 2.0
+"""That standing associations keep rights at most because the host of their new rules is still being looked up."""
 
 
 def prepare(settings: Settings) -> ArchiveIdentity:
@@ -393,6 +396,8 @@ def run_worker(context: WorkerContext) -> int:
     """
     settings = context.settings
     tls = load_tls(settings)
+    addresses = _host_addresses(settings, context.shared)
+    addresses.start()
     metrics = context.shared.metrics
     generation = context.shared.identity.generation
     store = _file_store(settings, generation)
@@ -409,7 +414,7 @@ def run_worker(context: WorkerContext) -> int:
         observe_difference=partial(_note_difference, settings, metrics),
     )
     index.prepare()
-    routes = _routes(settings, store, index, context.shared, tls)
+    routes = _routes(settings, store, index, context.shared, tls, addresses)
     net = PacsNet(
         replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None), routes
     )
@@ -420,13 +425,49 @@ def run_worker(context: WorkerContext) -> int:
     context.ready()
     if context.wait_for_stop() is Stop.RETIRE:
         net.stop_accepting()
-        while net.client_count and context.wait_for_stop(_RETIRED_CHECK_INTERVAL) is not Stop.SHUTDOWN:
-            pass
+        addresses = _retired(context, net, routes, addresses)
+    addresses.stop()
     # What waits for the database is told in time to its peers, before they are cut off.
     index.end_attempts_within(max(0.0, settings.server.shutdown_timeout - _LAST_ANSWERS))
     net.close(timeout=settings.server.shutdown_timeout)
     index.dispose()
     return 0
+
+
+def _retired(context: WorkerContext, net: PacsNet, routes: Routes, addresses: HostAddresses) -> HostAddresses:
+    """Serve the associations that there are to their end, or until the SHUTDOWN; return the addresses now in use.
+
+    Rules that change meanwhile hold for them too: those that lose a right end.
+    """
+    while True:
+        settings = context.take_new_settings()
+        if settings is not None:
+            addresses.stop()
+            addresses = _host_addresses(settings, context.shared)
+            addresses.start()
+            addresses.wait_until_tried(_FIRST_LOOK_SECONDS)
+            routes.move.destinations = _destinations(settings, _tls_if_usable(settings))
+            net.change_rules(_access_rules(settings, addresses))
+        net.interrupt_withdrawn()
+        if not net.client_count or context.wait_for_stop(_RETIRED_CHECK_INTERVAL) is Stop.SHUTDOWN:
+            return addresses
+
+
+def _tls_if_usable(settings: Settings) -> TlsConfiguration | None:
+    try:
+        return load_tls(settings)
+    except ConfigurationError as error:
+        # Its successors say the same, and end. Where it calls over TLS, this one then fails to.
+        _log.error("tls-not-usable", reason=str(error))
+        return None
+
+
+def _host_addresses(settings: Settings, shared: SharedState) -> HostAddresses:
+    folder = shared.host_addresses
+    return HostAddresses(
+        {peer.host for peer in settings.peer if peer.is_host_checked},
+        remembered=RememberedAddresses(folder) if folder is not None else None,
+    )
 
 
 def net_configuration(settings: Settings) -> NetConfiguration:
@@ -459,6 +500,7 @@ def _routes(
     index: Index,
     shared: SharedState,
     tls: TlsConfiguration | None,
+    addresses: HostAddresses,
 ) -> Routes:
     metrics = shared.metrics
     ae_title = settings.dicom.ae_title
@@ -471,7 +513,7 @@ def _routes(
     )
     long_values = LongValues(store, index, default_character_set=partial(_default_character_set, settings))
     return Routes(
-        access=_access_rules(settings),
+        access=_access_rules(settings, addresses),
         places=shared.associations,
         require_complete=partial(_require_complete, settings, shared.completeness),
         ingest=Ingest(
@@ -488,10 +530,7 @@ def _routes(
             index,
             instances,
             transcode,
-            destinations={
-                peer.ae_title: Peer(peer.ae_title, peer.host, peer.port, tls if peer.tls else None)
-                for peer in settings.peer
-            },
+            destinations=_destinations(settings, tls),
             ae_title=ae_title,
             new_net=lambda: DicomNet(configuration),
             clock=time.monotonic,
@@ -499,6 +538,14 @@ def _routes(
         get=GetHandler(index, instances, transcode, clock=time.monotonic),
         metrics=metrics,
     )
+
+
+def _destinations(settings: Settings, tls: TlsConfiguration | None) -> dict[str, Peer]:
+    return {
+        peer.ae_title: Peer(peer.ae_title, peer.host, peer.port, tls if peer.tls else None)
+        for peer in settings.peer
+        if tls is not None or not peer.tls
+    }
 
 
 def _require_complete(settings: Settings, completeness: IndexCompleteness) -> None:
@@ -556,22 +603,32 @@ def _log_difference(settings: Settings, difference: Difference) -> None:
             )
 
 
-def _access_rules(settings: Settings) -> AccessRules:
+def _access_rules(settings: Settings, addresses: HostAddresses) -> AccessRules:
+    tls = settings.dicom.tls
     return AccessRules(
         ae_title=settings.dicom.ae_title,
         check_called_ae_title=settings.dicom.check_called_ae_title,
         peers={peer.ae_title: _known_peer(peer) for peer in settings.peer},
         unknown_peers=frozenset(Service(name) for name in settings.access.unknown_peers),
         unknown_peers_answers=AnswerRules(max_matches=settings.access.max_matches),
+        unknown_peers_move_to=_titles(settings.access.move_to),
         accept_unknown_sop_classes=settings.dicom.accept_unknown_sop_classes,
         accept_unknown_transfer_syntaxes=settings.dicom.accept_unknown_transfer_syntaxes,
+        require_certificate=tls.enabled and tls.require_client_certificate,
+        addresses=addresses.of,
     )
 
 
 def _known_peer(peer: PeerSettings) -> KnownPeer:
     return KnownPeer(
         services=frozenset(Service(name) for name in peer.allow),
-        host=peer.host if peer.check_host else None,
+        host=peer.host if peer.is_host_checked else None,
         answers=AnswerRules(max_matches=peer.max_matches, character_set=peer.character_set),
         default_character_set=peer.default_character_set or "",
+        certificates=peer.certificate,
+        move_to=_titles(peer.move_to),
     )
+
+
+def _titles(ae_titles: tuple[str, ...] | None) -> frozenset[str] | None:
+    return None if ae_titles is None else frozenset(ae_titles)

@@ -20,6 +20,7 @@ __all__ = [
     "PacsdError",
     "QuarantineRefused",
     "ReindexRefused",
+    "RightsWithdrawn",
     "StorageFull",
     "StorageUnavailable",
     "TranscodingFailed",
@@ -58,6 +59,10 @@ class DatasetInvalid(PacsdError):
 
 class DuplicateInstance(PacsdError):
     """Another object with this SOP Instance UID is kept and the policy is to refuse."""
+
+
+class RightsWithdrawn(PacsdError):
+    """A caller has lost a right that its association needs, so nothing more is done for it."""
 
 
 class StorageFull(PacsdError):

@@ -7,12 +7,14 @@ are relative to the directory in which the daemon is started.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -91,12 +93,32 @@ def _extra_key(keyword: str) -> str:
     return extra_key(keyword).keyword
 
 
+def _certificate(value: str) -> str:
+    """A name in a certificate as it stands, or a fingerprint as "sha256:" and 64 lower-case digits."""
+    kind, _, digits = value.strip().partition(":")
+    if kind.lower() != "sha256":
+        if not value.strip():
+            raise ValueError("write a certificate's common name, one of its DNS names, or sha256:FINGERPRINT")
+        return value.strip()
+    digits = digits.replace(":", "").lower()
+    if not re.fullmatch("[0-9a-f]{64}", digits):
+        raise ValueError("a fingerprint is sha256: and 64 hexadecimal digits, with or without colons")
+    return f"sha256:{digits}"
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 ListenPort = Annotated[int, Field(ge=0, le=65535)]
 MaxMatches = Annotated[int, Field(ge=0)]
 """Matches that a query is answered with at most; 0: with all."""
+Certificates = Annotated[
+    tuple[Annotated[str, AfterValidator(_certificate)], ...], BeforeValidator(_one_or_more)
+]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -127,7 +149,7 @@ class TlsSettings(_Section):
     """`[dicom.tls]`; whether the files can be used is for `tls.load_tls` to say."""
 
     enabled: bool = False
-    """Listen for DICOM over TLS, beside `dicom.port`."""
+    """Listen for DICOM over TLS."""
     port: ListenPort = 2762
     certificate: Path | None = None
     """Ours, shown to clients, and to peers that we call where they ask for one."""
@@ -142,6 +164,7 @@ class TlsSettings(_Section):
     crl: Path | None = None
     """Which of their certificates are revoked: one list of each authority."""
     require_client_certificate: bool = False
+    """Of each client; and an AE title that is a `[[peer]]` is served by its own certificate only, on either port."""
     check_host_name: bool = True
     """The certificate of a peer that we call must name its host."""
 
@@ -155,6 +178,8 @@ class TlsSettings(_Section):
 class DicomSettings(_Section):
     """`[dicom]`: what we are called, where we listen and what we offer."""
 
+    enabled: bool = True
+    """Listen without TLS, on `port`."""
     ae_title: AeTitle = "PACSD"
     check_called_ae_title: bool = True
     host: Host = "0.0.0.0"  # noqa: S104  a PACS that no modality reaches is of no use
@@ -174,6 +199,14 @@ class DicomSettings(_Section):
     """Refuse instances whose Study, Series or SOP Instance UID is not valid (PS3.5 §9.1)."""
     timeouts: TimeoutSettings = TimeoutSettings()
     tls: TlsSettings = TlsSettings()
+
+    @model_validator(mode="after")
+    def _listens(self) -> Self:
+        if not (self.enabled or self.tls.enabled):
+            raise ValueError(
+                "nobody could call: enabled is false, and so is enabled of [dicom.tls]; set one of them to true"
+            )
+        return self
 
 
 class StorageSettings(_Section):
@@ -252,6 +285,8 @@ class AccessSettings(_Section):
     """`[access]`: who may do what without being a `[[peer]]`."""
 
     unknown_peers: tuple[Permission, ...] = ("echo", "store")
+    move_to: tuple[AeTitle, ...] | None = None
+    """As `PeerSettings.move_to`, where `unknown_peers` may move."""
     max_matches: MaxMatches = 0
 
 
@@ -271,8 +306,13 @@ class PeerSettings(_Section):
     host: Host
     port: Port
     allow: tuple[Permission, ...] = ("echo", "store", "find", "move", "get")
-    check_host: bool = False
-    """Take associations under this AE title from this host's addresses only."""
+    check_host: bool | None = None
+    """Take associations under this AE title from this host's addresses only; None: see `is_host_checked`."""
+    certificate: Certificates = ()
+    """Take associations under this AE title over TLS only, by one of these certificates: a common name, a DNS name,
+    or "sha256:" and a fingerprint. Without any, `dicom.tls.require_client_certificate` wants one of its own name."""
+    move_to: tuple[AeTitle, ...] | None = None
+    """The destinations that its C-MOVE may name, of all peers; None: any of them."""
     tls: bool = False
     """Call it over TLS."""
     max_matches: MaxMatches = 0
@@ -280,6 +320,13 @@ class PeerSettings(_Section):
     """The Specific Character Set in which its queries are answered; None: one that holds the values."""
     default_character_set: Annotated[str, AfterValidator(_default_character_set)] | None = None
     """What its instances and queries are in where they do not say; None: UTF-8 where it is valid, else Latin-1."""
+
+    @property
+    def is_host_checked(self) -> bool:
+        """`check_host`; without it, whether the peer may read what others have stored."""
+        if self.check_host is not None:
+            return self.check_host
+        return not {"find", "move", "get"}.isdisjoint(self.allow)
 
 
 class Settings(BaseSettings):
@@ -310,6 +357,25 @@ class Settings(BaseSettings):
         if twice:
             raise ValueError(
                 f"peer.ae_title: {', '.join(twice)} stands in several [[peer]] tables; keep one of each"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _destinations_are_peers(self) -> Self:
+        named = {f"peer {peer.ae_title}: move_to": peer.move_to for peer in self.peer}
+        named["access.move_to"] = self.access.move_to
+        for key, titles in named.items():
+            unknown = sorted(title for title in titles or () if self.find_peer(title) is None)
+            if unknown:
+                raise ValueError(f"{key}: {', '.join(unknown)} is no ae_title of a [[peer]]")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_are_verified(self) -> Self:
+        bound = [peer.ae_title for peer in self.peer if peer.certificate]
+        if bound and not (self.dicom.tls.enabled and self.dicom.tls.ca):
+            raise ValueError(
+                f"peer {bound[0]}: certificate: nobody could show one: set enabled and ca of [dicom.tls]"
             )
         return self
 

@@ -27,6 +27,8 @@ PEERS = f"""
 ae_title = "TESTSCU"
 host = "host.docker.internal"
 port = {WORKSTATION_PORT}
+# This machine calls from an address of Docker's network.
+check_host = false
 """
 COMMAND_DEADLINE = 300
 

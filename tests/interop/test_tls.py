@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -53,7 +51,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureArchive]:
     server = PacsdServer(
         tmp_path_factory.mktemp("secure"),
         peers=[
-            Peer(ae_title=scu.CALLING_AE_TITLE, port=1),
+            Peer(ae_title=scu.CALLING_AE_TITLE, port=1, rules={"certificate": "CT1"}),
             Peer(ae_title=STORESCP, port=storescp_port, tls=True),
             Peer(ae_title="INTHECLEAR", port=storescp_port),
         ],
@@ -71,7 +69,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureArchive]:
     )
     server.start()
     instance = next(i for i in bundled_instances() if i.name == "CT_small.dcm")
-    scu.send_all(server, [instance], tmp_path_factory.mktemp("corpus"))
+    # Who is no peer needs no certificate on the plain port.
+    scu.send_all(server, [instance], tmp_path_factory.mktemp("corpus"), calling="MODALITY")
     yield SecureArchive(server, tls_port, authority, identity, client, revoked, storescp_port, instance)
     server.stop()
 
@@ -80,6 +79,13 @@ def known(secure: SecureArchive) -> list[str | Path]:
     """DCMTK's options for a client with a certificate, which trusts our authority."""
     client, authority = secure.client, secure.authority
     return ["+tls", client.key, client.certificate, "+cf", authority.certificate, "--require-peer-cert"]
+
+
+def by_tls(secure: SecureArchive) -> dict[str, Any]:
+    """`scu`'s options for the same client."""
+    context = ssl.create_default_context(cafile=secure.authority.certificate)
+    context.load_cert_chain(secure.client.certificate, secure.client.key)
+    return {"tls": context, "port": secure.tls_port}
 
 
 @pytest.mark.parametrize("profile", ["--profile-bcp195-nd", "--profile-bcp195-ex"])
@@ -105,14 +111,11 @@ def test_storescu_stores_and_findscu_finds(secure: SecureArchive, tmp_path: Path
 
 
 def test_pynetdicom_gets_by_tls(secure: SecureArchive) -> None:
-    context = ssl.create_default_context(cafile=secure.authority.certificate)
-    context.load_cert_chain(secure.client.certificate, secure.client.key)
     outcome, inbox = scu.get(
         secure.server,
         scu.image_keys(secure.instance),
         [(secure.instance.sop_class_uid, [secure.instance.transfer_syntax_uid])],
-        tls=context,
-        port=secure.tls_port,
+        **by_tls(secure),
     )
     assert outcome.status == 0x0000
     received = inbox.received[secure.instance.sop_instance_uid]
@@ -125,8 +128,8 @@ def test_storescp_is_sent_to_by_tls(secure: SecureArchive, tmp_path: Path) -> No
     options = ("+tls", identity.key, identity.certificate, "+cf", secure.authority.certificate, "-rc", "+xa")
     folder = tmp_path / "received"
     with dcmtk.storescp(STORESCP, folder, *map(str, options), port=secure.storescp_port):
-        outcome = scu.move(secure.server, scu.image_keys(secure.instance), STORESCP)
-        refused = scu.move(secure.server, scu.image_keys(secure.instance), "INTHECLEAR")
+        outcome = scu.move(secure.server, scu.image_keys(secure.instance), STORESCP, **by_tls(secure))
+        refused = scu.move(secure.server, scu.image_keys(secure.instance), "INTHECLEAR", **by_tls(secure))
     assert outcome.status == 0x0000, outcome.error_comment
     (path,) = folder.iterdir()
     content = path.read_bytes()
@@ -140,7 +143,7 @@ def test_a_destination_with_a_foreign_certificate_gets_nothing(secure: SecureArc
     options = ("+tls", str(foreign.key), str(foreign.certificate), "-ic", "+xa")
     with dcmtk.storescp(STORESCP, folder, *options, port=secure.storescp_port):
         mark = secure.server.log_size()
-        outcome = scu.move(secure.server, scu.image_keys(secure.instance), STORESCP)
+        outcome = scu.move(secure.server, scu.image_keys(secure.instance), STORESCP, **by_tls(secure))
     assert outcome.status != 0x0000
     assert "certificate is refused" in str(secure.server.log_events(after=mark))
     assert list(folder.iterdir()) == []
@@ -172,37 +175,27 @@ def test_a_tls_client_on_the_plain_port(secure: SecureArchive) -> None:
 
 def shown_certificate(secure: SecureArchive) -> str:
     """The serial number of the certificate that the server shows now."""
-    context = ssl.create_default_context(cafile=secure.authority.certificate)
-    context.load_cert_chain(secure.client.certificate, secure.client.key)
     address = (secure.server.host, secure.tls_port)
     with (
         socket.create_connection(address, timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname=secure.server.host) as tls,
+        by_tls(secure)["tls"].wrap_socket(plain, server_hostname=secure.server.host) as tls,
     ):
         certificate = tls.getpeercert()
         assert certificate is not None
         return str(certificate["serialNumber"])
 
 
-def reload_configuration(server: PacsdServer) -> str:
-    """SIGHUP; returns what the log says about it."""
-    mark = server.log_size()
-    os.kill(server.pid, signal.SIGHUP)
-    server.wait_for_log('"event": "configuration-re', after=mark)
-    return server.log_path.read_bytes()[mark:].decode()
-
-
 def test_renewed_certificates_are_taken_up_on_sighup(secure: SecureArchive) -> None:
     before = shown_certificate(secure)
-    with scu.association(secure.server, [("1.2.840.10008.1.1", UNCOMPRESSED[:1])]) as peer:
+    with scu.association(secure.server, [("1.2.840.10008.1.1", UNCOMPRESSED[:1])], calling="CT1") as peer:
         renewed = secure.authority.certify("renewed")
         shutil.copy(renewed.key, secure.identity.key)
-        assert "configuration-refused" in (said := reload_configuration(secure.server))
+        assert "configuration-refused" in (said := secure.server.reload())
         assert "dicom.tls.private_key" in said
         assert shown_certificate(secure) == before
 
         shutil.copy(renewed.certificate, secure.identity.certificate)
-        assert "configuration-reloaded" in reload_configuration(secure.server)
+        assert "configuration-reloaded" in secure.server.reload()
         # A worker that is told to retire may take a connection or two until it hears of it.
         wait_until(
             lambda: before not in {shown_certificate(secure) for _ in range(8)},

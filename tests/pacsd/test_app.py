@@ -242,6 +242,65 @@ def test_the_policy_of_duplicates_is_the_configurations(
     assert read_identifier(match, EXPLICIT).value("StudyID") == kept
 
 
+@pytest.mark.parametrize("damage", [None, "damaged", "missing"])
+def test_a_stranger_adds_and_changes_nothing_that_is_there(
+    tables: dict[str, Any], damage: str | None
+) -> None:
+    """Whatever a known peer's objects have given to patient, study, series and instance stays as it is."""
+    know_the_client(tables)
+    given = {
+        "PatientID": "P1",
+        "PatientName": "Given^Name",
+        "PatientSex": "F",
+        "StudyDescription": "Given study",
+        "SeriesDescription": "Given series",
+        "Modality": "MR",
+    }
+    other = dict.fromkeys(given, "OTHER") | {"PatientID": "P1", "PatientSex": "M", "Modality": "CT"}
+    ours = altered(1, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", **given)
+    theirs = [
+        altered(1, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", **other),
+        altered(2, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", **other),
+        altered(3, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", **other),
+    ]
+    uids = {
+        "StudyInstanceUID": "1.2.3",
+        "SeriesInstanceUID": "1.2.3.4",
+        "SOPInstanceUID": ours.sop_instance_uid,
+    }
+    of_study = ("PatientName", "PatientSex", "StudyDescription")
+    of_series = (*of_study, "SeriesDescription", "Modality")
+    with worker(tables) as running, associated(running, STORAGE, FIND) as net:
+        assert store(net, ours) == 0x0000
+        (path,) = (
+            running.settings.storage.root / p for p in FileStore(running.settings.storage.root).published()
+        )
+        if damage == "damaged":
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
+        elif damage == "missing":
+            path.unlink()
+        with associated(running, STORAGE, calling="STRANGER") as stranger:
+            assert [store(stranger, each) for each in theirs] == [0x0111, 0x0000, 0x0000]
+        for depth, (level, keywords) in enumerate(
+            (("STUDY", of_study), ("SERIES", of_series), ("IMAGE", of_series)), start=1
+        ):
+            unique = dict(list(uids.items())[:depth])
+            asked = identifier(**unique, **dict.fromkeys(keywords, ""), QueryRetrieveLevel=level)
+            (_, match), _ = net.c_find(net.context_for(FIND), asked)
+            assert match is not None
+            found = read_identifier(match, EXPLICIT)
+            assert {each: found.value(each) for each in keywords} == {each: given[each] for each in keywords}
+        if damage is not None:
+            # What is the same heals, whoever sends it.
+            with associated(running, STORAGE, calling="STRANGER") as stranger:
+                assert store(stranger, ours) == 0x0000
+        with associated(running, GET, as_scp_of=(STORAGE,)) as getter:
+            wanted = identifier(**uids, QueryRetrieveLevel="IMAGE")
+            *_, (got, _) = getter.c_get(getter.context_for(GET), wanted)
+        assert got.status == 0x0000
+        assert getter.received[ours.sop_instance_uid] == (EXPLICIT, ours.dataset)
+
+
 def test_below_the_watermark_stores_are_refused(tables: dict[str, Any]) -> None:
     tables["storage"]["min_free_mb"] = 1 << 40
     with worker(tables) as running, associated(running, STORAGE) as net:

@@ -70,7 +70,9 @@ class TestShippedFile:
             "ca",
             "crl",
         )
-        others = {"index.password_file", "peer.character_set", "peer.default_character_set"}
+        others = {"index.password_file", "access.move_to"}
+        others |= {f"peer.{name}" for name in ("check_host", "move_to")}
+        others |= {f"peer.{name}" for name in ("character_set", "default_character_set")}
         assert absent == {f"dicom.tls.{name}" for name in files} | others
         assert {key.rpartition(".")[2] for key in absent} <= commented
 
@@ -250,6 +252,36 @@ allow = [
         assert "character_set" in said
         assert "'LATIN1' is none of GB18030, GBK, ISO 2022 IR 100" in said
 
+    def test_somebody_must_be_able_to_call(self, configuration: Callable[[str], Path]) -> None:
+        said = _refusal(configuration("[dicom]\nenabled = false"))
+        assert said.endswith(
+            "dicom: nobody could call: enabled is false, and so is enabled of [dicom.tls]; set one of them to true"
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                "[access]\nmove_to = ['CT1', 'CT2']\n" + PEER,
+                "access.move_to: CT2 is no ae_title of a [[peer]]",
+            ),
+            (PEER + "move_to = ['NOBODY']", "peer CT1: move_to: NOBODY is no ae_title of a [[peer]]"),
+            (
+                PEER + "certificate = 'CT1'",
+                "peer CT1: certificate: nobody could show one: set enabled and ca of",
+            ),
+            (PEER + "certificate = 'sha256:12'", "peer[0].certificate[0]: a fingerprint is sha256: and 64"),
+            (
+                PEER + "certificate = ['CT1', ' ']",
+                "peer[0].certificate[1]: write a certificate's common name",
+            ),
+        ],
+    )
+    def test_what_could_not_hold_is_refused(
+        self, text: str, said: str, configuration: Callable[[str], Path]
+    ) -> None:
+        assert said in _refusal(configuration(text))
+
     def test_no_negative_number_of_matches(self, configuration: Callable[[str], Path]) -> None:
         assert "max_matches" in _refusal(configuration(PEER + "max_matches = -1\n"))
 
@@ -285,6 +317,39 @@ class TestValues:
     def test_a_peers_character_set(self, configuration: Callable[[str], Path], character_set: str) -> None:
         settings = load_settings(configuration(PEER + f"character_set = '{character_set}'\n"))
         assert settings.peer[0].character_set == character_set
+
+    @pytest.mark.parametrize(
+        ("written", "read"),
+        [
+            ("'CT1'", ("CT1",)),
+            ("['CT1', ' ct1.example ']", ("CT1", "ct1.example")),
+            (f"'SHA256:{'AB:' * 31}ab'", ("sha256:" + "ab" * 32,)),
+            (f"'sha256:{'Cd' * 32}'", ("sha256:" + "cd" * 32,)),
+            ("[]", ()),
+        ],
+    )
+    def test_certificates_of_a_peer(
+        self, written: str, read: tuple[str, ...], configuration: Callable[[str], Path]
+    ) -> None:
+        tls = "[dicom.tls]\nenabled = true\nca = 'ca.crt'\n"
+        settings = load_settings(configuration(f"{tls}{PEER}certificate = {written}\n"))
+        assert settings.peer[0].certificate == read
+
+    @pytest.mark.parametrize(
+        ("further", "checked"),
+        [
+            ("", True),
+            ("allow = ['echo', 'store']", False),
+            ("allow = ['get']", True),
+            ("allow = ['move']\ncheck_host = false", False),
+            ("allow = ['store']\ncheck_host = true", True),
+        ],
+    )
+    def test_who_may_read_is_held_to_its_host(
+        self, further: str, checked: bool, configuration: Callable[[str], Path]
+    ) -> None:
+        (peer,) = load_settings(configuration(f"{PEER}{further}\n")).peer
+        assert peer.is_host_checked == checked
 
     @pytest.mark.parametrize("title", ["", " ", "A" * 17, "A\\B", "A\nB", "É"])
     def test_ae_titles_are_checked(self, title: str) -> None:

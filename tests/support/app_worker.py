@@ -14,7 +14,7 @@ from pacsd.observability.metrics import Metrics
 from pacsd.settings import Settings
 from pacsd.supervision.shared_numbers import AssociationCounter, WorkerTable, shared_numbers
 from pacsd.supervision.worker import RETIRE_MESSAGE, SharedState, WorkerContext
-from support.archive_server import EXPLICIT, Client, association_request
+from support.archive_server import CLIENT, EXPLICIT, Client, association_request
 from support.deadline import wait_until
 
 
@@ -83,9 +83,10 @@ def associated(
     *sop_classes: str,
     as_scp_of: tuple[str, ...] = (),
     syntaxes: tuple[str, ...] = (EXPLICIT,),
+    calling: str = CLIENT,
 ) -> Iterator[Client]:
     request = association_request(
-        [(uid, syntaxes) for uid in (*sop_classes, *as_scp_of)], as_scp_of=as_scp_of
+        [(uid, syntaxes) for uid in (*sop_classes, *as_scp_of)], as_scp_of=as_scp_of, calling=calling
     )
     with Client() as net:
         net.connect("127.0.0.1", running.port)

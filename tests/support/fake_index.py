@@ -80,7 +80,10 @@ class FakeIndex:
         if kept is None:
             self.records[uid] = record
             return CommitResult(CommitOutcome.STORED)
-        if kept.path == record.path:
+        has_checksum = kept.checksum == record.checksum or kept.checksum in record.other_checksums
+        is_same = has_checksum and kept.transfer_syntax_uid == record.transfer_syntax_uid
+        may_heal = is_same or record.may_correct or record.is_from_file
+        if may_heal and kept.path == record.path:
             self.records[uid] = record
             own = all(
                 getattr(kept, name) == getattr(record, name)
@@ -88,11 +91,14 @@ class FakeIndex:
             )
             return CommitResult(CommitOutcome.STORED if own else CommitOutcome.HEALED)
         distrusted = record.distrusted
-        if distrusted is not None and (kept.path, kept.checksum) == (distrusted.path, distrusted.checksum):
+        is_distrusted = distrusted is not None and (kept.path, kept.checksum) == (
+            distrusted.path,
+            distrusted.checksum,
+        )
+        if may_heal and is_distrusted:
             self.records[uid] = record
             return CommitResult(CommitOutcome.HEALED, kept.path)
-        is_same = kept.checksum == record.checksum or kept.checksum in record.other_checksums
-        if is_same and kept.transfer_syntax_uid == record.transfer_syntax_uid:
+        if is_same:
             return CommitResult(CommitOutcome.IDENTICAL, _unused(record.path, kept.path))
         outcome = _OUTCOMES.get(self.duplicates, CommitOutcome.KEPT_FIRST)
         is_own = kept.calling_ae_title == record.calling_ae_title

@@ -196,15 +196,18 @@ def own_contexts(instances: Iterable[Instance]) -> list[tuple[str, list[str]]]:
     return [(abstract, [transfer]) for abstract, transfer in sorted(pairs)]
 
 
-def send_all(server: PacsdServer, instances: Sequence[Instance], folder: Path) -> dict[str, int]:
+def send_all(
+    server: PacsdServer, instances: Sequence[Instance], folder: Path, **options: Any
+) -> dict[str, int]:
     """C-STORE every instance in its own transfer syntax, as its bytes are; statuses by instance name.
 
-    NO_RESPONSE stands for an instance at which the association broke; the rest goes over another one.
+    NO_RESPONSE stands for an instance at which the association broke; the rest goes over another one. `options` as for
+    `association`.
     """
     statuses: dict[str, int] = {}
     remaining = list(instances)
     while remaining:
-        with association(server, own_contexts(remaining)) as peer:
+        with association(server, own_contexts(remaining), **options) as peer:
             while remaining and peer.is_established:
                 instance = remaining.pop(0)
                 path = instance.write_file(folder / "instance.dcm")

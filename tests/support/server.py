@@ -31,10 +31,13 @@ class Peer:
 
     ae_title: str
     port: int
+    host: str = "127.0.0.1"
     allow: Sequence[str] = EVERYTHING
     tls: bool = False
     answers: Mapping[str, Any] = field(default_factory=dict)
     """Its settings for queries."""
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    """What else decides who may do what."""
 
 
 SENDER = Peer(ae_title="WIRE", port=104, allow=("echo", "store"))
@@ -72,11 +75,22 @@ class PacsdServer:
         self._launcher = tuple(launcher)
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        self.config_path.write_text(self._configuration(folder, peers, settings or {}))
+        self.configure(peers=peers, settings=settings)
 
-    def _configuration(
-        self, folder: Path, peers: Sequence[Peer], settings: Mapping[str, Mapping[str, Any]]
-    ) -> str:
+    def configure(
+        self, *, peers: Sequence[Peer] = (), settings: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """Write the configuration; a running server takes it up at `reload`."""
+        self.config_path.write_text(self._configuration(peers, settings or {}))
+
+    def reload(self) -> str:
+        """SIGHUP; returns what the log says about it."""
+        mark = self.log_size()
+        os.kill(self.pid, signal.SIGHUP)
+        self.wait_for_log('"event": "configuration-re', after=mark)
+        return self.log_path.read_bytes()[mark:].decode()
+
+    def _configuration(self, peers: Sequence[Peer], settings: Mapping[str, Mapping[str, Any]]) -> str:
         tables: dict[str, dict[str, Any]] = {
             "dicom": {"ae_title": AE_TITLE, "host": self.host, "port": self.port},
             "storage": {"root": str(self.root), "min_free_mb": 1},
@@ -95,11 +109,12 @@ class PacsdServer:
             lines += [
                 "[[peer]]",
                 f'ae_title = "{peer.ae_title}"',
-                'host = "127.0.0.1"',
+                f'host = "{peer.host}"',
                 f"port = {peer.port}",
             ]
             lines += [f"allow = {json.dumps(list(peer.allow))}", f"tls = {json.dumps(peer.tls)}"]
-            lines += [*(f"{key} = {json.dumps(value)}" for key, value in peer.answers.items()), ""]
+            further = {**peer.answers, **peer.rules}
+            lines += [*(f"{key} = {json.dumps(value)}" for key, value in further.items()), ""]
         return "\n".join(lines)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from dicomnet.errors import LocalProtocolError
@@ -65,6 +65,22 @@ class Accepting(AssociationSteps):
         """Close the listening sockets; connections that stand go on to their own end."""
         if self._listener is not None:
             self._listener.stop_accepting()
+
+    def dismiss(self, clients: Mapping[DicomNet, str]) -> None:
+        """Have connections of this listener end by A-ABORT, each for its reason; from any thread.
+
+        What runs on one is finished and answered first, and nothing further is served. `interrupt` is for those that
+        take too long.
+        """
+        for client, reason in clients.items():
+            client.be_dismissed(reason)
+        if clients and self._listener is not None:
+            self._listener.call_for_attention()
+
+    @property
+    def attention_fd(self) -> int | None:
+        """Of a listener: a file descriptor that becomes readable when a client may be dismissed; then it is another."""
+        return self._listener.attention_fd if self._listener else None
 
     @property
     def closing_fd(self) -> int | None:

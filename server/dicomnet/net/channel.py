@@ -59,6 +59,10 @@ class Channel:
         """An event that was looked at and put back."""
         self.wake_fd: int | None = None
         """Readable when an idle association, or a connection that has not asked for one yet, shall end."""
+        self.attention_fd: Callable[[], int | None] = lambda: None
+        """Returns what is readable when an idle association has to look at `dismissal`."""
+        self.dismissal = ""
+        """Why the association is to end as soon as nothing is under way; another thread may write it."""
         self._linger_seconds = configuration.timeouts.artim
         self.observation: Observation | None = None
         """Whom to tell of the PDUs that pass."""
@@ -178,8 +182,11 @@ class Channel:
         """Return the next event, reading as needed; raise the AssociationEnded that an ending event means.
 
         Each read waits as long as an idle association, or an operation under way, may take; with a `deadline`
-        (of `time.monotonic`) all of them together until then.
+        (of `time.monotonic`) all of them together until then. An idle association ends by its `dismissal`, whatever
+        the peer has asked for meanwhile.
         """
+        if idle:
+            self._raise_if_dismissed()
         if self._next is not None:
             event, self._next = self._next, None
             return event
@@ -241,14 +248,29 @@ class Channel:
                 raise ConnectionLost("the peer closed the connection without release or abort")
         return event
 
+    def _raise_if_dismissed(self) -> None:
+        if self.dismissal:
+            # Nothing is sent yet: answers that were put off come before the abort.
+            raise AssociationAborted(
+                self.dismissal, source=AbortSource.SERVICE_PROVIDER, reason=AbortReason.NOT_SPECIFIED
+            )
+
     def _read(self, *, idle: bool, deadline: float | None) -> None:
         timeout = self._timeouts.idle if idle else self._timeouts.dimse
         if deadline is not None:
             timeout = deadline - time.monotonic()
         wakes = idle or self.connection.state is State.AWAITING_ASSOCIATE_RQ
+        attention = self.attention_fd() if idle else None
+        if idle:
+            # Only now: who dismisses writes why, and then exchanges the descriptor.
+            self._raise_if_dismissed()
         try:
-            woken = (idle or deadline is not None) and self._wait(timeout, self.wake_fd if wakes else None)
+            woken = (idle or deadline is not None) and self._wait(
+                timeout, self.wake_fd if wakes else None, attention
+            )
             if woken is Wait.WOKEN:
+                if attention is not None and attention != self.attention_fd():
+                    return  # to wait again, where another connection is dismissed
                 raise self.violation("the server is shutting down", AbortReason.NOT_SPECIFIED)
             began = time.monotonic()
             data = self.transport.receive(timeout)
@@ -266,10 +288,10 @@ class Channel:
         if self._in_dataset and not self._receiving.keeps_up(count, seconds):
             raise AssociationTimedOut("the peer sends a data set too slowly")
 
-    def _wait(self, timeout: float, wake_fd: int | None) -> Wait:
-        """Wait for the peer or, if that comes first, for `wake_fd`."""
+    def _wait(self, timeout: float, *wake_fds: int | None) -> Wait:
+        """Wait for the peer or, if that comes first, for one of `wake_fds`."""
         self.transport.release_buffer()
-        waited = self.transport.wait(timeout, wake_fd)
+        waited = self.transport.wait(timeout, *wake_fds)
         if waited is Wait.TIMED_OUT:
             raise AssociationTimedOut(f"the peer sent nothing for {timeout:.0f} s")
         return waited

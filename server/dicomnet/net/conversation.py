@@ -131,8 +131,18 @@ class Conversation(NormalizedRequests):
         if len(self._postponed) >= self._operations_at_once:
             self._answer_postponed()
 
+    def be_dismissed(self, reason: str) -> None:
+        """Let the association end when nothing is under way any more; see `Accepting.dismiss`, which wakes it too."""
+        channel = self._channel  # once: its own thread may take it away meanwhile
+        if channel is not None:
+            channel.dismissal = reason
+
+    @property
+    def _is_dismissed(self) -> bool:
+        return self._channel is not None and bool(self._channel.dismissal)
+
     def _perform_held(self) -> None:
-        while self._held:
+        while self._held and not self._is_dismissed:
             held, data = self._held.pop(0)
             self._perform(held, ReceivedDataset.of(data, held.context.transfer_syntax))
 

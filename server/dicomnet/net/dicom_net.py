@@ -98,6 +98,7 @@ class DicomNet(Accepting, Runtime):
         )
         channel = self._open(transport, is_requestor=False)
         channel.wake_fd = server.closing_fd
+        channel.attention_fd = lambda: server.attention_fd
         channel.connection.transport_accepted()
         error: Exception | None = None
         try:

@@ -40,6 +40,10 @@ class Listener:
             listening.setblocking(False)
         self.closing_fd: int = os.eventfd(0)
         """Readable from the moment that closing begins, for all who wait."""
+        self.attention_fd: int = os.eventfd(0)
+        """Readable when clients shall look whether they are dismissed; then another one takes its place."""
+        self._spent_fds: list[int] = []
+        """Those before it: a client may be about to wait for one, so they are closed with everything else."""
         self._stop_accepting_fd = os.eventfd(0)
         self._thread = threading.Thread(
             target=self._accept_connections, name="dicomnet-listener", daemon=True
@@ -138,6 +142,12 @@ class Listener:
     def _pause(self) -> None:
         select.select([self._stop_accepting_fd], [], [], _PAUSE_AFTER_FAILURE)
 
+    def call_for_attention(self) -> None:
+        """Wake all clients that wait for a request, once."""
+        called, self.attention_fd = self.attention_fd, os.eventfd(0)
+        self._spent_fds.append(called)
+        os.eventfd_write(called, 1)
+
     def stop_accepting(self) -> None:
         """Close the listening sockets and leave the connections alone; repeating it is no error."""
         os.eventfd_write(self._stop_accepting_fd, 1)
@@ -155,5 +165,5 @@ class Listener:
             client.interrupt()
         for worker in left:
             worker.join()
-        os.close(self.closing_fd)
-        os.close(self._stop_accepting_fd)
+        for fd in (self.closing_fd, self._stop_accepting_fd, self.attention_fd, *self._spent_fds):
+            os.close(fd)

@@ -5,6 +5,7 @@ Bytes are encrypted in `tls_transport`; here is what both sides must be told bef
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -218,6 +219,16 @@ class PeerCertificate:
     """As "Jan  5 09:34:43 2028 GMT"."""
     encoded: bytes
     """All of it, in DER."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of `encoded`, in lower-case hexadecimal digits without colons."""
+        return hashlib.sha256(self.encoded).hexdigest()
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        """Return the DNS names among `alternative_names`."""
+        return tuple(name.removeprefix("DNS:") for name in self.alternative_names if name.startswith("DNS:"))
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], encoded: bytes) -> PeerCertificate:

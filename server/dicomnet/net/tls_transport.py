@@ -185,11 +185,11 @@ class TlsTransport(Transport):
             self._encrypted = memoryview(b"")
             super().release_buffer()
 
-    def wait(self, timeout: float, wake_fd: int | None = None) -> Wait:
+    def wait(self, timeout: float, *wake_fds: int | None) -> Wait:
         """As `Transport.wait`; what was received but not read counts as come."""
         if self._is_drained and not self._encrypted:
-            return super().wait(timeout, wake_fd)
-        return Wait.WOKEN if super().wait(0, wake_fd) is Wait.WOKEN else Wait.READABLE
+            return super().wait(timeout, *wake_fds)
+        return Wait.WOKEN if super().wait(0, *wake_fds) is Wait.WOKEN else Wait.READABLE
 
     # Sending.
 

@@ -124,19 +124,20 @@ class Transport:
             RECEIVE_BUFFERS.give_back(self._buffer)
             self._buffer = None
 
-    def wait(self, timeout: float, wake_fd: int | None = None) -> Wait:
-        """Wait without a buffer until bytes come, `wake_fd` becomes readable, or `timeout` seconds pass."""
+    def wait(self, timeout: float, *wake_fds: int | None) -> Wait:
+        """Wait without a buffer until bytes come, one of `wake_fds` becomes readable, or `timeout` seconds pass."""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        if wake_fd is not None:
-            poll.register(wake_fd, select.POLLIN)
+        for wake_fd in wake_fds:
+            if wake_fd is not None:
+                poll.register(wake_fd, select.POLLIN)
         try:
             ready = poll.poll(max(0.0, timeout) * 1000)
         except OSError as error:
             raise ConnectionLost(f"the connection broke: {error.strerror}") from error
         if not ready:
             return Wait.TIMED_OUT
-        if any(fd == wake_fd for fd, _ in ready):
+        if any(fd in wake_fds for fd, _ in ready):
             return Wait.WOKEN  # first, or a peer that always sends would never hear that we close
         return Wait.READABLE
 

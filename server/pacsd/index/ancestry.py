@@ -10,7 +10,8 @@ Rules (the archive's, where the Standard has none):
   leaves empty is filled by the others. So it is the same whatever the order in which files are indexed.
 - The modality of a series is that of its objects that are images, if any is; of several, the first by the alphabet.
 - What an object says otherwise than the rows is kept with it, see `disagreement`.
-- The object of a sender that may correct nothing only fills what is empty in the row of a patient.
+- The object of a sender that may correct nothing only fills what is empty in the row of a patient. Nor does it change
+  the modality of a series in which another sender's objects are.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, exists, select
 
+from pacsd.index import normalization
 from pacsd.index.disagreement import is_empty, keep_said, keep_what_was_said, set_modality
-from pacsd.index.known import KNOWN, is_up_to_date, known_from, series_key, shared
+from pacsd.index.known import KNOWN, has_modality, is_up_to_date, known_from, series_key, shared
 from pacsd.index.levelrows import LevelRows, Told, prefer_first, prefer_first_and_images, prefer_latest
-from pacsd.index.tables import MOST_PARAMETERS, patients, series, studies
+from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, studies
 from pacsd.model import DemographicsDifference, DemographicsPolicy, QueryLevel, StudyConflict
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from pacsd.index.known import SeriesKey
+    from pacsd.index.known import Known, SeriesKey
     from pacsd.index.levelrows import LevelRow
     from pacsd.index.rows import Header, Received
     from pacsd.index.rules import Rules
@@ -77,7 +79,7 @@ def ancestry(connection: Connection, kept: Sequence[Received], rules: Rules) -> 
             {key: SeriesRow(each.row_id, each.series, each.said, each.study) for key, each in known.items()},
             [],
         )
-    return _write_ancestry(connection, kept, rules)
+    return _write_ancestry(connection, kept, rules, known)
 
 
 def _rows(connection: Connection, statement: Any, uids: set[str]) -> list[Row[Any]]:
@@ -88,7 +90,9 @@ def _rows(connection: Connection, statement: Any, uids: set[str]) -> list[Row[An
     return rows
 
 
-def _write_ancestry(connection: Connection, kept: Sequence[Received], rules: Rules) -> Ancestry:
+def _write_ancestry(
+    connection: Connection, kept: Sequence[Received], rules: Rules, known: Mapping[SeriesKey, Known]
+) -> Ancestry:
     of_patients: dict[tuple[str, None], list[Told]] = {}
     for received in kept:
         of_patients.setdefault((received.patient_key, None), []).append(_told(received, received.patient))
@@ -109,7 +113,10 @@ def _write_ancestry(connection: Connection, kept: Sequence[Received], rules: Rul
     for received in kept:
         key = received.record.series_instance_uid, study_rows[study_key(received)].row_id
         key_of[series_key(received)] = key
-        of_series.setdefault(key, []).append(_told(received, received.series))
+        brought = _told(received, received.series)
+        if _would_change_anothers_modality(connection, known.get(series_key(received)), received):
+            brought = brought._replace(may_set_modality=False)
+        of_series.setdefault(key, []).append(brought)
     series_rows = _SERIES.write(
         connection, of_series, prefer_first_and_images, rules.extra_keys_of(QueryLevel.SERIES)
     )
@@ -159,6 +166,18 @@ def _keep_what_was_said(
     for row in series_rows.values():
         set_modality(connection, row.row_id, row.told.header, row.now.header)
     return keep_what_was_said(connection, before, {row.row_id for row in series_rows.values() if row.is_new})
+
+
+def _would_change_anothers_modality(connection: Connection, known: Known | None, received: Received) -> bool:
+    """Whether a sender that may correct nothing brings another modality to a series that is not all its own."""
+    record = received.record
+    if known is None or record.may_correct or record.is_from_file or has_modality(known.series, received):
+        return False
+    others = exists().where(
+        instances.c.series_row_id == known.row_id,
+        instances.c.calling_ae_title != normalization.text(record.calling_ae_title),
+    )
+    return bool(connection.scalar(select(others)))
 
 
 def _told(received: Received, header: Header) -> Told:

@@ -46,22 +46,30 @@ def result_for(record: InstanceRecord, kept: Kept | None, policy: DuplicatePolic
     """Decide on one record."""
     if kept is None:
         return CommitResult(CommitOutcome.STORED)
+    is_same = kept.transfer_syntax_uid == record.transfer_syntax_uid and (
+        kept.checksum == record.checksum or kept.checksum in record.other_checksums
+    )
+    # Who may correct nothing must not put other content in the place of what is damaged either.
+    may_heal = is_same or record.may_correct or record.is_from_file
     if kept.path == record.path:
-        # Its own row, which an attempt has written whose answer was lost. Otherwise what is kept is another file, gone
-        # since, whose name somebody has given to this one.
-        return CommitResult(CommitOutcome.STORED if kept == kept_as(record) else CommitOutcome.HEALED)
+        if kept == kept_as(record):
+            # Its own row, which an attempt has written whose answer was lost.
+            return CommitResult(CommitOutcome.STORED)
+        # What is kept is another file, gone since, whose name somebody has given to this one.
+        return CommitResult(CommitOutcome.HEALED) if may_heal else _stays(record, policy)
     distrusted = record.distrusted
     # Not only the path: earlier versions gave the name of a file that was removed to a later one.
     if distrusted is not None and (kept.path, kept.checksum) == (distrusted.path, distrusted.checksum):
-        return CommitResult(CommitOutcome.HEALED, kept.path)
-    if kept.transfer_syntax_uid == record.transfer_syntax_uid and (
-        kept.checksum == record.checksum or kept.checksum in record.other_checksums
-    ):
-        outcome = CommitOutcome.IDENTICAL
-    else:
-        gives_way = _gives_way(kept, record, policy)
-        outcome = CommitOutcome.REPLACED if gives_way else _STAYS.get(policy, CommitOutcome.KEPT_FIRST)
-    return CommitResult(outcome, kept.path if outcome is CommitOutcome.REPLACED else record.path)
+        return CommitResult(CommitOutcome.HEALED, kept.path) if may_heal else _stays(record, policy)
+    if is_same:
+        return CommitResult(CommitOutcome.IDENTICAL, record.path)
+    if _gives_way(kept, record, policy):
+        return CommitResult(CommitOutcome.REPLACED, kept.path)
+    return _stays(record, policy)
+
+
+def _stays(record: InstanceRecord, policy: DuplicatePolicy) -> CommitResult:
+    return CommitResult(_STAYS.get(policy, CommitOutcome.KEPT_FIRST), record.path)
 
 
 def _gives_way(kept: Kept, record: InstanceRecord, policy: DuplicatePolicy) -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "SeriesKey",
     "difference",
     "differing_columns",
+    "has_modality",
     "is_up_to_date",
     "known_from",
     "own_modality",
@@ -118,12 +119,12 @@ def is_up_to_date(known: Known | None, received: Received) -> bool:
         received.patient.items() <= known.patient.items()
         and received.study.keys() <= known.study.keys()
         and received.series.keys() <= known.series.keys()
-        and _has_modality(known.series, received)
+        and has_modality(known.series, received)
     )
 
 
-def _has_modality(series: Header, received: Received) -> bool:
-    """Whether the record does not change the modality of its series."""
+def has_modality(series: Header, received: Received) -> bool:
+    """Whether a record does not change the modality of its series."""
     own, of_series = received.series.get("Modality"), series.get("Modality")
     return own is None or own == of_series or modality_rank(own) >= modality_rank(of_series or own)
 

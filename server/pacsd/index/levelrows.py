@@ -50,6 +50,8 @@ class Told(NamedTuple):
     """Whether the object's sender may change what a row says."""
     is_from_file: bool = False
     """Whether others may come after it that were received before: then a row says of which time it is, exactly."""
+    may_set_modality: bool = True
+    """Whether a series that has a modality may get the object's."""
 
 
 class LevelRow(NamedTuple):
@@ -86,6 +88,8 @@ def prefer_first(row: Told, received: Told) -> Told:
 def prefer_first_and_images(row: Told, received: Told) -> Told:
     """As `prefer_first`, but for the modality of a series."""
     merged = prefer_first(row, received)
+    if "Modality" in row.header and not received.may_set_modality:
+        return merged
     said = [each.header["Modality"] for each in (row, received) if "Modality" in each.header]
     return (
         merged._replace(header={**merged.header, "Modality": min(said, key=modality_rank)})

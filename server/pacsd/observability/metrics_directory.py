@@ -1,4 +1,4 @@
-"""Where the processes of one server keep their metrics while it runs."""
+"""Where the processes of one server keep their metrics, and what else they tell each other, while it runs."""
 
 from __future__ import annotations
 

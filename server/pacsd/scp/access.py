@@ -1,14 +1,20 @@
-"""Who may associate with us, and for what: decided once, when the association begins."""
+"""Who may associate with us, and for what: decided when the association begins, and when the rules change."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
-from dicomnet import AssociateRequest, ContextResult, ExtendedNegotiation, SupportedAbstractSyntax
+from dicomnet import (
+    AssociateRequest,
+    ContextResult,
+    ExtendedNegotiation,
+    PeerCertificate,
+    SupportedAbstractSyntax,
+)
 from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
+from pacsd.scp.host_addresses import HostAddresses, as_ipv4
 from pacsd.scp.sop_classes import (
     NATIVE_TRANSFER_SYNTAXES,
     STORAGE_TRANSFER_SYNTAXES,
@@ -39,6 +45,10 @@ class KnownPeer:
     answers: AnswerRules = AnswerRules()
     default_character_set: str = ""
     """See `storage.charsets.character_set_in_effect`."""
+    certificates: tuple[str, ...] = ()
+    """By one of which it must prove who it is; see `PeerSettings.certificate`."""
+    move_to: frozenset[str] | None = None
+    """The destinations that its C-MOVE may name; None: any that there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,8 @@ class Rejection:
     result: int
     source: int
     reason: int
+    explanation: str = ""
+    """For the log alone: which setting it is, and what the caller has instead."""
 
 
 CALLED_AE_TITLE_NOT_RECOGNIZED: Final = Rejection("called-ae-title-not-recognized", 1, 1, 7)
@@ -56,7 +68,6 @@ CALLING_AE_TITLE_NOT_RECOGNIZED: Final = Rejection("calling-ae-title-not-recogni
 APPLICATION_CONTEXT_NOT_SUPPORTED: Final = Rejection("application-context-not-supported", 1, 1, 2)
 LOCAL_LIMIT_EXCEEDED: Final = Rejection("local-limit-exceeded", 2, 3, 2)
 
-_NOBODY: Final = KnownPeer(frozenset())
 _APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
 
 
@@ -75,6 +86,19 @@ class Admission:
     """In which the peer may store beside the known ones."""
     is_known: bool = False
     """Whether the configuration names it; others do what any may do."""
+    move_to: frozenset[str] | None = None
+    """The destinations that a C-MOVE may name; None: any that there is."""
+
+    def lost_by(self, other: Admission, used: frozenset[Service]) -> str:
+        """Return what `other` takes away from who uses some services now, in words; "" where it is nothing."""
+        lost = sorted(service.value for service in (used & self.services) - other.services)
+        if lost:
+            return f"it may not {', '.join(lost)} any more"
+        if self.is_known and not other.is_known:
+            return "its AE title is no [[peer]] any more"
+        if Service.MOVE in used and _is_narrower(other.move_to, self.move_to):
+            return "it may not move to all destinations any more"
+        return ""
 
     def service_of(self, abstract_syntax: str) -> Service | None:
         """Return the service that a SOP class is for here, permitted or not; None where we serve none.
@@ -120,7 +144,11 @@ class Admission:
 
 
 class AccessRules:
-    """The configured rules; `resolve` turns a host name into its addresses."""
+    """The configured rules; `addresses` is the `HostAddresses.of` that knows those of the peers' hosts.
+
+    With `require_certificate` each AE title that is known needs a certificate: without any of its own, one that has the
+    title as its name. And a certificate that belongs to a known title is good for no other one.
+    """
 
     def __init__(
         self,
@@ -130,28 +158,45 @@ class AccessRules:
         peers: Mapping[str, KnownPeer],
         unknown_peers: frozenset[Service],
         unknown_peers_answers: AnswerRules = AnswerRules(),
+        unknown_peers_move_to: frozenset[str] | None = None,
         accept_unknown_sop_classes: bool,
         accept_unknown_transfer_syntaxes: bool = False,
-        resolve: Callable[[str], frozenset[str]] | None = None,
+        require_certificate: bool = False,
+        addresses: Callable[[str], frozenset[str] | None] | None = None,
     ) -> None:
         self._ae_title = ae_title
         self._check_called_ae_title = check_called_ae_title
         self._peers = peers
-        self._unknown_peer = KnownPeer(unknown_peers, answers=unknown_peers_answers)
+        self._unknown_peer = KnownPeer(
+            unknown_peers, answers=unknown_peers_answers, move_to=unknown_peers_move_to
+        )
         self._accept_unknown_sop_classes = accept_unknown_sop_classes
         self._accept_unknown_transfer_syntaxes = accept_unknown_transfer_syntaxes
-        self._resolve = resolve or _addresses_of
+        self._require_certificate = require_certificate
+        self._addresses = addresses or HostAddresses().of
 
-    def admit(self, request: AssociateRequest, address: str) -> Admission | Rejection:
-        """Decide about a request that comes from `address`."""
+    def admit(
+        self, request: AssociateRequest, address: str, certificate: PeerCertificate | None = None
+    ) -> Admission | Rejection:
+        """Decide about a request that comes from `address`, whose sender has proved to be who `certificate` says."""
         if request.application_context_name != _APPLICATION_CONTEXT:
             return APPLICATION_CONTEXT_NOT_SUPPORTED
         if self._check_called_ae_title and request.called_ae_title != self._ae_title:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
-        peer = self._peer(request.calling_ae_title, address)
-        is_known = request.calling_ae_title in self._peers
-        if not peer.services:
-            return CALLING_AE_TITLE_NOT_RECOGNIZED
+        return self.admit_caller(request, address, certificate)
+
+    def admit_caller(
+        self, request: AssociateRequest, address: str, certificate: PeerCertificate | None = None
+    ) -> Admission | Rejection:
+        """Decide as `admit` does, whatever we were called: for who has been let in already."""
+        title = request.calling_ae_title
+        peer = self._peers.get(title, self._unknown_peer)
+        rejection = self._without_services(title, peer)
+        rejection = rejection or self._with_other_certificate(title, peer, certificate)
+        # A known title from a foreign address is nobody: not even what unknown peers may do.
+        rejection = rejection or self._from_other_host(title, peer, address)
+        if rejection is not None:
+            return rejection
         return Admission(
             peer.services,
             self._accept_unknown_sop_classes,
@@ -159,15 +204,87 @@ class AccessRules:
             peer.answers,
             peer.default_character_set,
             _only_choices(request) if self._accept_unknown_transfer_syntaxes else frozenset(),
-            is_known,
+            title in self._peers,
+            peer.move_to,
         )
 
-    def _peer(self, calling_ae_title: str, address: str) -> KnownPeer:
-        """A known title from a foreign address is nobody: not even what unknown peers may do."""
-        peer = self._peers.get(calling_ae_title, self._unknown_peer)
-        if peer.host is not None and _as_ipv4(address) not in self._resolve(peer.host):
-            return _NOBODY
-        return peer
+    def _without_services(self, title: str, peer: KnownPeer) -> Rejection | None:
+        if peer.services:
+            return None
+        key = "allow of its [[peer]]" if title in self._peers else "access.unknown_peers"
+        return _not_recognized("calling-ae-title-not-recognized", f"{key} is empty")
+
+    def _with_other_certificate(
+        self, title: str, peer: KnownPeer, certificate: PeerCertificate | None
+    ) -> Rejection | None:
+        if title not in self._peers:
+            owner = self._owner_of(certificate)
+            if owner is None:
+                return None
+            return _not_recognized(
+                "certificate-of-another-peer", f"the certificate shown is for the AE title {owner} alone"
+            )
+        needed = peer.certificates or ((title,) if self._require_certificate else ())
+        if not needed or (certificate is not None and _is_one_of(certificate, needed)):
+            return None
+        key = "certificate" if peer.certificates else "dicom.tls.require_client_certificate"
+        if certificate is None:
+            return _not_recognized(
+                "certificate-missing", f"{key}: this AE title is served over TLS only, by its certificate"
+            )
+        return _not_recognized(
+            "certificate-of-another",
+            f"{key}: the certificate shown is not that of this AE title (sha256:{certificate.fingerprint})",
+        )
+
+    def _owner_of(self, certificate: PeerCertificate | None) -> str | None:
+        """Return the known AE title that a certificate is for, where that keeps it from being used by others."""
+        if certificate is None or not self._require_certificate:
+            return None
+        owners = (
+            title
+            for title, peer in self._peers.items()
+            if _is_one_of(certificate, peer.certificates or (title,))
+        )
+        return next(owners, None)
+
+    def _from_other_host(self, title: str, peer: KnownPeer, address: str) -> Rejection | None:
+        if peer.host is None:
+            return None
+        allowed = self._addresses(peer.host)
+        if allowed is None:
+            return _not_recognized(
+                "host-not-resolved",
+                f"check_host: the host of this [[peer]], {peer.host}, could not be resolved yet",
+            )
+        if as_ipv4(address) in allowed:
+            return None
+        return _not_recognized(
+            "host-not-allowed",
+            f"check_host: {title} is served from the host of its [[peer]] only, {peer.host}"
+            f" ({', '.join(sorted(allowed))}); if it calls from elsewhere, set check_host = false",
+        )
+
+
+def _is_narrower(titles: frozenset[str] | None, before: frozenset[str] | None) -> bool:
+    return titles is not None and (before is None or not before <= titles)
+
+
+def _not_recognized(name: str, explanation: str) -> Rejection:
+    """Return a rejection that tells the caller no more than that it is nobody here (PS3.8 Table 9-21, 1/1/3)."""
+    return replace(CALLING_AE_TITLE_NOT_RECOGNIZED, name=name, explanation=explanation)
+
+
+def _is_one_of(certificate: PeerCertificate, names: Iterable[str]) -> bool:
+    """Say whether a certificate is meant by one of `names`, see `PeerSettings.certificate`."""
+    dns_names = {name.lower() for name in certificate.dns_names}
+    return any(
+        # A common name may read like a fingerprint; it is none.
+        name == f"sha256:{certificate.fingerprint}"
+        if name.startswith("sha256:")
+        else name == certificate.common_name or name.lower() in dns_names
+        for name in names
+    )
 
 
 def _described_as_storage(request: AssociateRequest) -> frozenset[str]:
@@ -190,15 +307,3 @@ def _only_choices(request: AssociateRequest) -> frozenset[str]:
         for syntax in context.transfer_syntaxes
         if is_unknown_transfer_syntax(syntax)
     )
-
-
-def _as_ipv4(address: str) -> str:
-    """Return the IPv4 address of a peer that came over IPv4 to a socket for both."""
-    return address.removeprefix("::ffff:") if "." in address else address
-
-
-def _addresses_of(host: str) -> frozenset[str]:
-    try:
-        return frozenset(str(entry[4][0]) for entry in socket.getaddrinfo(host, None))
-    except OSError:
-        return frozenset()

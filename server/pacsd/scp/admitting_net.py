@@ -1,8 +1,9 @@
-"""The association of one connection: admitted or rejected once, counted and logged to its end."""
+"""The association of one connection: admitted or rejected, ended where it loses a right, counted and logged."""
 
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Final
 
 import structlog
@@ -10,14 +11,18 @@ import structlog
 from dicomnet import (
     AssociateRequest,
     AssociationAborted,
+    DicomNet,
     ExtendedNegotiation,
     NegotiatedAssociation,
     NetConfiguration,
     PeerCertificate,
+    Request,
 )
-from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, Admission, Rejection
+from pacsd.errors import RightsWithdrawn
+from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, AccessRules, Admission, Rejection
 from pacsd.scp.normalized_services import NoNormalizedServices
 from pacsd.scp.routes import Routes
+from pacsd.scp.sop_classes import Service
 
 __all__ = ["AdmittingNet"]
 
@@ -25,6 +30,10 @@ _log = structlog.get_logger()
 
 _NOTHING: Final = Admission(frozenset(), accept_unknown_sop_classes=False)
 """What may be done before anybody is admitted."""
+_LAST_OPERATION_SECONDS: Final = 3.0
+"""That an operation may still run when its association has lost a right; then it ends before its next step."""
+_LAST_STEP_SECONDS: Final = 10.0
+"""Until the connection of such an association is broken, whatever is under way on it."""
 
 
 class AdmittingNet(NoNormalizedServices):
@@ -36,6 +45,9 @@ class AdmittingNet(NoNormalizedServices):
         self._calling_ae_title = ""
         self._has_place = False
         self._admission = _NOTHING
+        self._request: AssociateRequest | None = None
+        self._withdrawn_at: float | None = None
+        """When the association lost a right, by `time.monotonic`."""
 
     def on_secure(self, peer_certificate: PeerCertificate | None) -> None:
         """Have all that is logged of the connection name the peer's certificate."""
@@ -44,27 +56,109 @@ class AdmittingNet(NoNormalizedServices):
 
     def on_receive_associate_request(self, request: AssociateRequest) -> None:
         """Admit or reject, once for the whole association."""
-        address = self.peer_address[0] if self.peer_address else ""
         self._calling_ae_title = request.calling_ae_title
         structlog.contextvars.bind_contextvars(
-            association=secrets.token_hex(4), calling_ae_title=request.calling_ae_title, address=address
+            association=secrets.token_hex(4), calling_ae_title=request.calling_ae_title, address=self._address
         )
-        admission = self._routes.access.admit(request, address)
+        admission = self._admit(request)
         if not isinstance(admission, Rejection) and not self._routes.places.enter():
             admission = LOCAL_LIMIT_EXCEEDED
         if isinstance(admission, Rejection):
             self._reject(admission, request)
             return
         self._has_place = True
-        self._admission = admission
         self.accept_association(request, admission.supports)
+
+    @property
+    def _address(self) -> str:
+        return self.peer_address[0] if self.peer_address else ""
+
+    def _admit(self, request: AssociateRequest) -> Admission | Rejection:
+        """Decide by the rules that hold now. If they change meanwhile, `lost_rights` has not missed this request."""
+        while True:
+            access = self._routes.access
+            admission = access.admit(request, self._address, self.peer_certificate)
+            if not isinstance(admission, Rejection):
+                self._request, self._admission = request, admission
+            if self._routes.access is access:
+                return admission
+
+    # When the rules change; on the thread of who changes them.
+
+    def change_rules(self, access: AccessRules) -> None:
+        """As the listener: go by `access` from now on, and end the associations that lose a right by it.
+
+        An operation under way is finished first, as far as that takes few seconds.
+        """
+        self._routes.access = access
+        losers: dict[DicomNet, str] = {}
+        for client in self.clients:
+            if isinstance(client, AdmittingNet) and (why := client.lost_rights(access)):
+                losers[client] = f"rights were withdrawn: {why}"
+        self.dismiss(losers)
+
+    def lost_rights(self, access: AccessRules) -> str:
+        """Note, and return in words, what this association may not do any more by other rules; "": nothing.
+
+        What it might do but has no presentation context for is no loss. Repeated, it says "".
+        """
+        request = self._request
+        if request is None or self._withdrawn_at is not None:
+            return ""
+        admission = access.admit_caller(request, self._address, self.peer_certificate)
+        if isinstance(admission, Rejection):
+            why = admission.explanation or admission.name
+        else:
+            why = self._admission.lost_by(admission, self._used_services(request))
+        if why:
+            self._withdrawn_at = time.monotonic()
+            title = request.calling_ae_title
+            _log.warning("rights-withdrawn", calling_ae_title=title, address=self._address, reason=why)
+        return why
+
+    def _used_services(self, request: AssociateRequest) -> frozenset[Service]:
+        """Return the services that the association has contexts for, or asks for while it is being answered."""
+        if self.association is None:
+            syntaxes = {each.abstract_syntax for each in request.presentation_contexts}
+        else:
+            contexts = self.association.presentation_contexts.values()
+            syntaxes = {each.abstract_syntax for each in contexts if each.as_scp}
+        used = {self._admission.service_of(each) for each in syntaxes}
+        return frozenset(service for service in used if service is not None)
+
+    def interrupt_withdrawn(self) -> None:
+        """As the listener: break the connections that lost a right some time ago and have not ended since."""
+        for client in self.clients:
+            if isinstance(client, AdmittingNet) and client.lost_rights_before(_LAST_STEP_SECONDS):
+                client.interrupt()
+
+    def lost_rights_before(self, seconds: float) -> bool:
+        """Say whether the association lost a right, so many seconds ago or more."""
+        return self._withdrawn_at is not None and time.monotonic() - self._withdrawn_at >= seconds
+
+    def require_rights(self, *, for_seconds: float = 0.0) -> None:
+        """Raise RightsWithdrawn where the association lost a right, more than `for_seconds` ago."""
+        if self.lost_rights_before(for_seconds):
+            raise RightsWithdrawn("rights of this AE title were withdrawn")
+
+    def is_stopped(self, request: Request) -> bool:
+        """As `is_cancelled`; raise RightsWithdrawn where a right was lost, and the operation has had time to end."""
+        self.require_rights(for_seconds=_LAST_OPERATION_SECONDS)
+        return self.is_cancelled(request)
+
+    # The association.
 
     def answer_extended_negotiation(self, asked: ExtendedNegotiation) -> bytes | None:
         """Say which of the options that a peer offers or wants we really have."""
         return self._admission.answer_extended_negotiation(asked)
 
     def _reject(self, rejection: Rejection, request: AssociateRequest) -> None:
-        _log.warning("association-rejected", reason=rejection.name, called_ae_title=request.called_ae_title)
+        _log.warning(
+            "association-rejected",
+            reason=rejection.name,
+            called_ae_title=request.called_ae_title,
+            **({"explanation": rejection.explanation} if rejection.explanation else {}),
+        )
         self._routes.metrics.association_rejected(rejection.name, request.calling_ae_title)
         self.send_associate_reject(result=rejection.result, source=rejection.source, reason=rejection.reason)
 
@@ -91,8 +185,7 @@ class AdmittingNet(NoNormalizedServices):
         if self.association is not None:
             self._report_end(error)
         elif error is not None:
-            address = self.peer_address[0] if self.peer_address else ""
-            _log.info("connection-ended-without-association", reason=str(error), address=address)
+            _log.info("connection-ended-without-association", reason=str(error), address=self._address)
         structlog.contextvars.clear_contextvars()
 
     def _leave_place(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dicomnet import CMoveRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
-from pacsd.errors import UnknownDestination
+from pacsd.errors import DestinationUnreachable, UnknownDestination
 from pacsd.model import QueryModel, QueryOptions
 from pacsd.scp.retrieving import LocatingIndex, Retrieval
 from pacsd.scp.selection import read_selection
@@ -39,7 +39,8 @@ class MoveHandler:
         self._index = index
         self._instances = instances
         self._transcode = transcode
-        self._destinations = destinations
+        self.destinations = destinations
+        """May be exchanged for others, from any thread."""
         self._ae_title = ae_title
         self._new_net = new_net
         self._clock = clock
@@ -53,10 +54,11 @@ class MoveHandler:
         calling_ae_title: str,
         options: QueryOptions,
         default_character_set: str = "",
+        move_to: frozenset[str] | None = None,
         send_pending: Callable[[SubOperationFields], None],
         is_cancelled: Callable[[], bool],
     ) -> Answer:
-        """Send everything selected and return the final response."""
+        """Send everything selected and return the final response; `move_to` are the titles that may be named."""
         selection = read_selection(
             dataset.read(_IDENTIFIER_LENGTH),
             context.transfer_syntax,
@@ -64,14 +66,24 @@ class MoveHandler:
             relational=options.relational,
             default_character_set=default_character_set,
         )
-        destination = self._destinations.get(request.move_destination)
+        destination = self.destinations.get(request.move_destination)
+        if move_to is not None and request.move_destination not in move_to:
+            # Known or not, the answer is the same: who may not name it need not learn of it.
+            raise UnknownDestination(f"this AE title may not move to {request.move_destination!r}")
         if destination is None:
             raise UnknownDestination(f"move destination {request.move_destination!r} is no configured peer")
+
+        def is_stopped() -> bool:
+            now = self.destinations.get(destination.ae_title)
+            if now is None or (now.host, now.port) != (destination.host, destination.port):
+                raise DestinationUnreachable(f"{destination.ae_title} is no peer at this address any more")
+            return is_cancelled()
+
         retrieval = Retrieval(
             instances=self._index.locate(selection),
             transfer_syntax=context.transfer_syntax,
             send_pending=send_pending,
-            is_cancelled=is_cancelled,
+            is_cancelled=is_stopped,
             clock=self._clock,
         )
 

@@ -118,7 +118,7 @@ class PacsNet(AdmittingNet):
                 options=self._options(Service.FIND, context),
                 default_character_set=self._admission.default_character_set,
                 send_matches=send_or_hold,
-                is_cancelled=lambda: self.is_cancelled(request),
+                is_cancelled=lambda: self.is_stopped(request),
                 rules=self._admission.answers,
             ),
             respond=respond,
@@ -148,8 +148,9 @@ class PacsNet(AdmittingNet):
                 calling_ae_title=self._calling_ae_title,
                 options=self._options(Service.MOVE, context),
                 default_character_set=self._admission.default_character_set,
+                move_to=self._admission.move_to,
                 send_pending=send_pending,
-                is_cancelled=lambda: self.is_cancelled(request),
+                is_cancelled=lambda: self.is_stopped(request),
             ),
             respond=respond,
         )
@@ -179,7 +180,7 @@ class PacsNet(AdmittingNet):
                 options=self._options(Service.GET, context),
                 default_character_set=self._admission.default_character_set,
                 send_pending=send_pending,
-                is_cancelled=lambda: self.is_cancelled(request),
+                is_cancelled=lambda: self.is_stopped(request),
             ),
             respond=respond,
         )
@@ -230,14 +231,14 @@ class PacsNet(AdmittingNet):
         if service not in self._admission.services:
             # In the storage contexts of a peer that may get but not store, without role selection.
             return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
-        if service not in _FROM_INDEX:
-            return safely(service, perform)
 
-        def perform_on_whole_index() -> Outcome:
-            self._routes.require_complete()
+        def perform_with_rights() -> Outcome:
+            self.require_rights()
+            if service in _FROM_INDEX:
+                self._routes.require_complete()
             return perform()
 
-        return safely(service, perform_on_whole_index)
+        return safely(service, perform_with_rights)
 
 
 def _refused(status: Status, why: str, *offending: int) -> Answer:

@@ -50,11 +50,12 @@ class AssociationPlaces(Protocol):
         """Give the place back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Routes:
     """What the connections of one process share."""
 
     access: AccessRules
+    """Exchanged when the configuration changes; see `PacsNet.change_rules`."""
     places: AssociationPlaces
     ingest: Ingest
     find: FindHandler

@@ -21,6 +21,7 @@ from pacsd.errors import (
     IdentifierInvalid,
     IndexIncomplete,
     IndexUnavailable,
+    RightsWithdrawn,
     StorageFull,
     StorageUnavailable,
     UnknownDestination,
@@ -75,6 +76,7 @@ _BY_ERROR: Final[Mapping[type[Exception], int]] = MappingProxyType(
         DatasetTooLong: DATASET_DOES_NOT_MATCH,
         UnknownDestination: MOVE_DESTINATION_UNKNOWN,
         DestinationUnreachable: UNABLE_TO_PERFORM_SUBOPERATIONS,
+        RightsWithdrawn: Status.NOT_AUTHORIZED,
     }
 )
 

@@ -258,7 +258,7 @@ class Ingest:
             raise received.failure or ValueError("the instance was not handed in")
         record = received.record
         try:
-            result = self._decided(record, received.committed())
+            record, result = self._decided(record, received.committed())
         except IndexUnavailable as error:
             if error.may_be_written:
                 # Its row may be there, or come yet, and must never be without its file.
@@ -272,9 +272,9 @@ class Ingest:
         except Exception:
             self._withdraw(record.path)
             raise
-        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED) and self._is_kept_otherwise(
-            record
-        ):
+        was_refused = result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED)
+        # Where what is kept is damaged or missing, nothing vouches for it; its name may even be the new file's.
+        if was_refused and record.distrusted is None and self._is_kept_otherwise(record):
             result = replace(result, outcome=CommitOutcome.IDENTICAL)
         if result.outcome in _OTHER_CONTENT:
             # While both files are there.
@@ -288,26 +288,26 @@ class Ingest:
             raise DuplicateInstance("another object with this SOP Instance UID is kept")
         return result.outcome
 
-    def _decided(self, record: InstanceRecord, result: CommitResult) -> CommitResult:
-        """Look at what is kept, where that is why the index did not take an instance, and have it decide again."""
+    def _decided(self, record: InstanceRecord, result: CommitResult) -> tuple[InstanceRecord, CommitResult]:
+        """Look at what is kept, where that is why the index did not take an instance, and have it decide again.
+
+        Returns the record with what was found out about what is kept.
+        """
         for _ in range(_DECISIONS):
             if result.outcome not in _NOT_KEPT or result.obsolete_path is None:
-                return result
+                return record, result
             kept = self._index.find_by_sop_instance_uid(record.sop_instance_uid)
-            if kept is not None and self._is_whole(kept):
-                algorithm = kept.checksum.partition(":")[0]
-                if result.outcome is CommitOutcome.IDENTICAL or any(
-                    checksum.startswith(f"{algorithm}:")
-                    for checksum in (record.checksum, *record.other_checksums)
-                ):
-                    return result
-                record = replace(
-                    record,
-                    other_checksums=record.other_checksums
-                    | {checksum_of_file(self._store, record, algorithm)},
-                )
-            elif kept is not None:
-                record = replace(record, distrusted=kept)
+            if kept is not None:
+                # What is damaged and stays all the same has been looked at already.
+                is_decided = record.distrusted == kept or self._is_whole(kept)
+                is_compared = result.outcome is CommitOutcome.IDENTICAL or _has_checksum_like(record, kept)
+                if is_decided and is_compared:
+                    return record, result
+                if not is_compared:
+                    checksum = checksum_of_file(self._store, record, kept.checksum.partition(":")[0])
+                    record = replace(record, other_checksums=record.other_checksums | {checksum})
+                if not is_decided:
+                    record = replace(record, distrusted=kept)
             result = self._group.submit(record)()
         raise IndexUnavailable("others change what is kept under this SOP Instance UID all the time")
 
@@ -413,6 +413,12 @@ class Ingest:
     def _kept_path(self, record: InstanceRecord) -> str | None:
         kept = self._index.find_by_sop_instance_uid(record.sop_instance_uid)
         return None if kept is None else kept.path
+
+
+def _has_checksum_like(record: InstanceRecord, kept: StoredInstance) -> bool:
+    """Say whether a record has a checksum by the algorithm of what is kept."""
+    algorithm = kept.checksum.partition(":")[0]
+    return any(each.startswith(f"{algorithm}:") for each in (record.checksum, *record.other_checksums))
 
 
 def _record(

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -40,11 +41,20 @@ class Child:
     reload: int = 0
     """The number of the reload whose configuration it goes by; 0: that of the start."""
 
-    def retire(self) -> None:
-        """Tell it to end when its running associations have; see `worker.Stop.RETIRE`."""
+    def retire(self, settings_fd: int | None = None) -> None:
+        """Tell it to end when its running associations have; see `worker.Stop.RETIRE`.
+
+        `settings_fd` is a `worker.settings_file` for one that has to know by which rules its successors serve.
+        """
         self.expected_to_end = True
+        files = array("i", [] if settings_fd is None else [settings_fd])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)] if files else []
         try:
-            self.channel.send(RETIRE_MESSAGE)
+            # Python 3.11's socket.send_fds does not pass flags on.
+            self.channel.sendmsg([RETIRE_MESSAGE], rights, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            # It has not read hundreds of them.
+            log.error("process-does-not-listen", pid=self.pid)  # noqa: TRY400
         except OSError as error:
             # It died a moment ago: SIGCHLD is on its way.
             log.debug("process-gone", pid=self.pid, reason=str(error))

@@ -17,10 +17,13 @@ def keep_what_needs_a_restart(old: Settings, new: Settings) -> tuple[Settings, l
     prepared as at a start. Certificates and keys are read anew, even under the same names.
     """
     tls = _same_sockets(old.dicom.tls, new.dicom.tls)
-    dicom = new.dicom.model_copy(update={"host": old.dicom.host, "port": old.dicom.port, "tls": tls})
+    dicom = new.dicom.model_copy(
+        update={"enabled": old.dicom.enabled, "host": old.dicom.host, "port": old.dicom.port, "tls": tls}
+    )
     storage = new.storage.model_copy(update={"root": old.storage.root})
     kept = new.model_copy(update={"dicom": dicom, "storage": storage, "http": old.http, "index": old.index})
     changed = {
+        "dicom.enabled": old.dicom.enabled != new.dicom.enabled,
         "dicom.host": old.dicom.host != new.dicom.host,
         "dicom.port": old.dicom.port != new.dicom.port,
         "dicom.tls.enabled": old.dicom.tls.enabled != new.dicom.tls.enabled,

@@ -22,6 +22,7 @@ from pacsd.supervision.worker import SharedState, WorkerContext
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from pacsd.model import ArchiveIdentity
     from pacsd.settings import Settings
@@ -45,10 +46,14 @@ class Processes:
         http: socket.socket | None,
         run_housekeeping: Callable[[WorkerContext], int] | None = None,
         dicom_tls: Sequence[socket.socket] = (),
+        host_addresses: Path | None = None,
         private: Iterable[socket.socket] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`dicom`, `dicom_tls` and `http` are the listening sockets; `private` ones stay the supervisor's."""
+        """`dicom`, `dicom_tls` and `http` are the listening sockets; `private` ones stay the supervisor's.
+
+        `host_addresses` as `SharedState` has it.
+        """
         self.run_housekeeping = run_housekeeping
         self.metrics = Metrics()
         self.workers = WorkerTable()
@@ -57,6 +62,7 @@ class Processes:
         self.http = http
         self._run_worker = run_worker
         self._identity = identity
+        self._host_addresses = host_addresses
         self._private = tuple(private)
         self._clock = clock
         self._associations = shared_numbers(SLOTS)
@@ -150,7 +156,13 @@ class Processes:
             stop_fd=stop_fd,
             settings=settings,
             shared=SharedState(
-                associations, self.metrics, self.workers, self._identity, self._completeness, self._deaths
+                associations,
+                self.metrics,
+                self.workers,
+                self._identity,
+                self._completeness,
+                self._deaths,
+                self._host_addresses,
             ),
         )
         runs = {WORKER: self._run_worker, HTTP: run_http, HOUSEKEEPING: self.run_housekeeping}

@@ -34,10 +34,12 @@ from pacsd.supervision.open_files import allow_open_files
 from pacsd.supervision.processes import HOUSEKEEPING, HTTP, WORKER, Processes
 from pacsd.supervision.shared_numbers import WorkerState
 from pacsd.supervision.signals import SignalQueue
+from pacsd.supervision.worker import settings_file
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+    from pathlib import Path
     from types import FrameType
 
     from pacsd.model import ArchiveIdentity
@@ -84,15 +86,18 @@ def serve(
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _exit_early))
         # What it is to reload is only now being read; it must not end the process either.
         stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
-        dicom = stack.enter_context(bind(settings.dicom.host, settings.dicom.port, section="dicom"))
-        dicom_tls = []
+        dicom, dicom_tls = [], []
+        if settings.dicom.enabled:
+            listening = bind(settings.dicom.host, settings.dicom.port, section="dicom")
+            dicom.append(stack.enter_context(listening))
         if settings.dicom.tls.enabled:
             listening = bind(settings.dicom.host, settings.dicom.tls.port, section="dicom.tls")
             dicom_tls.append(stack.enter_context(listening))
         http = None
         if settings.http.enabled:
             http = stack.enter_context(bind(settings.http.host, settings.http.port, section="http"))
-        share_between_processes(stack.enter_context(metrics_directory()))
+        directory = stack.enter_context(metrics_directory())
+        share_between_processes(directory)
         locks = lock_files(settings.storage.root, database_file(database_url(settings.index.url)))
         stack.enter_context(own(locks, wait=settings.server.shutdown_timeout + GRACE_SECONDS))
         _prepare_database(settings.index.url)
@@ -103,8 +108,9 @@ def serve(
             run_housekeeping=run_housekeeping,
             clear_up=clear_up,
             reload=reload,
-            dicom=[dicom],
+            dicom=dicom,
             dicom_tls=dicom_tls,
+            host_addresses=directory,
             http=http,
         )
         return supervisor.run()
@@ -125,6 +131,7 @@ class Supervisor:
         dicom: list[socket.socket],
         http: socket.socket | None,
         dicom_tls: Sequence[socket.socket] = (),
+        host_addresses: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -138,6 +145,7 @@ class Supervisor:
             run_housekeeping=run_housekeeping,
             dicom=dicom,
             dicom_tls=dicom_tls,
+            host_addresses=host_addresses,
             http=http,
             private=self._signals.sockets,
             clock=clock,
@@ -183,6 +191,7 @@ class Supervisor:
             http=_address(processes.http) if processes.http else None,
             workers=processes.workers.wanted,
         )
+        _warn_of_plain_port(self._settings)
 
     def _seconds_until_due(self) -> float | None:
         """Until something is to be done without a signal; None if nothing is."""
@@ -329,16 +338,33 @@ class Supervisor:
         if sum(workers.get(child.slot) == WorkerState.READY for child in of_reload) < workers.wanted:
             return
         self._is_reloading = False
-        for child in self._processes.all():
-            if child.reload < self._reloads:
-                self._retire(child)
+        with settings_file(self._settings) as settings_fd:
+            for child in self._processes.all():
+                if child.reload < self._reloads:
+                    self._retire(child, settings_fd)
+        _warn_of_plain_port(self._settings)
         log.info("configuration-reloaded", workers=workers.wanted)
 
-    def _retire(self, child: Child) -> None:
+    def _retire(self, child: Child, settings_fd: int) -> None:
+        """Retire it; a worker that has retired before learns of each further change all the same."""
         if child.role == WORKER:
             self._processes.workers.set(child.slot, WorkerState.STOPPING)
-        if not child.expected_to_end:
+            child.retire(settings_fd)
+        elif not child.expected_to_end:
             child.retire()
+
+
+def _warn_of_plain_port(settings: Settings) -> None:
+    """Say who gets in without the certificate that is required of everybody else."""
+    tls = settings.dicom.tls
+    if settings.dicom.enabled and tls.enabled and tls.require_client_certificate:
+        log.warning(
+            "plain-port-needs-no-certificate",
+            port=settings.dicom.port,
+            unknown_peers=settings.access.unknown_peers,
+            consequence="callers there that are no [[peer]] show no certificate; peers are refused",
+            remedy="enabled = false below [dicom] closes this port",
+        )
 
 
 def _address(listening: socket.socket) -> str:

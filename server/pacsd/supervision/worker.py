@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import select
+import socket
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -11,16 +14,33 @@ from typing import TYPE_CHECKING, Final
 from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerState, shared_numbers
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from pacsd.model import ArchiveIdentity
     from pacsd.observability.metrics import Metrics
     from pacsd.settings import Settings
     from pacsd.supervision.shared_numbers import AssociationCounter, WorkerTable
 
-__all__ = ["RETIRE_MESSAGE", "SharedState", "Stop", "WorkerContext"]
+__all__ = ["RETIRE_MESSAGE", "SharedState", "Stop", "WorkerContext", "settings_file"]
 
 RETIRE_MESSAGE: Final = b"r"
+"""Comes with a `settings_file`, where the configuration has changed."""
+
+
+@contextmanager
+def settings_file(settings: Settings) -> Iterator[int]:
+    """A file in memory with `settings`, to be sent along with RETIRE_MESSAGE.
+
+    A file and not a message, whose length could fill the channel and have the supervisor wait for a worker.
+    """
+    descriptor = os.memfd_create("pacsd-settings")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            pickle.dump(settings, file)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 class Stop(Enum):
@@ -44,6 +64,8 @@ class SharedState:
     completeness: IndexCompleteness = field(default_factory=IndexCompleteness)
     deaths: memoryview = field(default_factory=lambda: shared_numbers(1))
     """One number: how many workers have died since the server's start; what they left is to be looked at."""
+    host_addresses: Path | None = None
+    """The folder of `scp.host_addresses.RememberedAddresses`; None: each process looks up for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +84,9 @@ class WorkerContext:
     stop_fd: int
     """Readable when the worker is to stop, also because the supervisor is gone; see `wait_for_stop`."""
     settings: Settings
+    """Those of the worker's start, by which it serves; see `take_new_settings`."""
     shared: SharedState
+    _new_settings: list[Settings] = field(default_factory=list)
 
     def ready(self) -> None:
         """Say that connections are being accepted: once; /readyz waits for it."""
@@ -72,9 +96,20 @@ class WorkerContext:
         """Block until the worker is to stop, or for `timeout` seconds: then None.
 
         A RETIRE is reported once, and the next call waits for the SHUTDOWN that may still come, which is
-        reported each time.
+        reported each time, or for the RETIRE of a further reload.
         """
         readable, _, _ = select.select([self.stop_fd], [], [], timeout)
         if not readable:
             return None
-        return Stop.RETIRE if os.read(self.stop_fd, 1) == RETIRE_MESSAGE else Stop.SHUTDOWN
+        with socket.socket(fileno=os.dup(self.stop_fd)) as channel:
+            message, files, _, _ = socket.recv_fds(channel, len(RETIRE_MESSAGE), 1)
+        for descriptor in files:
+            # By pread: all who are sent the file share its position.
+            content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+            os.close(descriptor)
+            self._new_settings[:] = [pickle.loads(content)]  # noqa: S301  nobody else can have written it
+        return Stop.RETIRE if message == RETIRE_MESSAGE else Stop.SHUTDOWN
+
+    def take_new_settings(self) -> Settings | None:
+        """Return the settings that the last RETIRE came with, once: rights that were granted before go by them."""
+        return self._new_settings.pop() if self._new_settings else None

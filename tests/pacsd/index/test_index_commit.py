@@ -146,6 +146,22 @@ def test_who_may_replace_an_instance(
     assert paths_of(index) == ["new.dcm" if replaced else "old.dcm"]
 
 
+@pytest.mark.parametrize(("may_correct", "outcome"), [(True, "healed"), (False, "kept-first")])
+@pytest.mark.parametrize("path", ["new.dcm", "old.dcm"])
+def test_who_may_put_other_content_in_the_place_of_what_is_damaged(
+    index: Index, path: str, may_correct: bool, outcome: str
+) -> None:
+    """Under the old path where the file is gone."""
+    index.commit([record(path="old.dcm")])
+    kept = index.find_by_sop_instance_uid(record().sop_instance_uid)
+    new = record(path=path, checksum="other", may_correct=may_correct, distrusted=kept)
+    (result,) = index.commit([new])
+    assert isinstance(result, CommitResult)
+    assert result.outcome.value == outcome
+    now = index.find_by_sop_instance_uid(record().sop_instance_uid)
+    assert (now == kept) != may_correct
+
+
 def test_a_refused_object_changes_no_demographics(index: Index) -> None:
     index.commit([record(PatientName="Right^Name")])
     index.commit([record(PatientName="Wrong^Name", checksum="other", path="other.dcm")])

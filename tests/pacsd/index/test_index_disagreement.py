@@ -53,6 +53,30 @@ def is_agreed(index: Index) -> bool:
     return not any(said) and not any(any(each) for each in own)
 
 
+@pytest.mark.parametrize(
+    ("sender", "modality"), [("MODALITY", "CT"), (" MODALITY ", "CT"), ("OTHER", "SR")], ids=repr
+)
+def test_a_stranger_gives_its_modality_to_its_own_series_only(
+    open_index: OpenIndex, sender: str, modality: str
+) -> None:
+    """As a device does that sends a report and then the images."""
+    index = open_index()
+    stranger = {"may_correct": False, "calling_ae_title": "MODALITY"}
+    index.commit([record("1.1", Modality="SR", **stranger)])
+    for uid in ("1.2", "1.3"):
+        index.commit([record(uid, Modality="CT", **{**stranger, "calling_ae_title": sender})])
+    (header,) = headers(index, "series")
+    assert header["Modality"] == modality
+    assert modalities(index) == "CT\\SR"
+    assert {uid: each["Modality"] for uid, each in images(index, Modality="").items()} == {
+        "1.1": "SR",
+        "1.2": "CT",
+        "1.3": "CT",
+    }
+    index.commit([record("1.4", Modality="CT", calling_ae_title="OTHER")])
+    assert headers(index, "series")[0]["Modality"] == "CT"
+
+
 ORDERS = list(permutations(range(3)))
 THREE = [
     record("1.1", Modality="CT", StudyDescription="Chest", PatientSex="F"),

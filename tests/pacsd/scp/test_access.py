@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dicomnet import (
     AssociateRequest,
     ContextResult,
+    PeerCertificate,
     ProposedPresentationContext,
     SupportedAbstractSyntax,
     own_user_information,
@@ -48,7 +51,7 @@ def rules(*, check_called: bool = True, unknown: frozenset[Service] = frozenset(
         peers=PEERS,
         unknown_peers=unknown,
         accept_unknown_sop_classes=False,
-        resolve=lambda host: HOSTS.get(host, frozenset()),
+        addresses=HOSTS.get,
     )
 
 
@@ -66,6 +69,25 @@ def request(
         ),
         user_information=own_user_information(maximum_length=0),
     )
+
+
+def certificate(common_name: str, *dns_names: str, encoded: bytes = b"certificate") -> PeerCertificate:
+    return PeerCertificate(
+        subject=f"commonName={common_name}",
+        issuer="commonName=Test CA",
+        common_name=common_name,
+        alternative_names=(*(f"DNS:{name}" for name in dns_names), "IP Address:192.0.2.1"),
+        serial_number="01",
+        not_after="Jan  5 09:34:43 2028 GMT",
+        encoded=encoded,
+    )
+
+
+def assert_rejected(decision: Admission | Rejection, name: str, *mentioned: str) -> None:
+    """Everybody who is rejected hears the same; the log hears why."""
+    assert isinstance(decision, Rejection)
+    assert replace(decision, explanation="") == replace(CALLING_AE_TITLE_NOT_RECOGNIZED, name=name)
+    assert all(text in decision.explanation for text in mentioned), decision.explanation
 
 
 @pytest.mark.parametrize(
@@ -93,14 +115,130 @@ def test_a_calling_ae_title_has_its_services(
 ) -> None:
     admission = rules().admit(request(calling), address)
     if services is None:
-        assert admission is CALLING_AE_TITLE_NOT_RECOGNIZED
+        assert isinstance(admission, Rejection)
+        assert (admission.result, admission.source, admission.reason) == (1, 1, 3)
     else:
         assert isinstance(admission, Admission)
         assert admission.services == services
 
 
 def test_strangers_are_rejected_where_they_may_do_nothing() -> None:
-    assert rules(unknown=frozenset()).admit(request("STRANGER"), "") is CALLING_AE_TITLE_NOT_RECOGNIZED
+    decision = rules(unknown=frozenset()).admit(request("STRANGER"), "")
+    assert_rejected(decision, "calling-ae-title-not-recognized", "access.unknown_peers")
+
+
+def test_a_rejection_names_the_setting_and_what_it_allows() -> None:
+    assert_rejected(
+        rules().admit(request("NAMED"), "192.0.2.8"), "host-not-allowed", "check_host = false", "192.0.2.7"
+    )
+    assert_rejected(rules().admit(request("LOST"), "192.0.2.7"), "host-not-resolved", "no.such.example")
+    assert_rejected(rules().admit(request("BLOCKED"), ""), "calling-ae-title-not-recognized", "allow")
+
+
+FINGERPRINT = certificate("").fingerprint
+BOUND = {
+    "BYNAME": ("bound.ct1",),
+    "BYDNS": ("ct1.example",),
+    "BYPRINT": (f"sha256:{FINGERPRINT}",),
+    "ANYOF": ("one", "two"),
+    "FREE": (),
+}
+
+
+def bound_rules(*, require: bool) -> AccessRules:
+    peers = {title: KnownPeer(frozenset({ECHO}), certificates=names) for title, names in BOUND.items()}
+    return AccessRules(
+        ae_title="PACSD",
+        check_called_ae_title=True,
+        peers=peers,
+        unknown_peers=frozenset({ECHO}),
+        accept_unknown_sop_classes=False,
+        require_certificate=require,
+    )
+
+
+OTHER = certificate("other", encoded=b"other")
+
+
+@pytest.mark.parametrize("require", [False, True])
+@pytest.mark.parametrize(
+    ("calling", "shown", "rejected"),
+    [
+        ("BYNAME", certificate("bound.ct1", encoded=b"x"), None),
+        ("BYNAME", certificate("BOUND.CT1", encoded=b"x"), "certificate-of-another"),
+        ("BYNAME", certificate("x", "bound.ct1", encoded=b"x"), None),
+        ("BYNAME", OTHER, "certificate-of-another"),
+        ("BYNAME", None, "certificate-missing"),
+        ("BYDNS", certificate("other", "a.example", "CT1.Example", encoded=b"x"), None),
+        ("BYDNS", certificate("other", "ct11.example", encoded=b"x"), "certificate-of-another"),
+        ("BYPRINT", certificate("whoever"), None),
+        ("BYPRINT", OTHER, "certificate-of-another"),
+        ("BYPRINT", certificate(f"sha256:{FINGERPRINT}", encoded=b"forged"), "certificate-of-another"),
+        ("BYPRINT", certificate("", f"sha256:{FINGERPRINT}", encoded=b"x"), "certificate-of-another"),
+        ("ANYOF", certificate("two", encoded=b"x"), None),
+        ("ANYOF", certificate("ANYOF", encoded=b"x"), "certificate-of-another"),
+        ("ANYOF", certificate("", encoded=b"x"), "certificate-of-another"),
+        ("STRANGER", None, None),
+        ("STRANGER", OTHER, None),
+    ],
+)
+def test_a_bound_ae_title_needs_its_certificate(
+    require: bool, calling: str, shown: PeerCertificate | None, rejected: str | None
+) -> None:
+    decision = bound_rules(require=require).admit(request(calling), "", shown)
+    if rejected is None:
+        assert isinstance(decision, Admission)
+    else:
+        assert_rejected(decision, rejected, "certificate: ")
+
+
+@pytest.mark.parametrize(
+    ("calling", "shown", "rejected"),
+    [
+        ("FREE", None, "certificate-missing"),
+        ("FREE", OTHER, "certificate-of-another"),
+        ("FREE", certificate("FREE", encoded=b"x"), None),
+        ("FREE", certificate("x", "free", encoded=b"x"), None),
+        ("STRANGER", certificate("FREE", encoded=b"x"), "certificate-of-another-peer"),
+        ("STRANGER", certificate("one", encoded=b"x"), "certificate-of-another-peer"),
+        ("STRANGER", certificate("x"), "certificate-of-another-peer"),
+    ],
+)
+def test_only_required_certificates_hold_everybody_to_the_own_name(
+    calling: str, shown: PeerCertificate | None, rejected: str | None
+) -> None:
+    assert isinstance(bound_rules(require=False).admit(request(calling), "", shown), Admission)
+    decision = bound_rules(require=True).admit(request(calling), "", shown)
+    if rejected is None:
+        assert isinstance(decision, Admission)
+    else:
+        assert_rejected(decision, rejected)
+
+
+MAY = Admission(frozenset({ECHO, FIND, MOVE}), accept_unknown_sop_classes=False, is_known=True)
+
+
+@pytest.mark.parametrize(
+    ("now", "used", "lost"),
+    [
+        (MAY, set(Service), ""),
+        (replace(MAY, services=frozenset(Service)), set(Service), ""),
+        (replace(MAY, services=frozenset({ECHO, MOVE})), {ECHO, FIND}, "it may not find any more"),
+        (replace(MAY, services=frozenset({ECHO, MOVE})), {ECHO, MOVE}, ""),
+        (replace(MAY, is_known=False), {ECHO}, "its AE title is no [[peer]] any more"),
+        (replace(MAY, move_to=frozenset({"ANY"})), {MOVE}, "it may not move to all destinations any more"),
+        (replace(MAY, move_to=frozenset({"ANY"})), {FIND}, ""),
+    ],
+)
+def test_what_other_rules_take_away(now: Admission, used: set[Service], lost: str) -> None:
+    assert MAY.lost_by(now, frozenset(used)) == lost
+
+
+def test_more_destinations_are_no_loss_and_others_are() -> None:
+    one, two, three = (replace(MAY, move_to=frozenset(titles)) for titles in ("A", "AB", "BC"))
+    assert [each.lost_by(two, frozenset({MOVE})) for each in (one, two)] == ["", ""]
+    assert two.lost_by(MAY, frozenset({MOVE})) == ""
+    assert two.lost_by(three, frozenset({MOVE})) != ""
 
 
 @pytest.mark.parametrize("called", ["", "pacsd", "OTHER", "PACSD2"])
@@ -161,18 +299,3 @@ def test_an_unknown_class_is_not_supported_unless_wanted() -> None:
     )
     taken = Admission(everything, accept_unknown_sop_classes=True).supports("1.2.3")
     assert isinstance(taken, SupportedAbstractSyntax)
-
-
-def test_a_host_name_is_looked_up_by_default() -> None:
-    local = AccessRules(
-        ae_title="PACSD",
-        check_called_ae_title=True,
-        peers={
-            "LOCAL": KnownPeer(frozenset({FIND}), host="127.0.0.1"),
-            "NOWHERE": KnownPeer(frozenset({FIND}), host="no host name"),
-        },
-        unknown_peers=frozenset(),
-        accept_unknown_sop_classes=False,
-    )
-    assert isinstance(local.admit(request("LOCAL"), "127.0.0.1"), Admission)
-    assert local.admit(request("NOWHERE"), "127.0.0.1") is CALLING_AE_TITLE_NOT_RECOGNIZED

@@ -26,6 +26,7 @@ STATUSES: dict[type[PacsdError], dict[Service, int]] = {
     errors.IdentifierInvalid: dict.fromkeys(Service, 0xA900),
     errors.UnknownDestination: dict.fromkeys(Service, 0xA801),
     errors.DestinationUnreachable: dict.fromkeys(Service, 0xA702),
+    errors.RightsWithdrawn: dict.fromkeys(Service, 0x0124),
 }
 NEVER_ANSWERED: dict[type[PacsdError], str] = {
     errors.ArchiveInUse: "met before anybody can connect",

@@ -280,7 +280,10 @@ def test_of_two_senders_files_the_first_stays(
         record = record_of_file(store, path, checksum_algorithm="xxh3_128")
         other = may_correct and path == second_path
         return replace(
-            record, may_correct=may_correct, calling_ae_title="OTHER" if other else record.calling_ae_title
+            record,
+            may_correct=may_correct,
+            is_from_file=True,
+            calling_ae_title="OTHER" if other else record.calling_ae_title,
         )
 
     parts = sweeping(store, index, policy=DuplicatePolicy.REPLACE_OWN, read_record=read_record)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pacsd.model import ArchiveIdentity
-from pacsd.settings import DicomSettings, HttpSettings, Settings
+from pacsd.settings import DicomSettings, HttpSettings, Settings, TlsSettings
 from pacsd.supervision.backoff import Backoff
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
 from pacsd.supervision.listeners import AddressUnavailable, bind
@@ -367,7 +367,9 @@ def test_backoff_never_overflows() -> None:
 
 def test_what_needs_a_restart_is_kept() -> None:
     old = Settings()
-    new = Settings(dicom=DicomSettings(port=104, ae_title="NEW"), http=HttpSettings(enabled=False))
+    dicom = DicomSettings(enabled=False, port=104, ae_title="NEW", tls=TlsSettings(enabled=True))
+    new = Settings(dicom=dicom, http=HttpSettings(enabled=False))
     kept, keys = keep_what_needs_a_restart(old, new)
-    assert keys == ["dicom.port", "http"]
-    assert (kept.dicom.port, kept.dicom.ae_title, kept.http) == (11112, "NEW", old.http)
+    assert keys == ["dicom.enabled", "dicom.port", "dicom.tls.enabled", "http"]
+    assert (kept.dicom.enabled, kept.dicom.port, kept.dicom.ae_title) == (True, 11112, "NEW")
+    assert (kept.dicom.tls.enabled, kept.http) == (False, old.http)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from pacsd.model import ArchiveIdentity
 from pacsd.observability.metrics import Metrics
-from pacsd.settings import Settings
+from pacsd.settings import DicomSettings, Settings, TlsSettings
+from pacsd.supervision.child_process import Child
 from pacsd.supervision.shared_numbers import (
     SLOTS,
     AssociationCounter,
@@ -20,7 +22,7 @@ from pacsd.supervision.shared_numbers import (
     WorkerTable,
     shared_numbers,
 )
-from pacsd.supervision.worker import RETIRE_MESSAGE, SharedState, Stop, WorkerContext
+from pacsd.supervision.worker import RETIRE_MESSAGE, SharedState, Stop, WorkerContext, settings_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +91,34 @@ def test_retire_is_told_once_and_shutdown_may_follow(worker: tuple[WorkerContext
     assert context.wait_for_stop(0) is None
     supervisor.close()
     assert [context.wait_for_stop(), context.wait_for_stop()] == [Stop.SHUTDOWN] * 2
+
+
+def test_new_settings_come_with_a_retire_and_are_taken_once(
+    worker: tuple[WorkerContext, socket.socket],
+) -> None:
+    """Secrets and all; of several, the last ones count."""
+    context, supervisor = worker
+    for number in (1, 2):
+        settings = Settings(dicom=DicomSettings(port=number, tls=TlsSettings(private_key_password="secret")))
+        with settings_file(settings) as file:
+            for _ in range(2):  # a file is for many workers, each of which reads it from its beginning
+                socket.send_fds(supervisor, [RETIRE_MESSAGE], [file])
+    assert [context.wait_for_stop() for _ in range(4)] == [Stop.RETIRE] * 4
+    assert context.take_new_settings() == settings
+    assert context.take_new_settings() is None
+    supervisor.send(RETIRE_MESSAGE)
+    assert context.wait_for_stop() is Stop.RETIRE
+    assert context.take_new_settings() is None
+
+
+def test_who_does_not_listen_does_not_hold_up_the_supervisor() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 0)  # which is as little as the system allows
+    with ours, theirs, settings_file(Settings()) as file, capture_logs() as logs:
+        child = Child(pid=1, slot=0, role="worker", channel=ours)
+        for _ in range(100):
+            child.retire(file)
+    assert logs[0]["event"] == "process-does-not-listen"
 
 
 def test_ready_is_told_to_all(worker: tuple[WorkerContext, socket.socket]) -> None:
