@@ -51,8 +51,15 @@ class Patience:
     comes last must not wait longest.
     """
 
-    def __init__(self, timeout: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`timeout` is in seconds."""
+    def __init__(
+        self,
+        timeout: float,
+        *,
+        observe_attempt: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`timeout` is in seconds; `observe_attempt` is told of each attempt but a commit's first."""
+        self._observe_attempt: Final = observe_attempt
         self._timeout: Final = timeout
         self._clock: Final = clock
         self._away_since: float | None = None
@@ -105,6 +112,7 @@ class Patience:
                 return False
             while (left := min(until, deadline, self._ends) - self._clock()) > 0:
                 self._changed.wait(left)
+        self._observe_attempt()
         return True
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import select
+import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
@@ -40,6 +42,7 @@ __all__ = [
     "ends_connection",
     "is_behind_pooler",
     "reading_engine",
+    "wal_bytes",
     "writing_engine",
 ]
 
@@ -148,6 +151,17 @@ def database_file(url: URL) -> Path | None:
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
+def wal_bytes(url: str | URL) -> int:
+    """The length of an SQLite database's write-ahead log; 0 where there is none."""
+    file = database_file(database_url(url))
+    if file is None:
+        return 0
+    try:
+        return file.with_name(f"{file.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 @dataclass(frozen=True)
 class Connections:
     """How many connections to PostgreSQL a process may have open at once."""
@@ -156,11 +170,32 @@ class Connections:
     reading: int = 128
 
 
-def reading_engine(url: URL, most: int = Connections.reading) -> Engine:
-    """An engine for queries, with room for many that stream at once; to be created after the fork."""
+def reading_engine(url: URL, most: int = Connections.reading, *, read_only: bool = False) -> Engine:
+    """An engine for queries, with room for many that stream at once; to be created after the fork.
+
+    With `read_only` nothing is written to the disk of an SQLite database, which it must have for itself: nobody may
+    write there meanwhile.
+    """
+    if read_only and not _is_remote(url):
+        return _reading_without_writing(url)
     idle = min(8, most)
     engine = create_engine(url, pool_size=idle, max_overflow=most - idle, **_options(url))
     return _replace_ended(_begin_sessions(engine)) if _is_remote(url) else _begin_explicitly(engine, "BEGIN")
+
+
+def _reading_without_writing(url: URL) -> Engine:
+    """To read a database in WAL mode SQLite writes two files beside it, unless it is told that nothing ever changes."""
+    file = database_file(url)
+
+    def connect() -> sqlite3.Connection:
+        if file is None:
+            raise ValueError("not SQLite")
+        # A log with content is what a killed server left; what stands there must be read, too.
+        how = "mode=ro" if wal_bytes(url) else "immutable=1"
+        uri = f"file:{quote(str(file.absolute()))}?{how}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+    return create_engine(url, creator=connect, poolclass=NullPool, hide_parameters=True)
 
 
 def writing_engine(url: URL, most: int = Connections.writing) -> Engine:

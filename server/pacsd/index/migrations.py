@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import pacsd
 from pacsd.errors import IndexUnavailable, MigrationNeeded
-from pacsd.index.engines import database_file, database_url, writing_engine
+from pacsd.index.engines import database_file, database_url, reading_engine, writing_engine
 from pacsd.index.failures import unavailable
 from pacsd.index.turns import Turns
 
@@ -77,23 +77,23 @@ def upgrade(url: str | URL) -> None:
         raise IndexUnavailable(f"the database's folder cannot be made: {error.strerror}") from error
 
 
-def current(url: str | URL) -> str | None:
-    """The revision that the database has; None for one that was never migrated."""
+def current(url: str | URL, *, read_only: bool = False) -> str | None:
+    """The revision that the database has; None for one that was never migrated. `read_only` as in `reading_engine`."""
     parsed = database_url(url)
     file = database_file(parsed)
     if file is not None and not file.exists():
         # Connecting would make an empty file.
         return None
     try:
-        with _connected(parsed) as connection:
+        with _connected(parsed, read_only=read_only) as connection:
             return MigrationContext.configure(connection).get_current_revision()
     except SQLAlchemyError as error:
         raise unavailable("read", error) from error
 
 
-def check(url: str | URL) -> None:
+def check(url: str | URL, *, read_only: bool = False) -> None:
     """Return if the database has the newest revision; MigrationNeeded, saying what to do, if not."""
-    revision, needed = current(url), latest()
+    revision, needed = current(url, read_only=read_only), latest()
     if revision == needed:
         return
     if revision is None:
@@ -115,8 +115,8 @@ def _let_tables_be_made_anew(connection: Connection) -> None:
 
 
 @contextmanager
-def _connected(url: URL) -> Iterator[Connection]:
-    engine = writing_engine(url)
+def _connected(url: URL, *, read_only: bool = False) -> Iterator[Connection]:
+    engine = reading_engine(url, read_only=True) if read_only else writing_engine(url)
     try:
         with engine.connect() as connection:
             yield connection

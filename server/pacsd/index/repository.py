@@ -73,7 +73,10 @@ class Index:
         commit_timeout: float = 60.0,
         connections: Connections | None = None,
         generation: int | None = None,
+        read_only: bool = False,
         observe_wait: Callable[[float], None] = lambda _: None,
+        observe_turn: Callable[[bool], None] = lambda _: None,
+        observe_attempt: Callable[[], None] = lambda: None,
         observe_difference: Callable[[Difference], None] = lambda _: None,
     ) -> None:
         """Open nothing yet; the database must have been brought up to date (`migrations.upgrade`).
@@ -82,11 +85,13 @@ class Index:
         `extra_keywords` are attributes to keep an index of, where `register_extra_keys` has been called for them.
         `lock_file` is for SQLite, whose writing processes take turns by it; all must name the same, by
         default the database's name with `.lock` behind. `turn_timeout` is in seconds, and
-        so is what `observe_wait` is told of each wait for a turn; `observe_difference` is told, after the commit,
-        of patients, studies and series whose instances disagree. `commit_timeout` says for how many seconds a write is
-        tried while PostgreSQL is away, and a query for 20 at most; `connections` how many there may be to it
+        so is what `observe_wait` is told of each wait for a turn; `observe_turn` is told whether this process has
+        it now, `observe_attempt` of each attempt to write after the first; `observe_difference` is told, after the
+        commit, of patients, studies and series whose instances disagree. `commit_timeout` says for how many seconds a
+        write is tried while PostgreSQL is away, and a query for 20 at most; `connections` how many there may be to it
         (`capacity.connections_of_each`), None: many. `generation` is the server's that claimed the index: once another
-        one has, nothing is written any more. Raises ConfigurationError for a URL that isn't one.
+        one has, nothing is written any more. `read_only` is for a disk that takes nothing: only what reads may be
+        called. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -96,9 +101,9 @@ class Index:
         self._observe_difference: Final = observe_difference
         self._noticed: Final = Noticed()
         most = connections or Connections()
-        self._reading: Final = reading_engine(parsed, most.reading)
+        self._reading: Final = reading_engine(parsed, most.reading, read_only=read_only)
         self._writing: Final = writing_engine(parsed, most.writing)
-        self._patience: Final = Patience(commit_timeout)
+        self._patience: Final = Patience(commit_timeout, observe_attempt=observe_attempt)
         self._patience_to_read: Final = Patience(min(commit_timeout, _READ_SECONDS))
         if generation is not None:
             archive.fence(self._writing, generation)
@@ -110,6 +115,7 @@ class Index:
                 lock_file or file.with_name(f"{file.name}.lock"),
                 timeout=turn_timeout,
                 observe_wait=observe_wait,
+                observe_turn=observe_turn,
             )
         )
 

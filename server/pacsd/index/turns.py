@@ -95,12 +95,21 @@ class Turns:
     """One lock file's turns: for the threads of this process and all processes that name the same file."""
 
     def __init__(
-        self, path: Path, *, timeout: float, observe_wait: Callable[[float], None] = lambda _: None
+        self,
+        path: Path,
+        *,
+        timeout: float,
+        observe_wait: Callable[[float], None] = lambda _: None,
+        observe_turn: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """`observe_wait` is told how long each turn was waited for, in seconds."""
+        """`observe_wait` is told how long each turn was waited for, in seconds.
+
+        `observe_turn` is told whether the turn is held now.
+        """
         self._path: Final = path
         self._timeout: Final = timeout
         self._observe_wait: Final = observe_wait
+        self._observe_turn: Final = observe_turn
         self._mine: Final = threading.Lock()
         self._descriptor: int | None = None
         self._waiter: _Waiter | None = None
@@ -118,11 +127,13 @@ class Turns:
             raise self._timed_out()
         try:
             descriptor = self._lock(deadline)
+            self._observe_turn(True)
             self._observe_wait(time.monotonic() - began)
             try:
                 yield
             finally:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
+                self._observe_turn(False)
         finally:
             self._mine.release()
 

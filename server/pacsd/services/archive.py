@@ -17,7 +17,15 @@ import structlog
 from pacsd.errors import ArchiveMismatch
 from pacsd.model import ArchiveIdentity, IndexState, StoredInstance
 
-__all__ = ["EVERYTHING", "ArchiveIndex", "ArchiveStore", "adopt_index", "adopt_store", "begin_generation"]
+__all__ = [
+    "EVERYTHING",
+    "ArchiveIndex",
+    "ArchiveStore",
+    "adopt_index",
+    "adopt_store",
+    "begin_generation",
+    "is_whole_as_it_is",
+]
 
 _log = structlog.get_logger()
 
@@ -103,6 +111,22 @@ def begin_generation(store: ArchiveStore, index: ArchiveIndex) -> ArchiveIdentit
     store.identify(begun)
     index.claim(begun, swept_generation=swept)
     return begun
+
+
+def is_whole_as_it_is(store: ArchiveStore, index: ArchiveIndex) -> bool:
+    """Make sure that store and index belong together, and return whether the index knows all that was acknowledged.
+
+    For a start that cannot write, and so begins no generation. Raises ArchiveMismatch as `begin_generation` does.
+    """
+    halves = _look(store, index)
+    _verify(halves, store, index)
+    known = halves.store
+    return (
+        known is not None
+        and halves.index.identity is not None
+        and halves.index.generation == known.generation
+        and halves.index.swept_generation >= known.generation
+    )
 
 
 def adopt_index(store: ArchiveStore, index: ArchiveIndex) -> None:

@@ -43,8 +43,14 @@ class GroupCommit(Generic[Item, Result]):
     collect the tracebacks of all, each caller but the first gets a copy, with the original as its cause.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Result | Exception]]) -> None:
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        observe_lead: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """`observe_lead` is told when a commit begins, and when it has ended."""
         self._commit = commit
+        self._observe_lead = observe_lead
         self._lock = threading.Lock()
         self._queue: list[_Entry[Item, Result]] = []
         self._has_leader = False
@@ -86,9 +92,11 @@ class GroupCommit(Generic[Item, Result]):
         with self._lock:
             batch = self._queue[:_LARGEST_BATCH]
             del self._queue[:_LARGEST_BATCH]
+        self._observe_lead(True)
         try:
             self._settle(batch)
         finally:
+            self._observe_lead(False)
             with self._lock:
                 self._has_leader = False
                 successor = next((entry for entry in self._queue if entry.waiting is not None), None)

@@ -161,7 +161,8 @@ class Ingest:
     """Takes instances in; one object per process, used by all its associations at once, each by an `Intake`.
 
     `observe_batch` is told each commit's size and its duration in seconds, `observe_outcome` each instance's
-    outcome, `observe_damaged` of each kept file that was found missing or damaged. With `strict_uids` an instance
+    outcome, `observe_damaged` of each kept file that was found missing or damaged, `observe_commit` when a commit
+    begins and ends. `read_only` says why nothing can be stored, if so. With `strict_uids` an instance
     whose UIDs are not valid (PS3.5 §9.1) is refused.
     """
 
@@ -173,6 +174,8 @@ class Ingest:
         observe_batch: Callable[[int, float], None],
         observe_outcome: Callable[[CommitOutcome], None],
         observe_damaged: Callable[[], None] = lambda: None,
+        observe_commit: Callable[[bool], None] = lambda _: None,
+        read_only: str = "",
         strict_uids: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float],
@@ -185,12 +188,15 @@ class Ingest:
         self._strict_uids = strict_uids
         self._now = now
         self._clock = clock
-        self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit)
+        self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit, observe_commit)
+        self._read_only = read_only
         self._verified: dict[str, tuple[int, ...]] = {}
         """Of kept files that were found whole: what the system says of them as long as nobody touches them."""
 
     def receive(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> ReceivedInstance:
         """Write one instance down; raises as `Intake.receive` does, and then nothing is left of it."""
+        if self._read_only:
+            raise StorageFull(self._read_only)
         received_at = self._now()
         header = part10_header(
             sop_class_uid=incoming.sop_class_uid,
