@@ -5,8 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import math
 import os
+import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +19,16 @@ from pacsd.permissions import MOUNT_READ_WRITE, let_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-__all__ = ["spread_subdirectories", "start_writing_back", "storage_error", "storage_errors", "sync_directory"]
+__all__ = [
+    "MIN_FREE_INODES",
+    "WatchedDisk",
+    "spread_subdirectories",
+    "start_writing_back",
+    "storage_error",
+    "storage_errors",
+    "sync_directory",
+]
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NOT_PERMITTED: Final = let_user("write to the storage root")
@@ -39,6 +50,62 @@ TOP_OF_HIERARCHIES: Final = 0x00020000
 _FLAGS: Final = Struct("i")
 
 SYNC_FILE_RANGE_WRITE: Final = 2
+
+
+MIN_FREE_INODES: Final = 1000
+"""Files that a disk must still be able to take: those that every store needs for a moment, and the database's."""
+
+
+LEAST_WRITABLE: Final = 1 << 20
+"""Bytes without which a server cannot begin to write: the database alone needs some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """What a file system can still take from the server's user."""
+
+    space: int
+    """Bytes."""
+    inodes: float
+    """Files; infinite where the file system sets no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedDisk:
+    """A file system that is to be kept from being full."""
+
+    folder: Path
+    """A folder on it."""
+    min_free_bytes: int
+    setting: str
+    """Which says so."""
+
+    def free(self) -> Free:
+        """Look; raises OSError."""
+        status = os.statvfs(self.folder)
+        return Free(status.f_bavail * status.f_frsize, status.f_favail if status.f_files else math.inf)
+
+    def why_unwritable(self) -> str:
+        """Return why the disk takes nothing any more, "" if it does; says nothing of permissions or a broken disk."""
+        folder = next(
+            path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists()
+        )
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                os.posix_fallocate(file.fileno(), 0, LEAST_WRITABLE)
+        except OSError as error:
+            if error.errno in FULL or error.errno == errno.EROFS:
+                return os.strerror(error.errno)
+        return ""
+
+    def shortage(self, free: Free, reserved: int = 0) -> str:
+        """Return what there is too little of, "" if nothing; `reserved` bytes are about to be written."""
+        if free.space - reserved < self.min_free_bytes:
+            about = f", of which {reserved} are about to be written" if reserved else ""
+            return f"{free.space} bytes free{about}; {self.setting} keeps {self.min_free_bytes}"
+        if free.inodes < MIN_FREE_INODES:
+            return f"{free.inodes:.0f} inodes free, of which {MIN_FREE_INODES} are kept"
+        return ""
 
 
 def _sync_file_range() -> Any:

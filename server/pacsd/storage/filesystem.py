@@ -16,16 +16,24 @@ import secrets
 import stat
 import threading
 import time
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.checksums import new_checksum
-from pacsd.storage.disk import spread_subdirectories, storage_error, storage_errors, sync_directory
+from pacsd.storage.disk import (
+    WatchedDisk,
+    spread_subdirectories,
+    storage_error,
+    storage_errors,
+    sync_directory,
+)
 from pacsd.storage.identity import ReceivedDays, read_identity, write_identity
 from pacsd.storage.incoming import IncomingFile
 from pacsd.storage.layout import path_of_receipt, path_without_receipt
 from pacsd.storage.quarantine import Quarantine
+from pacsd.storage.room import DiskRoom
 from pacsd.storage.syncing import SyncThreads, make_durable
 
 if TYPE_CHECKING:
@@ -41,8 +49,6 @@ DAY: Final = len("YYYY/MM/DD")
 """Characters of a published path that say its day."""
 LAST_SWEEP: Final = "last-sweep"
 """What earlier versions kept in the root, and nobody reads any more."""
-FREE_SPACE_INTERVAL: Final = 1.0
-"""Seconds for which a look at the free space holds."""
 KNOWN_DIRECTORIES: Final = 100_000
 """Directories remembered as durable; when there are more, the memory starts anew, which costs some syncs."""
 NAME_ATTEMPTS: Final = 10
@@ -56,9 +62,10 @@ NOT_BELOW: Final = frozenset({"", ".", ".."})
 class FileStore:
     """The files below `root`. Call `open` once before anything else; `FileStore` itself touches nothing.
 
-    `min_free_bytes` is the watermark below which nothing new is begun; `sync=False` gives up durability for
-    speed. `generation` is that of the server that is running; by default, what the store says.
-    Raises `ValueError` for an unknown checksum algorithm.
+    `min_free_bytes` is the watermark that nothing new touches, nor what several processes receive at once: `reserved`
+    is theirs, with a number for each, this one's at `slot`. Nothing is begun either while one of `other_disks` is full.
+    `sync=False` gives up durability for speed. `generation` is that of the server that is running; by default, what the
+    store says. Raises `ValueError` for an unknown checksum algorithm.
     """
 
     def __init__(
@@ -69,6 +76,9 @@ class FileStore:
         min_free_bytes: int = 0,
         checksum_algorithm: str = "xxh3_128",
         generation: int | None = None,
+        reserved: memoryview | None = None,
+        slot: int = 0,
+        other_disks: Sequence[WatchedDisk] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         new_checksum(checksum_algorithm)
@@ -79,11 +89,15 @@ class FileStore:
         self._incoming = root / INCOMING
         self._incoming_directory = ""
         """This process's, as text; chosen when it is first needed."""
-        self._min_free_bytes = min_free_bytes
         self._checksum_algorithm = checksum_algorithm
-        self._clock = clock
-        self._free = 0
-        self._free_until = float("-inf")
+        self.disk = WatchedDisk(root, min_free_bytes, "storage.min_free_mb")
+        self.room = DiskRoom(
+            self.disk,
+            reserved=memoryview(array("q", [0])) if reserved is None else reserved,
+            slot=slot,
+            others=tuple(other_disks),
+            clock=clock,
+        )
         self._durable: set[str] = set()
         self._lock = threading.Lock()
         self._sync_threads = SyncThreads()
@@ -167,26 +181,11 @@ class FileStore:
         """End the threads that syncing has started, as must be done before a fork; the store goes on working."""
         self._sync_threads.close()
 
-    def free_bytes(self) -> int:
-        """Return the bytes that the server's user can still write, as of now."""
-        with storage_errors("look at the free space of the storage root"):
-            status = os.statvfs(self.root)
-        return status.f_bavail * status.f_frsize
-
     def begin(self, header: bytes) -> IncomingFile:
         """Return a new file under `incoming/` that begins with `header` (preamble and file meta information).
 
-        Raises `StorageFull` below the watermark of free space, which is looked at once a second at most.
+        Raises `StorageFull` where it would take what is to be kept free; so does writing to it.
         """
-        now = self._clock()
-        if now >= self._free_until:
-            self._free = self.free_bytes()
-            self._free_until = now + FREE_SPACE_INTERVAL
-        if self._free < self._min_free_bytes:
-            raise StorageFull(
-                f"{self._free} bytes are free below the storage root, less than the {self._min_free_bytes} "
-                "to be kept free"
-            )
         path = f"{self._own_incoming_directory()}/{os.getpid()}-{self._token}-{next(self._numbers)}.part"
         return IncomingFile(self, path, header, self._checksum_algorithm)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
-from pacsd.errors import StorageUnavailable
+from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.disk import start_writing_back, storage_error
 
@@ -22,6 +22,9 @@ GATHERED_LENGTH: Final = 65536
 """Bytes of small fragments that are put together before they are written."""
 LARGE_FRAGMENT: Final = 32768
 """Bytes from which on a fragment is written from where it is instead of copied."""
+RESERVED_AT_FIRST: Final = 131072
+RESERVED_AT_ONCE: Final = 1 << 20
+"""Bytes that a larger object reserves of the disk before it goes on."""
 EARLY_LENGTH: Final = 1 << 20
 """Bytes after which the disk is set to work while more are still coming."""
 
@@ -53,11 +56,14 @@ class IncomingFile:
         self._completed = False
         self._finished = False
         self._published = False
+        store.room.reserve(RESERVED_AT_FIRST)
+        self._reserved = RESERVED_AT_FIRST
         try:
             self._descriptor: int | None = os.open(
                 path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640
             )
         except OSError as error:
+            self._release(self._reserved)
             raise storage_error("create a file for an incoming object", error) from error
         self._exists = True
 
@@ -120,6 +126,7 @@ class IncomingFile:
         self._write_out()
         self._make_sure_it_exists()
         self._completed = True
+        self._release(self._reserved)
 
     def write_back(self) -> None:
         """Set the disk to work, without waiting: worth it where something else is done before `sync`."""
@@ -165,6 +172,7 @@ class IncomingFile:
         if not self._exists:
             return
         self._exists = False
+        self._release(self._reserved)
         try:
             try:
                 self._close_descriptor()
@@ -200,11 +208,30 @@ class IncomingFile:
         if not buffers:
             return
         self._make_sure_it_exists()
+        length = sum(map(len, buffers))
+        self._reserve(length)
         try:
             self._write_all(buffers)
         except OSError as error:
             self._give_up("write an incoming object", error)
+        self._release(length)
         self._gathered = bytearray()
+
+    def _reserve(self, length: int) -> None:
+        """Make sure that so much more may be written without touching what is to be kept free of the disk."""
+        if length <= self._reserved:
+            return
+        more = max(length, RESERVED_AT_ONCE) - self._reserved
+        try:
+            self._store.room.reserve(more)
+        except (StorageFull, StorageUnavailable):
+            self.close()
+            raise
+        self._reserved += more
+
+    def _release(self, length: int) -> None:
+        self._reserved -= length
+        self._store.room.release(length)
 
     def _write_all(self, buffers: list[memoryview]) -> None:
         while buffers:

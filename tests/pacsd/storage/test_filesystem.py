@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import multiprocessing
 import os
 import posixpath
 import resource
 import shutil
 import threading
+from array import array
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +22,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pacsd.errors import StorageFull, StorageUnavailable
+from pacsd.storage.disk import Free, WatchedDisk
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.layout import path_without_receipt
+from pacsd.storage.room import PLENTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,12 +265,12 @@ def test_the_watermark_is_looked_at_once_a_second(tmp_path: Path, monkeypatch: p
     now = [100.0]
     store = FileStore(tmp_path, min_free_bytes=1 << 62, clock=lambda: now[0])
     store.open()
-    with pytest.raises(StorageFull, match="to be kept free"):
+    with pytest.raises(StorageFull, match=r"storage\.min_free_mb keeps"):
         store.begin(HEADER)
     looks = []
-    monkeypatch.setattr(FileStore, "free_bytes", lambda self: looks.append(now[0]) or 1 << 63)
-    with pytest.raises(StorageFull):
-        store.begin(HEADER)
+    monkeypatch.setattr(
+        WatchedDisk, "free", lambda self: looks.append(now[0]) or Free((1 << 62) + PLENTY * 2, math.inf)
+    )
     now[0] += 1.0
     store.begin(HEADER).close()
     now[0] += 0.9
@@ -276,9 +280,32 @@ def test_the_watermark_is_looked_at_once_a_second(tmp_path: Path, monkeypatch: p
     assert looks == [101.0, 102.0]
 
 
-def test_free_bytes_are_the_file_systems(store: FileStore) -> None:
-    status = os.statvfs(store.root)
-    assert 0 <= store.free_bytes() <= status.f_blocks * status.f_frsize
+def test_what_several_receive_at_once_does_not_touch_what_is_kept_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes, each with an object that alone would fit."""
+    reserved = memoryview(array("q", [0, 0]))
+    stores = [FileStore(tmp_path, min_free_bytes=5_000_000, reserved=reserved, slot=slot) for slot in (0, 1)]
+    stores[0].open()
+    monkeypatch.setattr(WatchedDisk, "free", lambda self: Free(6_500_000, math.inf))
+    first, second = (each.begin(HEADER) for each in stores)
+    first.write(bytes(500_000))
+    assert list(reserved) == [(1 << 20) - len(HEADER) - 500_000, 131072]
+    with pytest.raises(StorageFull, match="about to be written"):
+        second.write(bytes(500_000))
+    assert reserved[1] == 0
+    assert not list(stores[0].leftovers())[1:], "the half file is gone"
+    first.complete()
+    assert list(reserved) == [0, 0]
+    first.close()
+
+
+def test_nothing_is_begun_while_the_other_disk_is_full(tmp_path: Path) -> None:
+    index_disk = WatchedDisk(tmp_path, 1 << 62, "index.min_free_mb")
+    store = FileStore(tmp_path, other_disks=[index_disk])
+    store.open()
+    with pytest.raises(StorageFull, match=r"index's disk is full: .*index\.min_free_mb"):
+        store.begin(HEADER)
 
 
 def test_opening_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
