@@ -10,18 +10,30 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import structlog
+
+from pacsd.observability.log_output import LogLines, LogOutput
+from pacsd.observability.repeats import Repeats
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
     from pacsd.settings import LogSettings
 
-__all__ = ["WITHHELD", "configure_logging", "withhold_patient_data"]
+__all__ = [
+    "WITHHELD",
+    "configure_logging",
+    "configure_server_logging",
+    "drain_logs",
+    "end_logs",
+    "tell_repeats",
+    "withhold_patient_data",
+]
 
 WITHHELD: Final = "(withheld)"
 
@@ -41,6 +53,9 @@ _PATIENT_PREFIXES: Final = ("patient", "otherpatient", "responsibleperson", "ref
 _LIBRARIES_THAT_QUOTE_VALUES: Final = ("pydicom", "py.warnings")
 
 
+_repeats: Final = Repeats()
+
+
 def configure_logging(log: LogSettings, stream: TextIO | None = None) -> None:
     """Send all log lines to `stream` (standard error) as `log` says; may be called again to change that.
 
@@ -48,20 +63,78 @@ def configure_logging(log: LogSettings, stream: TextIO | None = None) -> None:
     so are the warnings of pydicom, which quote the values they are about.
     """
     stream = sys.stderr if stream is None else stream
+    _configure(log, logging.StreamHandler(stream), is_terminal=stream.isatty())
+
+
+def configure_server_logging(log: LogSettings, output: LogOutput) -> None:
+    """As `configure_logging`, for a server: nobody who reads the log can hold it up, and no thread ends in silence.
+
+    Lines that a peer can provoke without end are limited; see `tell_repeats`.
+    """
+    handler = LogLines(output)
+    _configure(log, handler, is_terminal=output.is_terminal)
+    output.describe_dropped = partial(_describe_dropped, handler)
+    threading.excepthook = _log_failed_thread
+    sys.unraisablehook = _log_unraisable
+
+
+def _describe_dropped(handler: logging.Handler, count: int) -> bytes:
+    facts = {"name": __name__, "levelno": logging.ERROR, "levelname": "ERROR", "msg": "log-lines-dropped"}
+    return f"{handler.format(logging.makeLogRecord({**facts, 'count': count}))}\n".encode()
+
+
+def _log_failed_thread(failed: threading.ExceptHookArgs) -> None:
+    """Python's own way would write to standard error, however long that takes."""
+    if failed.exc_value is not None and not isinstance(failed.exc_value, SystemExit):
+        name = failed.thread.name if failed.thread else ""
+        structlog.get_logger().error("thread-failed", thread=name, exc_info=failed.exc_value)
+
+
+def _log_unraisable(failed: sys.UnraisableHookArgs) -> None:
+    structlog.get_logger().error("error-ignored", where=repr(failed.object), exc_info=failed.exc_value)
+
+
+def drain_logs() -> None:
+    """Write the lines that could not be written before; for a process that has no thread to do so."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogLines):
+            handler.output.drain()
+
+
+def tell_repeats() -> None:
+    """Log, for each kind once a minute, how often lines were left out because they said the same as others."""
+    _repeats.tell()
+
+
+def end_logs() -> None:
+    """Log what is still to be said, and wait a moment for it to be written: before a process ends."""
+    _repeats.tell(all_of_them=True)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
+def _configure(log: LogSettings, handler: logging.Handler, *, is_terminal: bool) -> None:
     level = logging.getLevelNamesMapping()[log.level.upper()]
     facts = _facts(log)
     structlog.configure(
-        processors=[*facts, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            facts[0],
+            *([_repeats] if isinstance(handler, LogLines) else []),
+            *facts[1:],
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         # A reload may change the level: loggers that were made before have to take it up.
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *facts],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(log, stream)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_rendering(log, is_terminal=is_terminal),
+            ],
         )
     )
     root = logging.getLogger()
@@ -108,14 +181,14 @@ def _add_process(
 _OUR_OWN_LINES: Final = ("exception", "stack")
 
 
-def _rendering(log: LogSettings, stream: TextIO) -> list[Processor]:
+def _rendering(log: LogSettings, *, is_terminal: bool) -> list[Processor]:
     if log.format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     # Not the renderer's own choice of traceback, which shows local variables: data sets among them.
     plain = structlog.dev.plain_traceback
     return [
         _escape_control_characters,
-        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain),
+        structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=plain),
     ]
 
 
