@@ -33,6 +33,7 @@ from pacsd.model import (
     StudyPatient,
     WorkProgress,
 )
+from pacsd.observability.health import watched_index_disk, watched_storage_disk
 from pacsd.observability.metrics import Metrics
 from pacsd.ownership import lock_files, own
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
@@ -44,7 +45,7 @@ from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
 from pacsd.scu.peer import Peer
-from pacsd.services.archive import adopt_index, adopt_store, begin_generation
+from pacsd.services.archive import adopt_index, adopt_store, begin_generation, is_whole_as_it_is
 from pacsd.services.housekeeping import Housekeeping
 from pacsd.services.ingest import Ingest
 from pacsd.services.long_values import LongValues
@@ -63,6 +64,7 @@ from pacsd.storage.identity import identity_fault
 from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.transcode import transcode
 from pacsd.supervision.shared_numbers import IndexCompleteness
+from pacsd.supervision.signs_of_life import Acceptance
 from pacsd.supervision.worker import SharedState, Stop, WorkerContext
 from pacsd.tls import load_tls
 
@@ -73,6 +75,7 @@ __all__ = [
     "conflicts",
     "net_configuration",
     "prepare",
+    "prepare_to_read",
     "quarantine",
     "quarantined_files",
     "reindex",
@@ -81,6 +84,7 @@ __all__ = [
     "run_housekeeping",
     "run_worker",
     "verify",
+    "why_read_only",
 ]
 
 _log = structlog.get_logger()
@@ -129,6 +133,33 @@ def prepare(settings: Settings) -> ArchiveIdentity:
     return begun
 
 
+def why_read_only(settings: Settings) -> str:
+    """Return why nothing can be stored, "" if it can: a disk of the archive that is full or read-only."""
+    disks = {"storage.root": watched_storage_disk(settings.storage)}
+    if (index_disk := watched_index_disk(settings.index)) is not None:
+        disks["the index"] = index_disk
+    for name, disk in disks.items():
+        if reason := disk.why_unwritable():
+            return f"nothing can be written to the disk of {name}: {reason}"
+    return ""
+
+
+def prepare_to_read(settings: Settings) -> tuple[ArchiveIdentity, bool]:
+    """Make sure, without writing anything, that what is kept can be served; return which archive it is.
+
+    And whether the index knows all of it.
+
+    Raises StorageUnavailable, IndexUnavailable, MigrationNeeded and ArchiveMismatch.
+    """
+    migrations.check(settings.index.url, read_only=True)
+    store = _file_store(settings)
+    index = Index(settings.index.url, duplicates=settings.storage.duplicates, read_only=True)
+    try:
+        return is_whole_as_it_is(store, index)
+    finally:
+        index.dispose()
+
+
 def _begun_generation(store: FileStore, index: Index) -> ArchiveIdentity:
     """Begin a generation; wait a little for PostgreSQL to notice that a killed server's connections are gone."""
     deadline = time.monotonic() + _DEAD_CONNECTIONS_SECONDS
@@ -147,7 +178,12 @@ def run_housekeeping(context: WorkerContext) -> int:
     settings, shared = context.settings, context.shared
     generation = shared.identity.generation
     store = _file_store(settings, generation)
-    index = _whole_index(settings, generation=generation, commit_timeout=_HOUSEKEEPING_COMMIT)
+    index = _whole_index(
+        settings,
+        generation=generation,
+        commit_timeout=_HOUSEKEEPING_COMMIT,
+        observe_turn=context.signs.note_turn,
+    )
     house = Housekeeping(
         Sweeping(
             store,
@@ -272,7 +308,11 @@ def _checked_index(settings: Settings) -> Iterator[Index]:
 
 
 def _whole_index(
-    settings: Settings, *, generation: int | None = None, commit_timeout: float | None = None
+    settings: Settings,
+    *,
+    generation: int | None = None,
+    commit_timeout: float | None = None,
+    observe_turn: Callable[[bool], None] = lambda _: None,
 ) -> Index:
     """Return an index for making it complete: it keeps the first of duplicates, whatever the policy for new ones."""
     return Index(
@@ -283,6 +323,7 @@ def _whole_index(
         observe_difference=partial(_log_difference, settings),
         generation=generation,
         commit_timeout=commit_timeout or settings.index.commit_timeout,
+        observe_turn=observe_turn,
     )
 
 
@@ -400,7 +441,7 @@ def run_worker(context: WorkerContext) -> int:
     addresses.start()
     metrics = context.shared.metrics
     generation = context.shared.identity.generation
-    store = _file_store(settings, generation)
+    store = _file_store(settings, generation, context)
     index = Index(
         settings.index.url,
         duplicates=settings.storage.duplicates,
@@ -409,12 +450,16 @@ def run_worker(context: WorkerContext) -> int:
         accents=settings.index.names == "case-insensitive",
         commit_timeout=settings.index.commit_timeout,
         connections=connections_of_each(settings.index.url, settings.server.worker_count),
-        generation=generation,
+        generation=None if context.read_only else generation,
+        read_only=bool(context.read_only),
         observe_wait=metrics.database_wait,
+        observe_turn=context.signs.note_turn,
+        observe_attempt=context.signs.note_attempt,
         observe_difference=partial(_note_difference, settings, metrics),
     )
     index.prepare()
-    routes = _routes(settings, store, index, context.shared, tls, addresses)
+    acceptance = Acceptance([*context.sockets, *context.tls_sockets])
+    routes = _routes(context, store, index, tls, addresses, acceptance.note)
     net = PacsNet(
         replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None), routes
     )
@@ -422,6 +467,7 @@ def run_worker(context: WorkerContext) -> int:
     # What is there now stays; to look for garbage in it again and again costs a few per cent of the time.
     gc.collect()
     gc.freeze()
+    context.signs.looks.append(lambda: context.signs.note_accepting(is_stuck=acceptance.is_stuck()))
     context.ready()
     if context.wait_for_stop() is Stop.RETIRE:
         net.stop_accepting()
@@ -484,24 +530,32 @@ def _timeouts(settings: TimeoutSettings) -> Timeouts:
     return Timeouts(**settings.model_dump())
 
 
-def _file_store(settings: Settings, generation: int | None = None) -> FileStore:
+def _file_store(
+    settings: Settings, generation: int | None = None, context: WorkerContext | None = None
+) -> FileStore:
+    """Return the store; with a `context` for receiving, in step with the other processes."""
+    index_disk = watched_index_disk(settings.index)
     return FileStore(
         settings.storage.root,
         sync=settings.storage.sync == "full",
         min_free_bytes=settings.storage.min_free_bytes,
         checksum_algorithm=settings.storage.checksum,
         generation=generation,
+        reserved=context.shared.reserved if context else None,
+        slot=context.index if context else 0,
+        other_disks=[index_disk] if index_disk else [],
     )
 
 
 def _routes(
-    settings: Settings,
+    context: WorkerContext,
     store: FileStore,
     index: Index,
-    shared: SharedState,
     tls: TlsConfiguration | None,
     addresses: HostAddresses,
+    note_connection: Callable[[], None],
 ) -> Routes:
+    settings, shared = context.settings, context.shared
     metrics = shared.metrics
     ae_title = settings.dicom.ae_title
     configuration = net_configuration(settings)
@@ -515,13 +569,16 @@ def _routes(
     return Routes(
         access=_access_rules(settings, addresses),
         places=shared.associations,
-        require_complete=partial(_require_complete, settings, shared.completeness),
+        note_connection=note_connection,
+        require_complete=partial(_require_complete, settings, shared.completeness, context.read_only),
         ingest=Ingest(
             store,
             index,
             observe_batch=metrics.commit_batch,
             observe_outcome=lambda outcome: metrics.instance_stored(outcome.value),
             observe_damaged=partial(metrics.instance_damaged, "store"),
+            observe_commit=context.signs.note_commit,
+            read_only=context.read_only,
             strict_uids=settings.dicom.strict_uids,
             clock=time.monotonic,
         ),
@@ -548,10 +605,14 @@ def _destinations(settings: Settings, tls: TlsConfiguration | None) -> dict[str,
     }
 
 
-def _require_complete(settings: Settings, completeness: IndexCompleteness) -> None:
+def _require_complete(settings: Settings, completeness: IndexCompleteness, read_only: str) -> None:
     """Return once the index knows all files, if that is a matter of seconds; else raise IndexIncomplete."""
     deadline = time.monotonic() + _COMPLETION_SECONDS
     while not completeness.is_complete and settings.integrity.queries_while_incomplete == "refuse":
+        if read_only:
+            raise IndexIncomplete(
+                f"the index does not know all stored files, and cannot learn of them: {read_only}"
+            )
         done, total = completeness.looked_at
         if total - done > _FILES_WAITED_FOR or time.monotonic() >= deadline:
             raise _incomplete(done, total)

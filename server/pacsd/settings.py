@@ -253,8 +253,15 @@ class IndexSettings(_Section):
     """More attributes, by keyword, to be matched by an index; see `index.extra_keys`."""
     commit_timeout: Seconds = 60.0
     """How long a commit is tried again while PostgreSQL is away, as in a failover; a query for 20 seconds at most."""
+    min_free_mb: Annotated[int, Field(ge=0)] = 256
+    """As `storage.min_free_mb`, for the file system that an SQLite database is on."""
     durability: Literal["required", "as-configured"] = "required"
     """Whether a server starts on a database that may lose what it has committed; see `index.promises`."""
+
+    @property
+    def min_free_bytes(self) -> int:
+        """`min_free_mb` in bytes."""
+        return self.min_free_mb * 1_000_000
 
 
 class HttpSettings(_Section):
@@ -272,6 +279,8 @@ class ServerSettings(_Section):
     """Processes; 0 is one per CPU that we may run on, see `worker_count`."""
     shutdown_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
     """How long running operations may take to finish after SIGTERM before they are aborted, seconds."""
+    beat_timeout: Annotated[float, Field(ge=2, allow_inf_nan=False)] = 30.0
+    """A process that shows no sign of life for so long is reported, and killed and replaced after twice as long."""
     umask: Annotated[str, Field(pattern="^0?[0-7]{3}$")] = "077"
     """Permissions that new files and directories do not get, octal: with 077 they are their owner's alone."""
 

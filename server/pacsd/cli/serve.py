@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -31,10 +33,15 @@ def serve(config: ConfigFile = None) -> None:
         run_worker=app.run_worker,
         run_housekeeping=app.run_housekeeping,
         prepare=app.prepare,
+        prepare_to_read=app.prepare_to_read,
+        why_read_only=app.why_read_only,
         clear_up=app.clear_up,
         # The file of the start, also where meanwhile another one would be found.
         reload=lambda: _checked_settings(file),
     )
+    if status == supervisor.START_ANEW:
+        # The same process, as a service manager sees it, and nothing left of what it knew.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
     raise typer.Exit(status)
 
 

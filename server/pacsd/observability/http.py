@@ -6,21 +6,31 @@ In a process of its own: the server needs threads, and the supervisor, which for
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
-import shutil
+import sys
+import threading
 from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 import pacsd
 from pacsd.errors import PacsdError
-from pacsd.observability.health import Check, check_workers_alive, readiness
+from pacsd.index.engines import wal_bytes
+from pacsd.observability.health import (
+    Check,
+    liveness,
+    readiness,
+    watched_index_disk,
+    watched_storage_disk,
+)
 from pacsd.observability.metrics import CONTENT_TYPE
 from pacsd.storage.quarantine import Quarantine
+from pacsd.supervision.signs_of_life import PARTS_OF, ROLES
 
 if TYPE_CHECKING:
     import socket
@@ -32,6 +42,9 @@ __all__ = ["ObservabilityServer", "run_http"]
 
 REQUEST_SECONDS = 3
 """How long a client may keep a connection without saying anything."""
+
+READINESS_SECONDS: Final = 3.0
+"""That /metrics waits for the checks of /readyz."""
 
 log = structlog.get_logger()
 
@@ -49,33 +62,95 @@ class ObservabilityServer(ThreadingHTTPServer):
         listening.setblocking(False)
         self.socket = listening
         self.context = context
+        self._readiness_lock = threading.Lock()
+        self._checking: threading.Thread | None = None
+        self._last_readiness: Mapping[str, Check] = {}
 
     def answer(self, path: str) -> tuple[HTTPStatus, str, bytes] | None:
         """Status, content type and body for `path`, None where there is nothing."""
-        workers = self.context.shared.workers
+        shared = self.context.shared
         if path == "/metrics":
             return HTTPStatus.OK, CONTENT_TYPE, self._metrics()
         if path == "/healthz":
-            return _report({"workers": check_workers_alive(workers)})
+            beat_timeout = self.context.settings.server.beat_timeout
+            return _report(liveness(shared.workers, shared.signs, beat_timeout))
         if path == "/readyz":
-            shared = self.context.shared
-            return _report(readiness(self.context.settings, workers, shared.completeness, shared.identity))
+            return _report(self._readiness())
         return None
+
+    def _readiness(self) -> Mapping[str, Check]:
+        shared = self.context.shared
+        return readiness(
+            self.context.settings,
+            shared.workers,
+            shared.completeness,
+            shared.identity,
+            shared.signs,
+            self.context.read_only,
+        )
 
     def _metrics(self) -> bytes:
         metrics = self.context.shared.metrics
         metrics.associations_limit(self.context.settings.dicom.max_associations)
-        try:
-            metrics.storage_free(shutil.disk_usage(self.context.settings.storage.root).free)
-        except OSError as error:
-            # The other numbers are worth more now than ever.
-            log.warning("disk-free-unknown", reason=os.strerror(error.errno or 0))
+        self._measure_disks()
+        self._measure_standstill()
+        self._note_readiness()
         metrics.index_complete(is_complete=self.context.shared.completeness.is_complete)
         try:
             metrics.quarantined(Quarantine(self.context.settings.storage.root).count())
         except PacsdError as error:
             log.warning("quarantine-unknown", reason=str(error))
         return metrics.render()
+
+    def _measure_disks(self) -> None:
+        metrics, settings = self.context.shared.metrics, self.context.settings
+        try:
+            free = watched_storage_disk(settings.storage).free()
+            metrics.storage_free(free.space)
+            metrics.storage_free_inodes(free.inodes)
+            index_disk = watched_index_disk(settings.index)
+            if index_disk is None:
+                metrics.index_free(math.inf, math.inf)
+                return
+            free = index_disk.free()
+            metrics.index_free(free.space, free.inodes)
+            metrics.index_wal(wal_bytes(settings.index.url))
+        except OSError as error:
+            # The other numbers are worth more now than ever.
+            log.warning("disk-free-unknown", reason=os.strerror(error.errno or 0))
+
+    def _measure_standstill(self) -> None:
+        longest = dict.fromkeys(((role, part) for role in ROLES[1:] for part in PARTS_OF[role]), 0.0)
+        for each in self.context.shared.signs.all():
+            key = each.role, each.part
+            longest[key] = max(longest.get(key, 0.0), each.seconds)
+        for (role, part), seconds in longest.items():
+            self.context.shared.metrics.standstill(role, part, seconds)
+
+    def _note_readiness(self) -> None:
+        """Count what the checks find, but let a database that does not answer not keep the other numbers back."""
+
+        def check() -> None:
+            found = self._readiness()
+            with self._readiness_lock:
+                self._last_readiness = found
+
+        with self._readiness_lock:
+            if self._checking is None or not self._checking.is_alive():
+                self._checking = threading.Thread(target=check, name="readiness", daemon=True)
+                self._checking.start()
+            checking = self._checking
+        checking.join(READINESS_SECONDS)
+        with self._readiness_lock:
+            found = self._last_readiness
+        for name, each in found.items():
+            self.context.shared.metrics.ready(name, is_passed=each.ok)
+        self.context.shared.metrics.ready("answer", is_passed=not checking.is_alive())
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log what went wrong with a request, instead of writing it to standard error."""
+        del request, client_address
+        log.warning("http-request-failed", reason=type(sys.exception()).__name__)
 
 
 def run_http(context: WorkerContext) -> int:

@@ -231,6 +231,55 @@ class Metrics:
             registry=registry,
             multiprocess_mode="mostrecent",
         )
+        self._free_inodes = Gauge(
+            "pacsd_storage_free_inodes",
+            "Files that the store's file system can still take; +Inf where it sets no limit",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._index_free = Gauge(
+            "pacsd_index_free_bytes",
+            "Free space of the file system that an SQLite index is on; +Inf for PostgreSQL",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._index_free_inodes = Gauge(
+            "pacsd_index_free_inodes",
+            "As pacsd_storage_free_inodes, of the file system that an SQLite index is on",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._index_wal = Gauge(
+            "pacsd_index_wal_bytes",
+            "Length of an SQLite index's write-ahead log",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._ready = Gauge(
+            "pacsd_ready",
+            "1 where a check of /readyz is passed, 0 where it is not",
+            ["check"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._standstill = Gauge(
+            "pacsd_standstill_seconds",
+            "For how long a part of a process has shown no progress, the longest of all",
+            ["role", "part"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._restart_delay = Gauge(
+            "pacsd_restart_delay_seconds",
+            "How long the replacement of the process that died last is put off, 0 when it was started",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._log_dropped = Counter(
+            "pacsd_log_lines_dropped",
+            "Log lines that nobody took in time",
+            registry=registry,
+        )
         self._restarts = Counter(
             "pacsd_worker_restarts", "Processes that died and were replaced", registry=registry
         )
@@ -319,6 +368,35 @@ class Metrics:
     def storage_free(self, count: int) -> None:
         """Bytes free for the store now."""
         self._free.set(count)
+
+    def storage_free_inodes(self, count: float) -> None:
+        """Files that the store's file system can still take."""
+        self._free_inodes.set(count)
+
+    def index_free(self, count: float, inodes: float) -> None:
+        """Bytes and files that the index's file system can still take."""
+        self._index_free.set(count)
+        self._index_free_inodes.set(inodes)
+
+    def index_wal(self, count: int) -> None:
+        """The write-ahead log is so long now, in bytes."""
+        self._index_wal.set(count)
+
+    def ready(self, check: str, *, is_passed: bool) -> None:
+        """Whether a check of /readyz was passed just now."""
+        self._ready.labels(check).set(int(is_passed))
+
+    def standstill(self, role: str, part: str, seconds: float) -> None:
+        """For so long a part of a process of this role has shown no progress."""
+        self._standstill.labels(role, part).set(seconds)
+
+    def restart_delayed(self, seconds: float) -> None:
+        """The next process is started after so many seconds; 0: there is none to be started."""
+        self._restart_delay.set(seconds)
+
+    def log_lines_dropped(self, count: int) -> None:
+        """So many log lines were dropped just now."""
+        self._log_dropped.inc(count)
 
     def associations_limit(self, count: int) -> None:
         """Associations that may be open now."""

@@ -47,6 +47,7 @@ class PacsNet(AdmittingNet):
 
     def on_accept(self, peer_address: tuple[str, int]) -> PacsNet:
         """Serve each connection by an object of its own."""
+        self._routes.note_connection()
         return PacsNet(self.configuration, self._routes)
 
     def on_receive_c_echo_request(self, context: PresentationContext, request: CEchoRequest) -> None:

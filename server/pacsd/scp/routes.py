@@ -62,5 +62,7 @@ class Routes:
     move: MoveHandler
     get: GetHandler
     metrics: NetMetrics
+    note_connection: Callable[[], None] = lambda: None
+    """Told of each connection that is taken."""
     require_complete: Callable[[], None] = lambda: None
     """Raises IndexIncomplete where an answer from the index could lack something."""

@@ -113,20 +113,21 @@ def begin_generation(store: ArchiveStore, index: ArchiveIndex) -> ArchiveIdentit
     return begun
 
 
-def is_whole_as_it_is(store: ArchiveStore, index: ArchiveIndex) -> bool:
-    """Make sure that store and index belong together, and return whether the index knows all that was acknowledged.
+def is_whole_as_it_is(store: ArchiveStore, index: ArchiveIndex) -> tuple[ArchiveIdentity, bool]:
+    """Make sure that store and index belong together; return the generation, and whether all is in the index.
 
-    For a start that cannot write, and so begins no generation. Raises ArchiveMismatch as `begin_generation` does.
+    For a start that cannot write, and so begins no generation: all that was acknowledged. Raises ArchiveMismatch as
+    `begin_generation` does, and for an archive that is still to be made.
     """
     halves = _look(store, index)
     _verify(halves, store, index)
     known = halves.store
-    return (
-        known is not None
-        and halves.index.identity is not None
-        and halves.index.generation == known.generation
-        and halves.index.swept_generation >= known.generation
+    if known is None or halves.index.identity is None:
+        raise ArchiveMismatch("the archive is still to be made, which takes a disk that can be written to")
+    is_whole = (
+        halves.index.generation == known.generation and halves.index.swept_generation >= known.generation
     )
+    return known, is_whole
 
 
 def adopt_index(store: ArchiveStore, index: ArchiveIndex) -> None:

@@ -10,10 +10,12 @@ import sys
 import time
 from array import array
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from pacsd.observability.logging import end_logs
 from pacsd.supervision.worker import RETIRE_MESSAGE
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ class Child:
     expected_to_end: bool = False
     reload: int = 0
     """The number of the reload whose configuration it goes by; 0: that of the start."""
+    reported: set[str] = field(default_factory=set)
+    """Which of its parts stand still, as the log has been told; see `signs_of_life.PARTS`."""
+    is_killed: bool = False
 
     def retire(self, settings_fd: int | None = None) -> None:
         """Tell it to end when its running associations have; see `worker.Stop.RETIRE`.
@@ -66,7 +71,17 @@ class Child:
 
     def kill(self) -> None:
         """End it at once. It is still ours, reaped or not: the supervisor reaps in the same thread."""
+        self.is_killed = True
         os.kill(self.pid, signal.SIGKILL)
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether a debugger has it, which may let it stand still for as long as it likes."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text("utf-8")
+        except OSError:
+            return False
+        return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status.splitlines())
 
 
 def fork(slot: int, role: str, main: Callable[[int], int], *, inherited: Iterable[socket.socket]) -> Child:
@@ -117,6 +132,7 @@ def _be_child(channel: socket.socket, main: Callable[[int], int], mask: Iterable
     except BaseException:
         log.exception("process-failed")
     finally:
+        end_logs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from pacsd.observability.http import run_http
+from pacsd.observability.logging import tell_repeats
 from pacsd.observability.metrics import Metrics, forget_process, join_as
 from pacsd.supervision.child_process import Child, fork
 from pacsd.supervision.shared_numbers import (
@@ -17,6 +18,7 @@ from pacsd.supervision.shared_numbers import (
     WorkerTable,
     shared_numbers,
 )
+from pacsd.supervision.signs_of_life import OwnSigns, SignsOfLife
 from pacsd.supervision.worker import SharedState, WorkerContext
 
 if TYPE_CHECKING:
@@ -70,6 +72,10 @@ class Processes:
         if run_housekeeping is None:
             self._completeness.complete()  # nobody would
         self._deaths = shared_numbers(1)
+        self._reserved = shared_numbers(SLOTS)
+        self.signs = SignsOfLife()
+        self.read_only = ""
+        """As `WorkerContext.read_only`, for processes that are started from now on."""
         self._children: dict[int, Child] = {}
 
     def __len__(self) -> int:
@@ -94,6 +100,7 @@ class Processes:
         if slot is None:
             raise BlockingIOError(0, "too many processes still drain")
         self.workers.set(slot, WorkerState.STARTING if role == WORKER else WorkerState.OTHER)
+        self.signs.begin(role, slot)
         try:
             child = fork(
                 slot,
@@ -103,7 +110,9 @@ class Processes:
             )
         except OSError:
             self.workers.set(slot, WorkerState.NONE)
+            self.signs.forget(slot)
             raise
+        self.signs.note_process(slot, child.pid)
         child.started = self._clock()
         self._children[child.pid] = child
         return child
@@ -124,6 +133,15 @@ class Processes:
                 self._clear_up(child)
                 yield child, status
 
+    @property
+    def has_housekeeping(self) -> bool:
+        """Whether there is to be such a process: there is nothing to do where nothing can be written."""
+        return self.run_housekeeping is not None and not self.read_only
+
+    def note_complete(self) -> None:
+        """The index knows all files, and housekeeping need not see to it."""
+        self._completeness.complete()
+
     def note_death(self) -> None:
         """A worker has died, and what it left was cleared up: housekeeping may look at the rest."""
         self._deaths[0] += 1
@@ -132,6 +150,8 @@ class Processes:
         child.channel.close()
         forget_process(str(child.slot))
         self._associations[child.slot] = 0
+        self._reserved[child.slot] = 0
+        self.signs.forget(child.slot)
         self.workers.set(child.slot, WorkerState.NONE)
 
     def _not_for(self, role: str) -> list[socket.socket]:
@@ -163,8 +183,17 @@ class Processes:
                 self._completeness,
                 self._deaths,
                 self._host_addresses,
+                self.signs,
+                self._reserved,
             ),
+            read_only=self.read_only,
+            signs=OwnSigns(self.signs, slot),
         )
         runs = {WORKER: self._run_worker, HTTP: run_http, HOUSEKEEPING: self.run_housekeeping}
         run = runs[role]
-        return run(context) if run is not None else 0
+        if run is None:
+            return 0
+        signs = context.signs
+        signs.looks.append(tell_repeats)
+        with signs.beating():
+            return run(context)

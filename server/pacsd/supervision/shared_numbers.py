@@ -132,6 +132,10 @@ class WorkerTable:
         """The lowest slot without a process, None if all are taken."""
         return next((slot for slot, state in enumerate(self._states) if state == WorkerState.NONE), None)
 
+    def slots(self, *states: WorkerState) -> frozenset[int]:
+        """Where processes in one of `states` are."""
+        return frozenset(slot for slot, state in enumerate(self._states) if state in states)
+
     def count(self, *states: WorkerState) -> int:
         """Processes in one of `states`."""
         return sum(state in states for state in self._states)

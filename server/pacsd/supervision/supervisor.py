@@ -1,7 +1,7 @@
 """The first process: it opens the sockets, forks the workers, replaces them, reloads and stops them.
 
-It has one thread and never does a worker's job, so that it can fork at any time. It sleeps until a signal or the next
-deadline.
+It has one thread and never does a worker's job, so that it can fork at any time. It sleeps until a signal, and wakes
+each second to look whether its processes still show signs of life.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pacsd.configuration import load_settings
 from pacsd.errors import ConfigurationError, PacsdError
 from pacsd.index import migrations
 from pacsd.index.engines import database_file, database_url
-from pacsd.observability.logging import configure_logging
+from pacsd.observability.log_output import LogOutput
+from pacsd.observability.logging import configure_server_logging, drain_logs, end_logs
 from pacsd.observability.metrics import share_between_processes
 from pacsd.observability.metrics_directory import metrics_directory
 from pacsd.ownership import lock_files, own
@@ -32,6 +33,7 @@ from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
 from pacsd.supervision.listeners import bind
 from pacsd.supervision.open_files import allow_open_files
 from pacsd.supervision.processes import HOUSEKEEPING, HTTP, WORKER, Processes
+from pacsd.supervision.service_manager import ServiceManager
 from pacsd.supervision.shared_numbers import WorkerState
 from pacsd.supervision.signals import SignalQueue
 from pacsd.supervision.worker import settings_file
@@ -46,14 +48,25 @@ if TYPE_CHECKING:
     from pacsd.settings import Settings
     from pacsd.supervision.worker import WorkerContext
 
-__all__ = ["Supervisor", "serve"]
+__all__ = ["START_ANEW", "Supervisor", "serve"]
 
+START_ANEW: Final = 75
+"""An exit status: the same program is to be started again, at once and in the same process."""
+
+STANDARD_ERROR: Final = 2
 GRACE_SECONDS: Final = 5.0
 """For a worker to abort what is left at its deadline and to flush, before it is killed."""
 HURRY_SECONDS: Final = 2.0
 """What is left after a second SIGTERM."""
 READY_POLL_SECONDS: Final = 0.05
 """Between looks whether the workers of a reload are ready; they say so in shared memory."""
+
+READ_ONLY_SECONDS: Final = 5.0
+"""Between looks whether a disk that took nothing takes something again."""
+WATCH_SECONDS: Final = 1.0
+"""Between looks at the processes' signs of life."""
+LATE_SECONDS: Final = 5.0
+"""Who wakes so much later than it meant to was not allowed to run, and neither were the others."""
 
 log = structlog.get_logger()
 
@@ -64,10 +77,12 @@ def serve(
     run_worker: Callable[[WorkerContext], int],
     prepare: Callable[[Settings], ArchiveIdentity],
     run_housekeeping: Callable[[WorkerContext], int] | None = None,
+    prepare_to_read: Callable[[Settings], tuple[ArchiveIdentity, bool]] | None = None,
+    why_read_only: Callable[[Settings], str] = lambda _: "",
     clear_up: Callable[[Settings, int], None] | None = None,
     reload: Callable[[], Settings] = load_settings,
 ) -> int:
-    """Run the server until SIGTERM or SIGINT; returns the exit status.
+    """Run the server until SIGTERM or SIGINT; returns the exit status, or `START_ANEW`.
 
     It holds the lock of the archive from before it touches anything, and so do all its processes. An SQLite database is
     brought to the newest migration; another one must have it (MigrationNeeded). Then `prepare` makes store and index
@@ -76,13 +91,20 @@ def serve(
     `run_worker` runs in each worker process, `run_housekeeping` in one beside them; `clear_up` removes what the worker
     with this process id left behind when it was killed, in this process as well; `reload` reads the configuration anew
     at SIGHUP.
+
+    Where `why_read_only` says that a disk takes nothing, `prepare_to_read` is called instead of `prepare`, and returns
+    also whether answers lack nothing; where it raises a PacsdError, the start goes on as if the disk were writable. Then
+    nothing is stored, and there is no housekeeping, until the disk takes something again: the server ends, and asks by
+    `START_ANEW` for another start.
     Raises AddressUnavailable, ArchiveInUse, IndexUnavailable, and what `prepare` raises.
     """
-    configure_logging(settings.log)
+    log_output = LogOutput(STANDARD_ERROR)
+    configure_server_logging(settings.log, log_output)
     keep_private(settings.server.umask)
     allow_open_files(settings.dicom.max_associations)
     with contextlib.ExitStack() as stack:
         # As process 1 of a container, Python would not end on SIGTERM by itself.
+        stack.callback(end_logs)
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _exit_early))
         # What it is to reload is only now being read; it must not end the process either.
         stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
@@ -100,10 +122,15 @@ def serve(
         share_between_processes(directory)
         locks = lock_files(settings.storage.root, database_file(database_url(settings.index.url)))
         stack.enter_context(own(locks, wait=settings.server.shutdown_timeout + GRACE_SECONDS))
-        _prepare_database(settings.index.url)
+        read_only, to_read = _prepared_to_read(settings, prepare_to_read, why_read_only)
+        if to_read is None:
+            _prepare_database(settings.index.url)
+            identity, is_complete = prepare(settings), False
+        else:
+            identity, is_complete = to_read
         supervisor = Supervisor(
             settings,
-            prepare(settings),
+            identity,
             run_worker=run_worker,
             run_housekeeping=run_housekeeping,
             clear_up=clear_up,
@@ -112,7 +139,10 @@ def serve(
             dicom_tls=dicom_tls,
             host_addresses=directory,
             http=http,
+            log_output=log_output,
         )
+        if read_only:
+            supervisor.serve_read_only(read_only, why_read_only, is_complete=is_complete)
         return supervisor.run()
 
 
@@ -132,6 +162,7 @@ class Supervisor:
         http: socket.socket | None,
         dicom_tls: Sequence[socket.socket] = (),
         host_addresses: Path | None = None,
+        log_output: LogOutput | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -139,6 +170,8 @@ class Supervisor:
         self._clear_up = clear_up
         self._clock = clock
         self._signals = SignalQueue(SUPERVISED_SIGNALS)
+        self._service_manager = ServiceManager()
+        self._watched = clock()
         self._processes = Processes(
             run_worker,
             identity,
@@ -156,11 +189,28 @@ class Supervisor:
         self._reloads = 0
         self._is_reloading = False
         """The workers of the last reload are starting, and those before them go on until they are ready."""
+        self._signs = self._processes.signs.begin("supervisor")
+        if log_output is not None:
+            log_output.observe_dropped = self._processes.metrics.log_lines_dropped
+        self._log_output = log_output
+        self._why_read_only: Callable[[Settings], str] | None = None
+        self._next_look_at_disk = float("-inf")
+        self._status = 0
         self._stopping = False
         self._deadline: float | None = None
 
+    def serve_read_only(
+        self, reason: str, why_read_only: Callable[[Settings], str], *, is_complete: bool
+    ) -> None:
+        """Have `run` store nothing, and return `START_ANEW` when `why_read_only` has nothing to say any more."""
+        self._processes.read_only = reason
+        self._why_read_only = why_read_only
+        if is_complete:
+            self._processes.note_complete()
+        log.error("archive-read-only", reason=reason, consequence="nothing is stored, queries are answered")
+
     def run(self) -> int:
-        """Serve until told to stop; returns the exit status."""
+        """Serve until told to stop; returns the exit status, or `START_ANEW`."""
         # What exists now stays as it is: the collector need not touch it, and so not copy it, in every child.
         gc.collect()
         gc.freeze()
@@ -177,9 +227,10 @@ class Supervisor:
                     self._obey(number)
                 self._fill_vacancies()
                 self._complete_reload()
+                self._watch()
                 self._enforce_deadline()
         log.info("server-stopped")
-        return 0
+        return self._status
 
     def _log_start(self) -> None:
         processes = self._processes
@@ -193,14 +244,14 @@ class Supervisor:
         )
         _warn_of_plain_port(self._settings)
 
-    def _seconds_until_due(self) -> float | None:
-        """Until something is to be done without a signal; None if nothing is."""
-        due = [when for when, _ in self._vacancies]
+    def _seconds_until_due(self) -> float:
+        """Until something is to be done without a signal."""
+        due = [self._watched + WATCH_SECONDS, *(when for when, _ in self._vacancies)]
         if self._deadline is not None:
             due.append(self._deadline)
         if self._is_reloading:
             due.append(self._clock() + READY_POLL_SECONDS)
-        return max(0.0, min(due) - self._clock()) if due else None
+        return max(0.0, min(due) - self._clock())
 
     def _obey(self, number: signal.Signals) -> None:
         if number in {signal.SIGTERM, signal.SIGINT}:
@@ -217,7 +268,7 @@ class Supervisor:
             self._start(WORKER)
         if self._processes.http is not None:
             self._start(HTTP)
-        if self._processes.run_housekeeping is not None and not self._processes.of_role(HOUSEKEEPING):
+        if self._processes.has_housekeeping and not self._processes.of_role(HOUSEKEEPING):
             self._start(HOUSEKEEPING)
 
     def _start(self, role: str) -> None:
@@ -233,7 +284,7 @@ class Supervisor:
         log.info("process-started", role=role, index=child.slot, child=child.pid)
 
     def _ended(self, child: Child, status: int) -> None:
-        facts = {"role": child.role, "index": child.slot, "child": child.pid, **describe_exit(status)}
+        facts = {**_facts_of(child), **describe_exit(status)}
         if status:
             self._clear_up_after(child)
         if self._stopping or child.expected_to_end:
@@ -249,6 +300,7 @@ class Supervisor:
         delay = self._backoff[child.role].delay(self._processes.lived(child))
         self._vacancies.append((self._clock() + delay, child.role))
         self._processes.metrics.worker_restarted()
+        self._processes.metrics.restart_delayed(delay)
         log.error("process-died", replaced_in_seconds=delay, **facts)
 
     def _clear_up_after(self, child: Child) -> None:
@@ -267,17 +319,75 @@ class Supervisor:
         self._vacancies = [(when, role) for when, role in self._vacancies if when > now]
         for role in due:
             self._start(role)
+        if due and not self._vacancies:
+            self._processes.metrics.restart_delayed(0.0)
+
+    # --- watching
+
+    def _watch(self) -> None:
+        """Look whether all processes live; report who does not, and replace it when it has had its chance."""
+        now, timeout = self._clock(), self._settings.server.beat_timeout
+        if now < self._watched + WATCH_SECONDS:
+            return
+        signs = self._processes.signs
+        if now > self._watched + WATCH_SECONDS + LATE_SECONDS:
+            log.warning("supervisor-woke-late", seconds=round(now - self._watched, 1))
+            signs.give_grace()
+        self._watched = now
+        drain_logs()
+        self._signs.beat()
+        still = signs.standing_still(silent_after=timeout, busy_after=timeout)
+        for child in self._processes.all():
+            of_child = {each.part: each.seconds for each in still if each.slot == child.slot}
+            self._report(child, of_child)
+            if of_child.get("beat", 0.0) > 2 * timeout and not child.is_killed and not child.is_traced:
+                log.error("process-killed", reason="it shows no sign of life", **_facts_of(child))
+                # Not SIGTERM, which a stopped process takes note of only when it goes on.
+                child.kill()
+        self._tell_service_manager(now, {each.slot for each in still if each.part == "beat"})
+        self._look_at_disk(now)
+
+    def _report(self, child: Child, still: dict[str, float]) -> None:
+        for part in still.keys() - child.reported:
+            event = "process-silent" if part == "beat" else "process-stands-still"
+            log.error(event, part=part, seconds=round(still[part], 1), **_facts_of(child))
+        for part in child.reported - still.keys():
+            log.info("process-goes-on", part=part, **_facts_of(child))
+        child.reported = set(still)
+
+    def _tell_service_manager(self, now: float, silent: set[int]) -> None:
+        workers = self._processes.workers
+        ready = workers.count(WorkerState.READY)
+        if 0 < workers.wanted <= ready:
+            self._service_manager.say_once("READY=1")
+        living = self._processes.of_role(WORKER)
+        # While there is none, one is about to be started.
+        if not living or any(child.slot not in silent for child in living):
+            self._service_manager.feed_watchdog(now)
+
+    def _look_at_disk(self, now: float) -> None:
+        """Where nothing can be written, look whether something can again."""
+        if self._why_read_only is None or self._stopping or now < self._next_look_at_disk:
+            return
+        self._next_look_at_disk = now + READ_ONLY_SECONDS
+        if not self._why_read_only(self._settings):
+            log.info("archive-writable-again", consequence="the server starts anew")
+            self._status = START_ANEW
+            self._stop("the disk can be written to again")
 
     # --- stopping
 
     def _stop(self, reason: str) -> None:
         if self._stopping:
+            self._status = 0
             self._deadline = min(self._deadline or math.inf, self._clock() + HURRY_SECONDS)
             log.warning("server-hurries", reason=reason, processes=len(self._processes))
             return
         log.info("server-stopping", reason=reason, shutdown_timeout=self._settings.server.shutdown_timeout)
         self._stopping = True
         self._is_reloading = False
+        if self._status != START_ANEW:
+            self._service_manager.say_once("STOPPING=1")
         self._vacancies.clear()
         self._deadline = self._clock() + self._settings.server.shutdown_timeout + GRACE_SECONDS
         self._processes.workers.wanted = 0
@@ -318,7 +428,8 @@ class Supervisor:
             log.error("configuration-refused", reason="too many processes still drain from earlier reloads")
             return
         self._settings, unchanged = keep_what_needs_a_restart(self._settings, settings)
-        configure_logging(settings.log)
+        if self._log_output is not None:
+            configure_server_logging(settings.log, self._log_output)
         if unchanged:
             log.warning("configuration-needs-restart", unchanged=unchanged)
         self._reloads += 1
@@ -367,9 +478,30 @@ def _warn_of_plain_port(settings: Settings) -> None:
         )
 
 
+def _facts_of(child: Child) -> dict[str, object]:
+    return {"role": child.role, "index": child.slot, "child": child.pid}
+
+
 def _address(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"{host}:{port}"
+
+
+def _prepared_to_read(
+    settings: Settings,
+    prepare_to_read: Callable[[Settings], tuple[ArchiveIdentity, bool]] | None,
+    why_read_only: Callable[[Settings], str],
+) -> tuple[str, tuple[ArchiveIdentity, bool] | None]:
+    """Return why the server is to store nothing, and what `prepare_to_read` says; "" and None if it may store."""
+    reason = why_read_only(settings) if prepare_to_read is not None else ""
+    if not reason or prepare_to_read is None:
+        return "", None
+    try:
+        return reason, prepare_to_read(settings)
+    except PacsdError as error:
+        # The ordinary start says better what is wrong.
+        log.warning("cannot-serve-read-only", reason=str(error))
+        return "", None
 
 
 def _prepare_database(url: str) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerState, shared_numbers
+from pacsd.supervision.shared_numbers import SLOTS, IndexCompleteness, WorkerState, shared_numbers
+from pacsd.supervision.signs_of_life import OwnSigns, SignsOfLife
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,9 @@ class SharedState:
     """One number: how many workers have died since the server's start; what they left is to be looked at."""
     host_addresses: Path | None = None
     """The folder of `scp.host_addresses.RememberedAddresses`; None: each process looks up for itself."""
+    signs: SignsOfLife = field(default_factory=SignsOfLife)
+    reserved: memoryview = field(default_factory=lambda: shared_numbers(SLOTS))
+    """Bytes that each process is about to write to the store; see `storage.room`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,10 @@ class WorkerContext:
     """Those of the worker's start, by which it serves; see `take_new_settings`."""
     shared: SharedState
     _new_settings: list[Settings] = field(default_factory=list)
+    read_only: str = ""
+    """Why nothing can be stored, for as long as this process lives; "" where it can."""
+    signs: OwnSigns = field(default_factory=lambda: OwnSigns(SignsOfLife(), 0))
+    """Where this process shows its progress."""
 
     def ready(self) -> None:
         """Say that connections are being accepted: once; /readyz waits for it."""

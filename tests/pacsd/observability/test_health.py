@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import tempfile
@@ -19,15 +20,19 @@ from pacsd.observability.health import (
     Check,
     check_archive,
     check_database,
-    check_storage,
+    check_disk,
+    check_progress,
     check_workers_alive,
     check_workers_ready,
+    liveness,
     readiness,
 )
 from pacsd.services.archive import begin_generation
 from pacsd.settings import IndexSettings, Settings, StorageSettings
+from pacsd.storage.disk import Free, WatchedDisk
 from pacsd.storage.filesystem import FileStore
 from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerState, WorkerTable
+from pacsd.supervision.signs_of_life import OwnSigns, SignsOfLife
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,29 +58,106 @@ def database(tmp_path: Path) -> str:
 class TestWorkers:
     def test_none_is_alive(self, workers: WorkerTable) -> None:
         workers.set(0, WorkerState.OTHER)
-        assert not check_workers_alive(workers).ok
-        assert not check_workers_ready(workers).ok
+        assert not check_workers_alive(workers, SignsOfLife(), 30.0).ok
+        assert not check_workers_ready(workers, SignsOfLife(), 30.0).ok
 
     def test_one_that_starts_is_alive_but_not_ready(self, workers: WorkerTable) -> None:
         workers.set(0, WorkerState.STARTING)
-        assert check_workers_alive(workers).ok
-        assert not check_workers_ready(workers).ok
+        assert check_workers_alive(workers, SignsOfLife(), 30.0).ok
+        assert not check_workers_ready(workers, SignsOfLife(), 30.0).ok
 
     def test_one_of_two_is_not_enough(self, workers: WorkerTable) -> None:
         workers.set(0, WorkerState.READY)
-        result = check_workers_ready(workers)
+        result = check_workers_ready(workers, SignsOfLife(), 30.0)
         assert (result.ok, result.reason) == (False, "1 of 2 workers ready")
 
     def test_all_are_ready_whatever_else_drains(self, workers: WorkerTable) -> None:
         for slot, state in enumerate((WorkerState.STOPPING, WorkerState.READY, WorkerState.READY)):
             workers.set(slot, state)
-        assert check_workers_ready(workers).ok
+        assert check_workers_ready(workers, SignsOfLife(), 30.0).ok
 
     def test_a_stopping_server_is_not_ready(self, workers: WorkerTable) -> None:
         workers.set(0, WorkerState.STOPPING)
         workers.wanted = 0
-        assert check_workers_alive(workers).ok
-        assert check_workers_ready(workers).reason == "the server is stopping"
+        assert check_workers_alive(workers, SignsOfLife(), 30.0).ok
+        assert check_workers_ready(workers, SignsOfLife(), 30.0).reason == "the server is stopping"
+
+
+class TestSilence:
+    """Of worker 7 in slot 0, and of worker 8 in slot 1."""
+
+    @pytest.fixture
+    def clock(self) -> list[int]:
+        return [10**9]
+
+    @pytest.fixture
+    def signs(self, clock: list[int], workers: WorkerTable) -> SignsOfLife:
+        signs = SignsOfLife(lambda: clock[0])
+        for slot in range(2):
+            signs.begin("worker", slot)
+            signs.note_process(slot, 7 + slot)
+            workers.set(slot, WorkerState.READY)
+        return signs
+
+    def _pass(self, clock: list[int], signs: SignsOfLife, seconds: int, *beating: int) -> None:
+        clock[0] += seconds * 10**9
+        for slot in beating:
+            signs.note(slot, "beat", is_under_way=True)
+
+    def test_one_that_is_silent_is_not_ready(
+        self, signs: SignsOfLife, workers: WorkerTable, clock: list[int]
+    ) -> None:
+        self._pass(clock, signs, 10, 1)
+        assert check_workers_ready(workers, signs, 30.0).ok
+        self._pass(clock, signs, 1, 1)
+        ready = check_workers_ready(workers, signs, 30.0)
+        assert not ready.ok
+        assert ready.reason.startswith(
+            "1 of 2 workers ready; worker process 7 has shown no sign of life since "
+        )
+        assert ready.reason.endswith("(11 s)")
+        assert all(check.ok for check in liveness(workers, signs, 30.0).values())
+
+    def test_all_that_are_silent_are_not_alive(
+        self, signs: SignsOfLife, workers: WorkerTable, clock: list[int]
+    ) -> None:
+        self._pass(clock, signs, 11)
+        assert not liveness(workers, signs, 30.0)["workers"].ok
+
+    def test_a_silent_one_with_the_turn_keeps_all_from_storing(
+        self, signs: SignsOfLife, workers: WorkerTable, clock: list[int]
+    ) -> None:
+        signs.note(0, "turn", is_under_way=True)
+        self._pass(clock, signs, 11, 0, 1)
+        assert check_progress(signs, 30.0).ok, "it may be a slow disk"
+        self._pass(clock, signs, 11, 1)
+        assert "process 7 has held the turn" in liveness(workers, signs, 30.0)["processes"].reason
+
+    def test_a_commit_that_stands_still_is_told_and_one_that_makes_attempts_is_not(
+        self, signs: SignsOfLife, workers: WorkerTable, clock: list[int]
+    ) -> None:
+        own = OwnSigns(signs, 0)
+        own.note_attempt()
+        assert check_progress(signs, 30.0).ok, "there is no commit that it would be one of"
+        own.note_commit(True)
+        for _ in range(2):
+            self._pass(clock, signs, 20, 0, 1)
+            own.note_attempt()
+        assert check_progress(signs, 30.0).ok
+        self._pass(clock, signs, 31, 0, 1)
+        assert "worker process 7 has been at one commit" in check_progress(signs, 30.0).reason
+        assert all(check.ok for check in liveness(workers, signs, 30.0).values())
+        own.note_commit(False)
+        assert check_progress(signs, 30.0).ok
+
+    def test_after_a_freeze_of_the_machine_all_have_a_new_chance(
+        self, signs: SignsOfLife, workers: WorkerTable, clock: list[int]
+    ) -> None:
+        self._pass(clock, signs, 3600)
+        signs.give_grace()
+        assert check_progress(signs, 30.0).ok
+        self._pass(clock, signs, 11)
+        assert not check_progress(signs, 30.0).ok
 
 
 def database_check(url: str) -> Check:
@@ -124,18 +206,25 @@ class TestDatabase:
         assert "secret" not in result.reason
 
 
-class TestStorage:
+class TestDisk:
     def test_room_enough(self, tmp_path: Path) -> None:
-        assert check_storage(tmp_path, 1).ok
+        assert check_disk(WatchedDisk(tmp_path, 1, "storage.min_free_mb")).ok
         assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
     def test_below_the_watermark(self, tmp_path: Path) -> None:
-        result = check_storage(tmp_path, 1 << 62)
+        result = check_disk(WatchedDisk(tmp_path, 1 << 62, "index.min_free_mb"))
         assert not result.ok
-        assert "storage.min_free_mb" in result.reason
+        assert "index.min_free_mb" in result.reason
 
     def test_no_such_directory(self, tmp_path: Path) -> None:
-        assert "No such file or directory" in check_storage(tmp_path / "none", 0).reason
+        result = check_disk(WatchedDisk(tmp_path / "none", 0, "storage.min_free_mb"))
+        assert "No such file or directory" in result.reason
+
+    def test_inodes_run_short_only_where_they_are_counted(self, tmp_path: Path) -> None:
+        disk = WatchedDisk(tmp_path, 10, "storage.min_free_mb")
+        assert "999 inodes free" in disk.shortage(Free(10, 999))
+        assert disk.shortage(Free(10, math.inf)) == ""
+        assert "of which 1 are about to be written" in disk.shortage(Free(10, math.inf), reserved=1)
 
 
 def test_a_server_that_was_overtaken_is_not_ready(tmp_path: Path, database: str) -> None:
@@ -162,21 +251,28 @@ def test_a_server_that_was_overtaken_is_not_ready(tmp_path: Path, database: str)
 
 def test_readiness_names_each_check(tmp_path: Path, database: str, workers: WorkerTable) -> None:
     settings = Settings(
-        storage=StorageSettings(root=tmp_path, min_free_mb=0), index=IndexSettings(url=database)
+        storage=StorageSettings(root=tmp_path, min_free_mb=0),
+        index=IndexSettings(url=database, min_free_mb=0),
     )
     completeness = IndexCompleteness()
     completeness.report(600, 6000)
-    found = readiness(settings, workers, completeness, BEGUN)
+    found = readiness(settings, workers, completeness, BEGUN, SignsOfLife())
     assert found["index"].reason == "rebuilding the index: 600 of 6000 files have been looked at"
     completeness.complete()
-    assert readiness(settings, workers, completeness, BEGUN)["index"].ok
+    assert readiness(settings, workers, completeness, BEGUN, SignsOfLife())["index"].ok
+    storing = readiness(settings, workers, completeness, BEGUN, SignsOfLife(), "the disk is read-only")[
+        "storing"
+    ]
+    assert (storing.ok, storing.reason) == (False, "the disk is read-only")
     assert {name: check.ok for name, check in found.items()} == {
         "workers": False,
         "database": True,
         "durability": True,
         "index": False,
         "archive": False,
+        "progress": True,
         "storage": True,
+        "index_disk": True,
     }
 
 

@@ -65,7 +65,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
             sockets=[listening],
             stop_fd=theirs.fileno(),
             settings=Settings(
-                storage=StorageSettings(root=root, min_free_mb=0), index=IndexSettings(url=url)
+                storage=StorageSettings(root=root, min_free_mb=0), index=IndexSettings(url=url, min_free_mb=0)
             ),
             shared=SharedState(AssociationCounter(shared_numbers(SLOTS), 0, 1), Metrics(), table, begun),
         )

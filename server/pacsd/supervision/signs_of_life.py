@@ -1,0 +1,201 @@
+"""Signs of life: what each process shows of its progress in shared memory, and what its silence means.
+
+A thread in each process beats each second, so an idle process beats and one that waits for a slow disk does too. A
+process that does not beat is stopped, or its interpreter hangs. What it is busy with is noted beside: since when its
+commit has been at one attempt, since when it has held the index's turn, and since when it has left connections waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from pacsd.supervision.shared_numbers import SLOTS, shared_numbers
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["PARTS", "PARTS_OF", "ROLES", "Acceptance", "OwnSigns", "SignsOfLife", "Stagnation"]
+
+ROLES: Final = ("", "supervisor", "worker", "housekeeping", "http")
+PARTS: Final = ("beat", "accept", "commit", "turn")
+"""What may stand still: the process itself, its taking of connections, a commit, the index's turn that it holds."""
+PARTS_OF: Final = {
+    "supervisor": ("beat",),
+    "worker": PARTS,
+    "housekeeping": ("beat", "turn"),
+    "http": ("beat",),
+}
+BEAT_SECONDS: Final = 1.0
+
+log = structlog.get_logger()
+
+_PID, _ROLE, _FIRST_PART = 0, 1, 2
+_FIELDS: Final = _FIRST_PART + len(PARTS)
+_SUPERVISOR: Final = SLOTS
+_GRACE: Final = (SLOTS + 1) * _FIELDS
+
+
+@dataclass(frozen=True, slots=True)
+class Stagnation:
+    """One part of a process that has shown no progress for so many seconds."""
+
+    slot: int
+    pid: int
+    role: str
+    part: str
+    seconds: float
+
+
+class SignsOfLife:
+    """All processes' signs. CLOCK_MONOTONIC, which stands still while the machine is suspended."""
+
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._numbers = shared_numbers(_GRACE + 1)
+        self._clock = clock
+
+    def begin(self, role: str, slot: int = _SUPERVISOR) -> OwnSigns:
+        """A process begins to beat, in its slot; the supervisor has one of its own."""
+        self.forget(slot)
+        first = slot * _FIELDS
+        self._numbers[first + _ROLE] = ROLES.index(role)
+        self._numbers[first + _FIRST_PART] = self._clock()
+        return OwnSigns(self, slot)
+
+    def forget(self, slot: int) -> None:
+        """The process in a slot is gone."""
+        for field in range(_FIELDS):
+            self._numbers[slot * _FIELDS + field] = 0
+
+    def give_grace(self) -> None:
+        """Let all silences count from now: nobody could do anything for a while, such as on a frozen machine."""
+        self._numbers[_GRACE] = self._clock()
+
+    def note(self, slot: int, part: str, *, is_under_way: bool) -> None:
+        """A part of a process begins a step, or has none to make any more."""
+        self._numbers[slot * _FIELDS + _FIRST_PART + PARTS.index(part)] = self._clock() if is_under_way else 0
+
+    def note_process(self, slot: int, pid: int) -> None:
+        """Say which process is in a slot."""
+        self._numbers[slot * _FIELDS + _PID] = pid
+
+    def all(self) -> Iterator[Stagnation]:
+        """Yield, for each process, how old each sign is; those that have nothing under way are left out."""
+        numbers, now, grace = self._numbers, self._clock(), self._numbers[_GRACE]
+        for slot in range(SLOTS + 1):
+            first = slot * _FIELDS
+            role = ROLES[numbers[first + _ROLE]]
+            if not role:
+                continue
+            for number, part in enumerate(PARTS):
+                since = numbers[first + _FIRST_PART + number]
+                if since:
+                    seconds = max(0, now - max(since, grace)) / 1e9
+                    yield Stagnation(slot, numbers[first + _PID], role, part, seconds)
+
+    def standing_still(self, *, silent_after: float, busy_after: float) -> list[Stagnation]:
+        """Return who has not beaten for `silent_after` seconds, and what stands still for `busy_after`.
+
+        With a silent process goes the turn that it holds, as nobody else has it before it is killed.
+        """
+        found = list(self.all())
+        silent = {each.slot for each in found if each.part == "beat" and each.seconds > silent_after}
+        return [
+            each
+            for each in found
+            if (each.slot in silent and each.part in {"beat", "turn"})
+            or (each.part != "beat" and each.seconds > busy_after)
+        ]
+
+
+class OwnSigns:
+    """What one process shows of itself; any of its threads may."""
+
+    def __init__(self, signs: SignsOfLife, slot: int) -> None:
+        self._signs = signs
+        self._slot = slot
+        self._is_stuck = False
+        self._is_committing = False
+        self.looks: list[Callable[[], None]] = []
+        """What is done with each beat; must take no time and raise nothing."""
+
+    def beat(self) -> None:
+        """Show that the process lives."""
+        self._signs.note_process(self._slot, os.getpid())
+        self._signs.note(self._slot, "beat", is_under_way=True)
+
+    def note_accepting(self, *, is_stuck: bool) -> None:
+        """Connections wait and none was taken since the last look, or not."""
+        if is_stuck != self._is_stuck:
+            self._is_stuck = is_stuck
+            self._signs.note(self._slot, "accept", is_under_way=is_stuck)
+
+    def note_commit(self, is_under_way: bool) -> None:  # noqa: FBT001  a callback's only argument
+        """A commit begins, or none is under way any more."""
+        self._is_committing = is_under_way
+        self._signs.note(self._slot, "commit", is_under_way=is_under_way)
+
+    def note_attempt(self) -> None:
+        """A commit makes another attempt: it does not stand still."""
+        if self._is_committing:
+            self.note_commit(True)
+
+    def note_turn(self, is_held: bool) -> None:  # noqa: FBT001  a callback's only argument
+        """The process has the turn to write to the index now, or has given it back."""
+        self._signs.note(self._slot, "turn", is_under_way=is_held)
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Beat each second in a thread, for the length of a `with` block."""
+        ended = threading.Event()
+
+        def keep_beating() -> None:
+            while not ended.wait(BEAT_SECONDS):
+                self.beat()
+                for look in tuple(self.looks):
+                    try:
+                        look()
+                    except Exception:
+                        # It must not silence the process, which would be killed for it.
+                        log.exception("look-failed")
+
+        thread = threading.Thread(target=keep_beating, name="beat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+class Acceptance:
+    """Whether a process takes the connections that wait: it does not if some wait at two looks and none was taken."""
+
+    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+        self._sockets = tuple(sockets)
+        self._taken = 0
+        self._seen = 0
+
+    def note(self) -> None:
+        """A connection was taken."""
+        self._taken += 1
+
+    def is_stuck(self) -> bool:
+        """Look; never waits."""
+        taken, seen = self._taken, self._seen
+        self._seen = taken
+        if taken != seen:
+            return False
+        poll = select.poll()
+        for listening in self._sockets:
+            if (descriptor := listening.fileno()) >= 0:  # it is closed when the process stops accepting
+                poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
