@@ -140,7 +140,7 @@ def why_read_only(settings: Settings) -> str:
         disks["the index"] = index_disk
     for name, disk in disks.items():
         if reason := disk.why_unwritable():
-            return f"nothing can be written to the disk of {name}: {reason}"
+            return f"the disk of {name} takes nothing: {reason}"
     return ""
 
 

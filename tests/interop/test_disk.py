@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 from support import scu
 from support.constructed import encode, simple_dataset
 from support.deadline import wait_until
+from support.mounts import mounting_is_possible, namespace_options
 from support.peers import missing
 from support.server import PacsdServer, Peer
 from support.wire import Response, WireAssociation
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
 DISK_SIZE = 4_000_000
 OUT_OF_RESOURCES = 0xA700
 PIXELS = 400_000
-
-
-def namespace_options() -> list[str]:
-    """A mount namespace of its own, so that nothing is ever mounted on this machine itself; no root needed."""
-    return ["-m"] if os.geteuid() == 0 else ["-r", "-m"]
-
-
-def mounting_is_possible() -> bool:
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        return False
-    attempt = [unshare, *namespace_options(), "mount", "-t", "tmpfs", "none", "/mnt"]
-    return subprocess.run(attempt, capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture

@@ -42,9 +42,6 @@ class LogOutput:
         """Makes the line that stands where lines are missing."""
         self._descriptor: Final = descriptor
         self._piece: Final = _length_of_piece(descriptor)
-        self._poll: Final = select.poll()
-        if self._piece is not None:
-            self._poll.register(descriptor, select.POLLOUT)
         # POSIX's locks, other than flock's, belong to a process: a fork does not share them.
         self._turn: Final = os.memfd_create("pacsd-log-turn")
         self._torn: Final = mmap.mmap(-1, 1)
@@ -124,8 +121,15 @@ class LogOutput:
 
     def _wait(self, seconds: float) -> None:
         """Wait until the descriptor takes more, at most so long; a moment in any case, as others may be writing."""
-        self._poll.poll(seconds * 1000)
+        self._takes_more(seconds)
         time.sleep(0.01)
+
+    def _takes_more(self, seconds: float = 0.0) -> bool:
+        if self._piece is None:
+            return True
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
 
     def _drain(self) -> None:
         if not self._waiting or not self._take_turn():
@@ -151,7 +155,7 @@ class LogOutput:
     def _write(self, line: bytes) -> bool:
         """Write a line, or the rest of it; False where the descriptor takes no more."""
         while self._written < len(line):
-            if self._piece is not None and not self._poll.poll(0):
+            if not self._takes_more():
                 return False
             end = len(line) if self._piece is None else self._written + self._piece
             if len(line) > end:

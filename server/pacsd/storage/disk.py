@@ -99,12 +99,16 @@ class WatchedDisk:
         return ""
 
     def shortage(self, free: Free, reserved: int = 0) -> str:
-        """Return what there is too little of, "" if nothing; `reserved` bytes are about to be written."""
+        """Return what there is too little of, "" if nothing; `reserved` bytes are about to be written.
+
+        What matters most comes first: an Error Comment has 64 characters.
+        """
         if free.space - reserved < self.min_free_bytes:
-            about = f", of which {reserved} are about to be written" if reserved else ""
-            return f"{free.space} bytes free{about}; {self.setting} keeps {self.min_free_bytes}"
+            about = f"{reserved} of them about to be written, " if reserved else ""
+            return f"{self.setting}: {free.space} bytes free, {about}{self.min_free_bytes} to be kept free"
         if free.inodes < MIN_FREE_INODES:
-            return f"{free.inodes:.0f} inodes free, of which {MIN_FREE_INODES} are kept"
+            half = self.setting.partition(".")[0]
+            return f"{half}: {free.inodes:.0f} inodes free, {MIN_FREE_INODES} to be kept free"
         return ""
 
 

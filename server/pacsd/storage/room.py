@@ -72,7 +72,7 @@ class DiskRoom:
             free = self._disk.free()
         reserved = sum(self._reserved)
         if shortage := self._disk.shortage(free, reserved):
-            raise StorageFull(f"the disk below the storage root is full: {shortage}")
+            raise StorageFull(f"disk full, {shortage}")
         if not self._disk.shortage(free, reserved + PLENTY):
             self._plenty_until = now + LOOK_SECONDS
 
@@ -81,5 +81,5 @@ class DiskRoom:
             with storage_errors("look at the free space of the index's disk"):
                 free = disk.free()
             if shortage := disk.shortage(free):
-                raise StorageFull(f"the index's disk is full: {shortage}")
+                raise StorageFull(f"disk full, {shortage}")
         self._others_until = now + LOOK_SECONDS

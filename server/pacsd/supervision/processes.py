@@ -18,7 +18,7 @@ from pacsd.supervision.shared_numbers import (
     WorkerTable,
     shared_numbers,
 )
-from pacsd.supervision.signs_of_life import OwnSigns, SignsOfLife
+from pacsd.supervision.signs_of_life import BEAT_SECONDS, OwnSigns, SignsOfLife
 from pacsd.supervision.worker import SharedState, WorkerContext
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ __all__ = ["HOUSEKEEPING", "HTTP", "WORKER", "Processes"]
 WORKER: Final = "worker"
 HTTP: Final = "http"
 HOUSEKEEPING: Final = "housekeeping"
+_BEATS: Final = 30
+"""In the time after which a process is called silent, at least."""
 
 
 class Processes:
@@ -195,5 +197,5 @@ class Processes:
             return 0
         signs = context.signs
         signs.looks.append(tell_repeats)
-        with signs.beating():
+        with signs.beating(min(BEAT_SECONDS, settings.server.beat_timeout / _BEATS)):
             return run(context)

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["PARTS", "PARTS_OF", "ROLES", "Acceptance", "OwnSigns", "SignsOfLife", "Stagnation"]
+__all__ = [
+    "BEAT_SECONDS",
+    "PARTS",
+    "PARTS_OF",
+    "ROLES",
+    "Acceptance",
+    "OwnSigns",
+    "SignsOfLife",
+    "Stagnation",
+]
 
 ROLES: Final = ("", "supervisor", "worker", "housekeeping", "http")
 PARTS: Final = ("beat", "accept", "commit", "turn")
@@ -35,6 +44,7 @@ PARTS_OF: Final = {
     "http": ("beat",),
 }
 BEAT_SECONDS: Final = 1.0
+"""Between beats, at most."""
 
 log = structlog.get_logger()
 
@@ -153,12 +163,12 @@ class OwnSigns:
         self._signs.note(self._slot, "turn", is_under_way=is_held)
 
     @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Beat each second in a thread, for the length of a `with` block."""
+    def beating(self, interval: float = BEAT_SECONDS) -> Iterator[None]:
+        """Beat every `interval` seconds in a thread, for the length of a `with` block."""
         ended = threading.Event()
 
         def keep_beating() -> None:
-            while not ended.wait(BEAT_SECONDS):
+            while not ended.wait(interval):
                 self.beat()
                 for look in tuple(self.looks):
                     try:

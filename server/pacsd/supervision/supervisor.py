@@ -61,7 +61,7 @@ HURRY_SECONDS: Final = 2.0
 READY_POLL_SECONDS: Final = 0.05
 """Between looks whether the workers of a reload are ready; they say so in shared memory."""
 
-READ_ONLY_SECONDS: Final = 5.0
+READ_ONLY_SECONDS: Final = 3.0
 """Between looks whether a disk that took nothing takes something again."""
 WATCH_SECONDS: Final = 1.0
 """Between looks at the processes' signs of life."""

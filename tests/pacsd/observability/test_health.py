@@ -222,9 +222,9 @@ class TestDisk:
 
     def test_inodes_run_short_only_where_they_are_counted(self, tmp_path: Path) -> None:
         disk = WatchedDisk(tmp_path, 10, "storage.min_free_mb")
-        assert "999 inodes free" in disk.shortage(Free(10, 999))
+        assert "storage: 999 inodes free" in disk.shortage(Free(10, 999))
         assert disk.shortage(Free(10, math.inf)) == ""
-        assert "of which 1 are about to be written" in disk.shortage(Free(10, math.inf), reserved=1)
+        assert "1 of them about to be written" in disk.shortage(Free(10, math.inf), reserved=1)
 
 
 def test_a_server_that_was_overtaken_is_not_ready(tmp_path: Path, database: str) -> None:
@@ -263,7 +263,7 @@ def test_readiness_names_each_check(tmp_path: Path, database: str, workers: Work
     storing = readiness(settings, workers, completeness, BEGUN, SignsOfLife(), "the disk is read-only")[
         "storing"
     ]
-    assert (storing.ok, storing.reason) == (False, "the disk is read-only")
+    assert (storing.ok, storing.reason) == (False, "queries are answered, but the disk is read-only")
     assert {name: check.ok for name, check in found.items()} == {
         "workers": False,
         "database": True,

@@ -265,7 +265,7 @@ def test_the_watermark_is_looked_at_once_a_second(tmp_path: Path, monkeypatch: p
     now = [100.0]
     store = FileStore(tmp_path, min_free_bytes=1 << 62, clock=lambda: now[0])
     store.open()
-    with pytest.raises(StorageFull, match=r"storage\.min_free_mb keeps"):
+    with pytest.raises(StorageFull, match="to be kept free"):
         store.begin(HEADER)
     looks = []
     monkeypatch.setattr(
@@ -304,7 +304,7 @@ def test_nothing_is_begun_while_the_other_disk_is_full(tmp_path: Path) -> None:
     index_disk = WatchedDisk(tmp_path, 1 << 62, "index.min_free_mb")
     store = FileStore(tmp_path, other_disks=[index_disk])
     store.open()
-    with pytest.raises(StorageFull, match=r"index's disk is full: .*index\.min_free_mb"):
+    with pytest.raises(StorageFull, match=r"disk full, index\.min_free_mb"):
         store.begin(HEADER)
 
 
