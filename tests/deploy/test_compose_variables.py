@@ -1,9 +1,12 @@
-"""`.env` names each variable of the compose files, once, and explains it."""
+"""`.env` names each variable of the compose files, once, and explains it; and no log of theirs fills the disk."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 OF_COMPOSE_ITSELF = {"COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
@@ -30,3 +33,14 @@ def test_each_variable_is_explained() -> None:
             explained = True
         elif not line.startswith("#"):
             assert explained, line
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/compose.postgres.yml"])
+def test_the_logs_of_all_services_are_rotated(file: str) -> None:
+    """The service that `compose.postgres.yml` only adds to has it from the file before."""
+    services = yaml.safe_load((ROOT / file).read_text())["services"]
+    own = {name: service for name, service in services.items() if "image" in service}
+    assert own
+    for service in own.values():
+        assert service["logging"]["driver"] == "json-file"
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}

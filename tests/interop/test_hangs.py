@@ -7,7 +7,11 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
+import threading
+import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,12 +57,52 @@ def silence(server: PacsdServer) -> int:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[PacsdServer]:
-    running = PacsdServer(tmp_path, settings={"server": {"workers": 2, "beat_timeout": BEAT_TIMEOUT}})
+def service_manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """What systemd listens on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(30)
+        yield listening
+
+
+@pytest.fixture
+def server(tmp_path: Path, service_manager: socket.socket) -> Iterator[PacsdServer]:
+    running = PacsdServer(
+        tmp_path,
+        launcher=["env", f"NOTIFY_SOCKET={service_manager.getsockname()}", "WATCHDOG_USEC=3000000"],
+        settings={"server": {"workers": 2, "beat_timeout": BEAT_TIMEOUT}},
+    )
     running.start()
     yield running
     if running.is_running:
         running.stop()
+
+
+def test_a_service_manager_is_told_that_it_serves_lives_and_stops(
+    server: PacsdServer, service_manager: socket.socket
+) -> None:
+    """And no more that it lives, while all workers stand still."""
+    heard: list[tuple[bytes, float]] = []
+
+    def hear() -> None:
+        while not heard or heard[-1][0] != b"STOPPING=1":
+            heard.append((service_manager.recv(100), time.monotonic()))
+
+    listening = threading.Thread(target=hear)
+    listening.start()
+    wait_until(lambda: b"READY=1" in dict(heard), within=10, what="it says that it serves")
+    for pid in server.storing_workers():
+        os.kill(pid, signal.SIGSTOP)
+    server.wait_for_log("process-killed", after=0, within=30)
+    killed = time.monotonic()
+    wait_until(lambda: heard[-1][1] > killed, within=10, what="it says again that it lives")
+    server.terminate()
+    listening.join(30)
+    assert server.wait() == 0
+    assert [state for state, _ in heard if state != b"WATCHDOG=1"] == [b"READY=1", b"STOPPING=1"]
+    signs = [moment for state, moment in heard if state == b"WATCHDOG=1"]
+    longest = max(later - earlier for earlier, later in pairwise(signs))
+    assert longest > BEAT_TIMEOUT - 1, "a look each second, and one between what is too long and what is not"
 
 
 def test_workers_that_are_stopped_are_told_of_and_replaced(server: PacsdServer) -> None:
