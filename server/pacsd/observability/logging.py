@@ -21,6 +21,8 @@ from pacsd.observability.log_output import LogLines, LogOutput
 from pacsd.observability.repeats import Repeats
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from structlog.typing import Processor
 
     from pacsd.settings import LogSettings
@@ -74,6 +76,7 @@ def configure_server_logging(log: LogSettings, output: LogOutput) -> None:
     handler = LogLines(output)
     _configure(log, handler, is_terminal=output.is_terminal)
     output.describe_dropped = partial(_describe_dropped, handler)
+    sys.excepthook = _log_failed_process
     threading.excepthook = _log_failed_thread
     sys.unraisablehook = _log_unraisable
 
@@ -88,6 +91,12 @@ def _log_failed_thread(failed: threading.ExceptHookArgs) -> None:
     if failed.exc_value is not None and not isinstance(failed.exc_value, SystemExit):
         name = failed.thread.name if failed.thread else ""
         structlog.get_logger().error("thread-failed", thread=name, exc_info=failed.exc_value)
+
+
+def _log_failed_process(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    structlog.get_logger().critical("process-failed", exc_info=(kind, error, traceback))
 
 
 def _log_unraisable(failed: sys.UnraisableHookArgs) -> None:

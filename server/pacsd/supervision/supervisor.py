@@ -64,7 +64,9 @@ READY_POLL_SECONDS: Final = 0.05
 READ_ONLY_SECONDS: Final = 3.0
 """Between looks whether a disk that took nothing takes something again."""
 WATCH_SECONDS: Final = 1.0
-"""Between looks at the processes' signs of life."""
+"""Between looks at the processes' signs of life, at most."""
+LOOKS: Final = 15
+"""At least, in the time after which a process is called silent."""
 LATE_SECONDS: Final = 5.0
 """Who wakes so much later than it meant to was not allowed to run, and neither were the others."""
 
@@ -246,7 +248,7 @@ class Supervisor:
 
     def _seconds_until_due(self) -> float:
         """Until something is to be done without a signal."""
-        due = [self._watched + WATCH_SECONDS, *(when for when, _ in self._vacancies)]
+        due = [self._watched + self._watch_seconds, *(when for when, _ in self._vacancies)]
         if self._deadline is not None:
             due.append(self._deadline)
         if self._is_reloading:
@@ -324,13 +326,17 @@ class Supervisor:
 
     # --- watching
 
+    @property
+    def _watch_seconds(self) -> float:
+        return min(WATCH_SECONDS, self._settings.server.beat_timeout / LOOKS)
+
     def _watch(self) -> None:
         """Look whether all processes live; report who does not, and replace it when it has had its chance."""
         now, timeout = self._clock(), self._settings.server.beat_timeout
-        if now < self._watched + WATCH_SECONDS:
+        if now < self._watched + self._watch_seconds:
             return
         signs = self._processes.signs
-        if now > self._watched + WATCH_SECONDS + LATE_SECONDS:
+        if now > self._watched + self._watch_seconds + LATE_SECONDS:
             log.warning("supervisor-woke-late", seconds=round(now - self._watched, 1))
             signs.give_grace()
         self._watched = now
