@@ -126,18 +126,24 @@ def make_read_only(disk: SmallDisk) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "ends", "said"),
+    ("fault", "halves", "ends", "said"),
     [
-        (fill_up, "kill", "No space left on device"),
-        (use_up_inodes, "stop", "No space left on device"),
-        (make_read_only, "kill", "Read-only file system"),
+        (fill_up, "store and index", "kill", "No space left on device"),
+        (fill_up, "store and index", "stop", "No space left on device"),
+        (use_up_inodes, "store", "stop", "No space left on device"),
+        (make_read_only, "store and index", "kill", "Read-only file system"),
     ],
-    ids=["full, after a crash", "no inodes", "read-only, after a crash"],
+    ids=["full, after a crash", "full", "the store without inodes", "read-only, after a crash"],
 )
 def test_a_start_serves_what_is_kept_and_stores_again_when_it_can(
-    disk: SmallDisk, tmp_path: Path, fault: Callable[[SmallDisk], Callable[[], None]], ends: str, said: str
+    disk: SmallDisk,
+    tmp_path: Path,
+    fault: Callable[[SmallDisk], Callable[[], None]],
+    halves: str,
+    ends: str,
+    said: str,
 ) -> None:
-    with server_on(disk, tmp_path) as server:
+    with server_on(disk, tmp_path, halves=halves) as server:
         start_on(disk, server, fault, ends, said)
 
 

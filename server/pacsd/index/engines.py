@@ -173,8 +173,7 @@ class Connections:
 def reading_engine(url: URL, most: int = Connections.reading, *, read_only: bool = False) -> Engine:
     """An engine for queries, with room for many that stream at once; to be created after the fork.
 
-    With `read_only` nothing is written to the disk of an SQLite database, which it must have for itself: nobody may
-    write there meanwhile.
+    With `read_only` an SQLite database on a disk that takes nothing can be read.
     """
     if read_only and not _is_remote(url):
         return _reading_without_writing(url)
@@ -184,18 +183,33 @@ def reading_engine(url: URL, most: int = Connections.reading, *, read_only: bool
 
 
 def _reading_without_writing(url: URL) -> Engine:
-    """To read a database in WAL mode SQLite writes two files beside it, unless it is told that nothing ever changes."""
+    """To read a database in WAL mode SQLite writes two files beside it, unless it is told that nothing ever changes.
+
+    That it is told only where those files cannot be made: then nobody else can write to the database either.
+    """
     file = database_file(url)
 
     def connect() -> sqlite3.Connection:
         if file is None:
             raise ValueError("not SQLite")
-        # A log with content is what a killed server left; what stands there must be read, too.
-        how = "mode=ro" if wal_bytes(url) else "immutable=1"
-        uri = f"file:{quote(str(file.absolute()))}?{how}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        uri = f"file:{quote(str(file.absolute()))}?"
+        connection = _open_to_read(f"{uri}mode=ro")
+        try:
+            connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
+        except sqlite3.OperationalError:
+            connection.close()
+            if wal_bytes(url):
+                raise  # what a killed server left in the log would be missing
+            connection = _open_to_read(f"{uri}immutable=1")
+        return connection
 
     return create_engine(url, creator=connect, poolclass=NullPool, hide_parameters=True)
+
+
+def _open_to_read(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+    )
 
 
 def writing_engine(url: URL, most: int = Connections.writing) -> Engine:

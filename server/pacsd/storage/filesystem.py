@@ -63,7 +63,7 @@ class FileStore:
     """The files below `root`. Call `open` once before anything else; `FileStore` itself touches nothing.
 
     `min_free_bytes` is the watermark that nothing new touches, nor what several processes receive at once: `reserved`
-    is theirs, with a number for each, this one's at `slot`. Nothing is begun either while one of `other_disks` is full.
+    and `slot` are as `DiskRoom` has them. Nothing is begun either while one of `other_disks` is full.
     `sync=False` gives up durability for speed. `generation` is that of the server that is running; by default, what the
     store says. Raises `ValueError` for an unknown checksum algorithm.
     """
@@ -93,7 +93,7 @@ class FileStore:
         self.disk = WatchedDisk(root, min_free_bytes, "storage.min_free_mb")
         self.room = DiskRoom(
             self.disk,
-            reserved=memoryview(array("q", [0])) if reserved is None else reserved,
+            reserved=memoryview(array("q", [0, 0])) if reserved is None else reserved,
             slot=slot,
             others=tuple(other_disks),
             clock=clock,

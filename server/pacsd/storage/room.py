@@ -38,11 +38,16 @@ class DiskRoom:
         others: tuple[WatchedDisk, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`reserved` has a number for each process, this one's at `slot`; `others` must not be full either."""
+        """`others` must not be full either.
+
+        `reserved` begins with how many slots are used, as to add them all up would take long; then each has a number,
+        this process's being that of `slot`.
+        """
         self._disk = disk
         self._others = others
         self._reserved = reserved
-        self._slot = slot
+        self._place = 1 + slot
+        reserved[0] = max(reserved[0], 1 + slot)
         self._clock = clock
         self._lock = threading.Lock()
         self._plenty_until = float("-inf")
@@ -51,7 +56,7 @@ class DiskRoom:
     def reserve(self, count: int) -> None:
         """Reserve bytes for what is about to be written; raises StorageFull, and then nothing is reserved."""
         with self._lock:
-            self._reserved[self._slot] += count
+            self._reserved[self._place] += count
             now = self._clock()
             try:
                 if now >= self._plenty_until:
@@ -59,22 +64,25 @@ class DiskRoom:
                 if now >= self._others_until:
                     self._look_at_others(now)
             except BaseException:
-                self._reserved[self._slot] -= count
+                self._reserved[self._place] -= count
                 raise
 
     def release(self, count: int) -> None:
         """Give back what was reserved: it is written, or will never be."""
         with self._lock:
-            self._reserved[self._slot] -= count
+            self._reserved[self._place] -= count
 
     def _look(self, now: float) -> None:
         with storage_errors("look at the free space of the storage root"):
             free = self._disk.free()
-        reserved = sum(self._reserved)
+        reserved = self._total()
         if shortage := self._disk.shortage(free, reserved):
             raise StorageFull(f"disk full, {shortage}")
         if not self._disk.shortage(free, reserved + PLENTY):
             self._plenty_until = now + LOOK_SECONDS
+
+    def _total(self) -> int:
+        return sum(self._reserved[1 : 1 + self._reserved[0]])
 
     def _look_at_others(self, now: float) -> None:
         for disk in self._others:

@@ -74,7 +74,7 @@ class Processes:
         if run_housekeeping is None:
             self._completeness.complete()  # nobody would
         self._deaths = shared_numbers(1)
-        self._reserved = shared_numbers(SLOTS)
+        self._reserved = shared_numbers(1 + SLOTS)
         self.signs = SignsOfLife()
         self.read_only = ""
         """As `WorkerContext.read_only`, for processes that are started from now on."""
@@ -103,6 +103,7 @@ class Processes:
             raise BlockingIOError(0, "too many processes still drain")
         self.workers.set(slot, WorkerState.STARTING if role == WORKER else WorkerState.OTHER)
         self.signs.begin(role, slot)
+        self._reserved[0] = max(self._reserved[0], 1 + slot)
         try:
             child = fork(
                 slot,
@@ -152,7 +153,7 @@ class Processes:
         child.channel.close()
         forget_process(str(child.slot))
         self._associations[child.slot] = 0
-        self._reserved[child.slot] = 0
+        self._reserved[1 + child.slot] = 0
         self.signs.forget(child.slot)
         self.workers.set(child.slot, WorkerState.NONE)
 

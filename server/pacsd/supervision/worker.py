@@ -68,7 +68,7 @@ class SharedState:
     host_addresses: Path | None = None
     """The folder of `scp.host_addresses.RememberedAddresses`; None: each process looks up for itself."""
     signs: SignsOfLife = field(default_factory=SignsOfLife)
-    reserved: memoryview = field(default_factory=lambda: shared_numbers(SLOTS))
+    reserved: memoryview = field(default_factory=lambda: shared_numbers(1 + SLOTS))
     """Bytes that each process is about to write to the store; see `storage.room`."""
 
 
