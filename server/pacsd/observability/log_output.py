@@ -45,7 +45,7 @@ class LogOutput:
         # POSIX's locks, other than flock's, belong to a process: a fork does not share them.
         self._turn: Final = os.memfd_create("pacsd-log-turn")
         self._torn: Final = mmap.mmap(-1, 1)
-        """1 while half a line is written: whose turn comes after a killed process then ends that line first."""
+        """1 while half a line is written: who comes after a killed process, or a full disk, ends that line first."""
         self._may_start_thread = False
         self._begin()
         os.register_at_fork(after_in_child=self._begin_in_child)
@@ -57,6 +57,9 @@ class LogOutput:
         self._written = 0
         """Of the first waiting line."""
         self._dropped = 0
+        """Lines that the log does not know of yet."""
+        self._told = (b"", 0)
+        """The last line that told of them, and of how many."""
         self._thread: threading.Thread | None = None
 
     def _begin_in_child(self) -> None:
@@ -75,9 +78,7 @@ class LogOutput:
             if self._waiting and self._waiting_bytes + len(line) > MOST_WAITING:
                 self._drop()
                 return
-            if self._dropped:
-                self._append(self.describe_dropped(self._dropped))
-                self._dropped = 0
+            self._tell_of_dropped()
             self._append(line)
             self._drain()
             if self._waiting and self._may_start_thread and self._thread is None:
@@ -87,7 +88,7 @@ class LogOutput:
     def drain(self) -> None:
         """Write what waits, as far as that can be done now."""
         with self._lock:
-            self._drain()
+            self._drain_and_tell()
 
     def flush(self, timeout: float = FLUSH_SECONDS) -> None:
         """Write what waits, for `timeout` seconds at most; what is left then stays."""
@@ -106,18 +107,25 @@ class LogOutput:
         self._dropped += 1
         self.observe_dropped(1)
 
+    def _tell_of_dropped(self) -> None:
+        if self._dropped:
+            self._told, self._dropped = (self.describe_dropped(self._dropped), self._dropped), 0
+            self._append(self._told[0])
+
     def _keep_draining(self) -> None:
         while True:
             self._wait(1.0)
             with self._lock:
-                self._drain()
+                self._drain_and_tell()
                 if not self._waiting:
-                    if self._dropped:
-                        self._append(self.describe_dropped(self._dropped))
-                        self._dropped = 0
-                        continue
                     self._thread = None
                     return
+
+    def _drain_and_tell(self) -> None:
+        self._drain()
+        if not self._waiting:
+            self._tell_of_dropped()
+            self._drain()
 
     def _wait(self, seconds: float) -> None:
         """Wait until the descriptor takes more, at most so long; a moment in any case, as others may be writing."""
@@ -135,6 +143,10 @@ class LogOutput:
         if not self._waiting or not self._take_turn():
             return
         while self._waiting:
+            if self._torn[0] and not self._written:
+                self._torn[0] = 0
+                self._waiting.appendleft(b"\n")
+                self._waiting_bytes += 1
             line = self._waiting[0]
             try:
                 if not self._write(line):
@@ -143,14 +155,21 @@ class LogOutput:
                 break
             except OSError:
                 # The reader is gone for good, or the log's disk is full: who reads the metrics learns of it.
-                self._drop()
+                self._give_up(line)
             self._waiting.popleft()
             self._waiting_bytes -= len(line)
             self._written = 0
         if not self._written:
             # In the middle of a line it stays ours.
-            self._torn[0] = 0
             fcntl.lockf(self._turn, fcntl.LOCK_UN)
+
+    def _give_up(self, line: bytes) -> None:
+        if line == b"\n":
+            self._torn[0] = 1
+        elif line is self._told[0]:
+            self._dropped += self._told[1]
+        else:
+            self._drop()
 
     def _write(self, line: bytes) -> bool:
         """Write a line, or the rest of it; False where the descriptor takes no more."""
@@ -161,6 +180,7 @@ class LogOutput:
             if len(line) > end:
                 self._torn[0] = 1
             self._written += os.write(self._descriptor, line[self._written : end])
+            self._torn[0] = int(self._written < len(line))
         return True
 
     def _take_turn(self) -> bool:
@@ -169,12 +189,8 @@ class LogOutput:
                 fcntl.lockf(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 os.sched_yield()
-                continue
-            if self._torn[0] and not self._written:
-                self._waiting.appendleft(b"\n")
-                self._waiting_bytes += 1
-                self._torn[0] = 0
-            return True
+            else:
+                return True
         return False
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import os
 import signal
 import sys
 import threading
@@ -53,7 +54,6 @@ __all__ = ["START_ANEW", "Supervisor", "serve"]
 START_ANEW: Final = 75
 """An exit status: the same program is to be started again, at once and in the same process."""
 
-STANDARD_ERROR: Final = 2
 GRACE_SECONDS: Final = 5.0
 """For a worker to abort what is left at its deadline and to flush, before it is killed."""
 HURRY_SECONDS: Final = 2.0
@@ -100,13 +100,14 @@ def serve(
     `START_ANEW` for another start.
     Raises AddressUnavailable, ArchiveInUse, IndexUnavailable, and what `prepare` raises.
     """
-    log_output = LogOutput(STANDARD_ERROR)
+    # Without one, its number may be that of any other file by now.
+    log_output = LogOutput(sys.stderr.fileno() if sys.stderr else os.open(os.devnull, os.O_WRONLY))
     configure_server_logging(settings.log, log_output)
     keep_private(settings.server.umask)
     allow_open_files(settings.dicom.max_associations)
     with contextlib.ExitStack() as stack:
-        # As process 1 of a container, Python would not end on SIGTERM by itself.
         stack.callback(end_logs)
+        # As process 1 of a container, Python would not end on SIGTERM by itself.
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _exit_early))
         # What it is to reload is only now being read; it must not end the process either.
         stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
