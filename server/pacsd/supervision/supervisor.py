@@ -329,7 +329,8 @@ class Supervisor:
 
     @property
     def _watch_seconds(self) -> float:
-        return min(WATCH_SECONDS, self._settings.server.beat_timeout / LOOKS)
+        of_watchdog = self._service_manager.interval or WATCH_SECONDS
+        return min(WATCH_SECONDS, of_watchdog, self._settings.server.beat_timeout / LOOKS)
 
     def _watch(self) -> None:
         """Look whether all processes live; report who does not, and replace it when it has had its chance."""
