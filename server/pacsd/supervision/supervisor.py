@@ -95,9 +95,9 @@ def serve(
     at SIGHUP.
 
     Where `why_read_only` says that a disk takes nothing, `prepare_to_read` is called instead of `prepare`, and returns
-    also whether answers lack nothing; where it raises a PacsdError, the start goes on as if the disk were writable. Then
-    nothing is stored, and there is no housekeeping, until the disk takes something again: the server ends, and asks by
-    `START_ANEW` for another start.
+    also whether answers lack nothing. Then nothing is stored, and there is no housekeeping, until the disk takes
+    something again: the server ends, and asks by `START_ANEW` for another start. Where `prepare_to_read` raises a
+    PacsdError, the start goes on as if the disk could be written to.
     Raises AddressUnavailable, ArchiveInUse, IndexUnavailable, and what `prepare` raises.
     """
     # Without one, its number may be that of any other file by now.
