@@ -281,7 +281,7 @@ def test_a_probe_makes_one_connection(tmp_path: Path, database: str, workers: Wo
     made: list[object] = []
     event.listen(Pool, "connect", note := lambda connection, _: made.append(connection))
     try:
-        assert readiness(settings, workers, IndexCompleteness(), BEGUN)["database"].ok
+        assert readiness(settings, workers, IndexCompleteness(), BEGUN, SignsOfLife())["database"].ok
     finally:
         event.remove(Pool, "connect", note)
     assert len(made) == 1
