@@ -36,6 +36,7 @@ from pacsd.model import (
 from pacsd.observability.metrics import Metrics
 from pacsd.ownership import lock_files, own
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
+from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.host_addresses import HostAddresses, RememberedAddresses
@@ -62,6 +63,7 @@ from pacsd.storage.filesystem import FileStore
 from pacsd.storage.identity import identity_fault
 from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.transcode import transcode
+from pacsd.supervision.places import PlaceLimits, Places
 from pacsd.supervision.shared_numbers import IndexCompleteness
 from pacsd.supervision.worker import SharedState, Stop, WorkerContext
 from pacsd.tls import load_tls
@@ -85,8 +87,8 @@ __all__ = [
 
 _log = structlog.get_logger()
 
-CONNECTIONS_WITHOUT_ASSOCIATION: Final = 500
-"""That a worker serves at once besides all the associations: they are asking, or being told that we are full."""
+CONNECTIONS_THAT_END: Final = 250
+"""That a worker may have besides those with an association and those that wait for one: they were told to end."""
 _COMPLETION_SECONDS: Final = 3.0
 """That a query waits at most for an index that is about to be complete, as after an ordinary start."""
 _FILES_WAITED_FOR: Final = 300
@@ -414,7 +416,7 @@ def run_worker(context: WorkerContext) -> int:
         observe_difference=partial(_note_difference, settings, metrics),
     )
     index.prepare()
-    routes = _routes(settings, store, index, context.shared, tls, addresses)
+    routes = _routes(settings, store, index, context.shared, context.index, tls, addresses)
     net = PacsNet(
         replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None), routes
     )
@@ -474,7 +476,11 @@ def net_configuration(settings: Settings) -> NetConfiguration:
     """Return what the engine is told, for accepted and for our own connections."""
     return NetConfiguration(
         maximum_length=settings.dicom.max_pdu_length,
-        maximum_connections=settings.dicom.max_associations + CONNECTIONS_WITHOUT_ASSOCIATION,
+        maximum_connections=settings.dicom.max_associations
+        + settings.limits.connections_without_association
+        + CONNECTIONS_THAT_END,
+        maximum_unassociated=settings.limits.connections_without_association,
+        maximum_unassociated_per_address=settings.limits.connections_without_association_per_address,
         maximum_operations=settings.dicom.max_operations,
         timeouts=_timeouts(settings.dicom.timeouts),
     )
@@ -499,6 +505,7 @@ def _routes(
     store: FileStore,
     index: Index,
     shared: SharedState,
+    slot: int,
     tls: TlsConfiguration | None,
     addresses: HostAddresses,
 ) -> Routes:
@@ -514,7 +521,7 @@ def _routes(
     long_values = LongValues(store, index, default_character_set=partial(_default_character_set, settings))
     return Routes(
         access=_access_rules(settings, addresses),
-        places=shared.associations,
+        places=_places(settings, shared, slot),
         require_complete=partial(_require_complete, settings, shared.completeness),
         ingest=Ingest(
             store,
@@ -537,6 +544,24 @@ def _routes(
         ),
         get=GetHandler(index, instances, transcode, clock=time.monotonic),
         metrics=metrics,
+        exceeded=ExceededLimits(metrics.limit_exceeded),
+    )
+
+
+def _places(settings: Settings, shared: SharedState, slot: int) -> Places:
+    limits = settings.limits
+    return Places(
+        shared.associations,
+        shared.callers,
+        slot,
+        PlaceLimits(
+            # Without peers nobody could have them.
+            kept_for_peers=int(settings.dicom.max_associations * limits.kept_for_peers)
+            if settings.peer
+            else 0,
+            per_address=limits.associations_per_address,
+            per_title=limits.associations_per_title,
+        ),
     )
 
 

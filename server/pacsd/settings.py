@@ -33,6 +33,7 @@ __all__ = [
     "HttpSettings",
     "IndexSettings",
     "IntegritySettings",
+    "LimitSettings",
     "LogSettings",
     "PeerSettings",
     "Permission",
@@ -119,6 +120,8 @@ MaxMatches = Annotated[int, Field(ge=0)]
 Certificates = Annotated[
     tuple[Annotated[str, AfterValidator(_certificate)], ...], BeforeValidator(_one_or_more)
 ]
+Limit = Annotated[int, Field(ge=0, le=100_000)]
+"""0: none."""
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -290,6 +293,19 @@ class AccessSettings(_Section):
     max_matches: MaxMatches = 0
 
 
+class LimitSettings(_Section):
+    """`[limits]`: what one caller may take of what there is for all; 0 is no limit."""
+
+    kept_for_peers: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of `dicom.max_associations` that who is no `[[peer]]` does not get."""
+    associations_per_address: Limit = 500
+    """Open at once, over all worker processes, as the next."""
+    associations_per_title: Limit = 250
+    connections_without_association: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """In one worker process at once, as the next."""
+    connections_without_association_per_address: Limit = 200
+
+
 class LogSettings(_Section):
     """`[log]`."""
 
@@ -343,6 +359,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     server: ServerSettings = ServerSettings()
     access: AccessSettings = AccessSettings()
+    limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     peer: tuple[PeerSettings, ...] = ()
 

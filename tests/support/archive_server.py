@@ -24,6 +24,7 @@ from dicomnet import (
 )
 from pacsd.errors import TranscodingFailed
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
+from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
@@ -71,6 +72,9 @@ class RecordedMetrics:
         assert seconds >= 0
         self.calls.append((service, f"{status:04X}", peer))
 
+    def limit_exceeded(self, limit: str) -> None:
+        self.calls.append(("limit", limit))
+
     def bytes_received(self, count: int) -> None:
         self.calls.append(("received", count > 0))
 
@@ -85,14 +89,14 @@ class CountedPlaces:
         self.free = places
         self._lock = threading.Lock()
 
-    def enter(self) -> bool:
+    def enter(self, address: str, ae_title: str, *, is_known: bool) -> str | None:
         with self._lock:
             if self.free == 0:
-                return False
+                return "max-associations"
             self.free -= 1
-            return True
+            return None
 
-    def leave(self) -> None:
+    def leave(self, address: str, ae_title: str) -> None:
         with self._lock:
             self.free += 1
 
@@ -174,6 +178,7 @@ def archive_server(
         ),
         get=GetHandler(index, instances, transcode, clock=clock),
         metrics=metrics,
+        exceeded=ExceededLimits(metrics.limit_exceeded),
     )
     net = PacsNet(configuration, routes)
     _, port = net.listen()

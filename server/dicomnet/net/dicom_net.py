@@ -184,6 +184,12 @@ class DicomNet(Accepting, Runtime):
         self._channel.observation = Observation.of(self, self.configuration.limits.associate_pdu_length)
         return self._channel
 
+    def _established(self, channel: Channel) -> NegotiatedAssociation:
+        listener = self._server._listener if self._server else None  # noqa: SLF001 - of our own kind
+        if listener is not None:
+            listener.note_association(self)
+        return super()._established(channel)
+
     def associate(self, request: AssociateRequest | DicomAssociate) -> NegotiatedAssociation:
         """Ask for an association and wait for the answer.
 
@@ -274,6 +280,9 @@ class DicomNet(Accepting, Runtime):
             if self._association is not None:
                 self.on_disassociated(error)
         finally:
+            listener = self._server._listener if self._server else None  # noqa: SLF001 - of our own kind
+            if listener is not None and self._association is not None:
+                listener.note_end_of_association(self)
             channel.close()
 
     def __enter__(self) -> Self:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pacsd.scp.access import AccessRules
+from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
@@ -41,12 +42,12 @@ class NetMetrics(Protocol):
 
 
 class AssociationPlaces(Protocol):
-    """How many associations may be open at once; see `shared_numbers.AssociationCounter`."""
+    """How many associations may be open at once; see `supervision.places.Places`."""
 
-    def enter(self) -> bool:
-        """Take a place; False where all are taken."""
+    def enter(self, address: str, ae_title: str, /, *, is_known: bool) -> str | None:
+        """Take a place for a caller; return the name of the limit where there is none."""
 
-    def leave(self) -> None:
+    def leave(self, address: str, ae_title: str, /) -> None:
         """Give the place back."""
 
 
@@ -62,5 +63,6 @@ class Routes:
     move: MoveHandler
     get: GetHandler
     metrics: NetMetrics
+    exceeded: ExceededLimits
     require_complete: Callable[[], None] = lambda: None
     """Raises IndexIncomplete where an answer from the index could lack something."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pacsd.observability.http import run_http
 from pacsd.observability.metrics import Metrics, forget_process, join_as
 from pacsd.supervision.child_process import Child, fork
+from pacsd.supervision.places import CallerCounts
 from pacsd.supervision.shared_numbers import (
     SLOTS,
     AssociationCounter,
@@ -66,6 +67,7 @@ class Processes:
         self._private = tuple(private)
         self._clock = clock
         self._associations = shared_numbers(SLOTS)
+        self._callers = CallerCounts()
         self._completeness = IndexCompleteness()
         if run_housekeeping is None:
             self._completeness.complete()  # nobody would
@@ -94,6 +96,8 @@ class Processes:
         if slot is None:
             raise BlockingIOError(0, "too many processes still drain")
         self.workers.set(slot, WorkerState.STARTING if role == WORKER else WorkerState.OTHER)
+        if role == WORKER:
+            self._callers.open(slot)
         try:
             child = fork(
                 slot,
@@ -132,6 +136,8 @@ class Processes:
         child.channel.close()
         forget_process(str(child.slot))
         self._associations[child.slot] = 0
+        if child.role == WORKER:
+            self._callers.forget(child.slot)
         self.workers.set(child.slot, WorkerState.NONE)
 
     def _not_for(self, role: str) -> list[socket.socket]:
@@ -163,6 +169,7 @@ class Processes:
                 self._completeness,
                 self._deaths,
                 self._host_addresses,
+                self._callers,
             ),
         )
         runs = {WORKER: self._run_worker, HTTP: run_http, HOUSEKEEPING: self.run_housekeeping}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from pacsd.supervision.places import CallerCounts
 from pacsd.supervision.shared_numbers import IndexCompleteness, WorkerState, shared_numbers
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class SharedState:
     """One number: how many workers have died since the server's start; what they left is to be looked at."""
     host_addresses: Path | None = None
     """The folder of `scp.host_addresses.RememberedAddresses`; None: each process looks up for itself."""
+    callers: CallerCounts = field(default_factory=CallerCounts)
+    """How many associations each of them has open, in all processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
