@@ -261,6 +261,7 @@ class DicomNet(Accepting, Runtime):
             return
         self._is_closing = True
         self._finish_postponed()
+        self._held.clear()
         try:
             self._end_association(channel, error)
             if isinstance(error, AssociationAborted) and error.by_peer:
