@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -412,6 +413,8 @@ def run_worker(context: WorkerContext) -> int:
         commit_timeout=settings.index.commit_timeout,
         connections=connections_of_each(settings.index.url, settings.server.worker_count),
         generation=generation,
+        spool_folder=settings.storage.root,
+        spool_bytes=settings.limits.waiting_matches_bytes,
         observe_wait=metrics.database_wait,
         observe_difference=partial(_note_difference, settings, metrics),
     )
@@ -532,7 +535,14 @@ def _routes(
             strict_uids=settings.dicom.strict_uids,
             clock=time.monotonic,
         ),
-        find=FindHandler(index, ae_title=ae_title, long_values=long_values.of),
+        find=FindHandler(
+            index,
+            ae_title=ae_title,
+            long_values=long_values.of,
+            answer_seconds=settings.limits.answer_seconds or math.inf,
+            clock=time.monotonic,
+        ),
+        query_seconds=settings.limits.query_seconds or math.inf,
         move=MoveHandler(
             index,
             instances,

@@ -120,6 +120,8 @@ MaxMatches = Annotated[int, Field(ge=0)]
 Certificates = Annotated[
     tuple[Annotated[str, AfterValidator(_certificate)], ...], BeforeValidator(_one_or_more)
 ]
+SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""0: as long as it takes."""
 Limit = Annotated[int, Field(ge=0, le=100_000)]
 """0: none."""
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -304,6 +306,17 @@ class LimitSettings(_Section):
     connections_without_association: Annotated[int, Field(ge=1, le=100_000)] = 500
     """In one worker process at once, as the next."""
     connections_without_association_per_address: Limit = 200
+    query_seconds: SecondsOrNone = 60.0
+    """Of work, waiting for the peer apart, that a query or the looking up of a selection may take."""
+    answer_seconds: SecondsOrNone = 3600.0
+    """In which a peer must have taken all matches of a query."""
+    waiting_matches_mb: Annotated[int, Field(ge=1)] = 1000
+    """Of all queries of one worker process together, on disk in `storage.root`, in units of 10^6 bytes."""
+
+    @property
+    def waiting_matches_bytes(self) -> int:
+        """`waiting_matches_mb` in bytes."""
+        return self.waiting_matches_mb * 1_000_000
 
 
 class LogSettings(_Section):

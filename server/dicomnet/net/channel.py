@@ -217,6 +217,11 @@ class Channel:
             self._feed(data)
         return None
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether `poll_event` would find something new."""
+        return self._next is None and self.transport.wait(0.0) is Wait.READABLE
+
     def put_back(self, event: ConnectionEvent) -> None:
         """Leave an event for the next `next_event`; until then nothing more is read, and the peer waits."""
         self._next = event

@@ -223,6 +223,12 @@ class Conversation(NormalizedRequests):
                 channel.put_back(event)
         return request.message_id in self._cancelled
 
+    @property
+    def peer_has_spoken(self) -> bool:
+        """Whether something has come that `is_cancelled` would read; may be asked from any thread, and never waits."""
+        channel = self._channel
+        return channel is not None and channel.has_unread
+
     def _can_wait(self, event: ConnectionEvent) -> TypeGuard[MessageReceived]:
         """Say whether an event is a request to be served later, so that a C-CANCEL behind it is seen in time.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from pacsd.effort import Effort
+from pacsd.errors import IndexUnavailable
 from pacsd.index import additions, archive, conflicts, extra_keys, queries, rebuilding, rereading, selection
 from pacsd.index.answers import Matches
 from pacsd.index.attempts import Patience
@@ -18,16 +20,18 @@ from pacsd.index.failures import unavailable
 from pacsd.index.noticing import Noticed
 from pacsd.index.orphans import forget
 from pacsd.index.rules import Rules
-from pacsd.index.streams import stream
+from pacsd.index.spool import Spools
+from pacsd.index.streams import QueryPlaces, stream
 from pacsd.index.tables import instances
 from pacsd.index.turns import Turns
+from pacsd.index.watch import Watch
 from pacsd.model import DemographicsPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL, Connection, Row, Select
 
     from pacsd.errors import DatasetInvalid
     from pacsd.model import (
@@ -52,6 +56,8 @@ _T = TypeVar("_T")
 
 _READ_SECONDS: Final = 20.0
 """For which a query is tried while PostgreSQL is away: longer than most failovers take, and than few peers wait."""
+_KEPT_FOR_STORES: Final = 8
+"""Connections for reading that queries leave to those who store, and to the health checks; or a quarter of few."""
 
 
 class Index:
@@ -73,6 +79,8 @@ class Index:
         commit_timeout: float = 60.0,
         connections: Connections | None = None,
         generation: int | None = None,
+        spool_folder: Path | None = None,
+        spool_bytes: int = 1 << 30,
         observe_wait: Callable[[float], None] = lambda _: None,
         observe_difference: Callable[[Difference], None] = lambda _: None,
     ) -> None:
@@ -86,7 +94,8 @@ class Index:
         of patients, studies and series whose instances disagree. `commit_timeout` says for how many seconds a write is
         tried while PostgreSQL is away, and a query for 20 at most; `connections` how many there may be to it
         (`capacity.connections_of_each`), None: many. `generation` is the server's that claimed the index: once another
-        one has, nothing is written any more. Raises ConfigurationError for a URL that isn't one.
+        one has, nothing is written any more. Matches that peers have yet to take are put aside in `spool_folder` (None:
+        the system's), `spool_bytes` of all queries together. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -98,6 +107,11 @@ class Index:
         most = connections or Connections()
         self._reading: Final = reading_engine(parsed, most.reading)
         self._writing: Final = writing_engine(parsed, most.writing)
+        self._query_places: Final = QueryPlaces(
+            max(1, most.reading - min(_KEPT_FOR_STORES, most.reading // 4))
+        )
+        self._watch: Final = Watch()
+        self._spools: Final = Spools(spool_folder, spool_bytes)
         self._patience: Final = Patience(commit_timeout)
         self._patience_to_read: Final = Patience(min(commit_timeout, _READ_SECONDS))
         if generation is not None:
@@ -134,17 +148,35 @@ class Index:
             self._observe_difference,
         )
 
-    def find(self, query: FindQuery) -> Matches:
+    def find(self, query: FindQuery, effort: Effort | None = None) -> Matches:
         """Answer a C-FIND: a mapping for each match, with an entry for every key asked for (PS3.4 C.4.1).
 
         A value is "" where the entity has none and for keys of `unsupported_keys`. Ordered by time of first
-        receipt. IdentifierInvalid, naming the keywords, is raised here and not while iterating.
+        receipt. IdentifierInvalid, naming the keywords, is raised here and not while iterating. `effort` says what it
+        may cost and ends it where it is cancelled; None: whatever it costs.
         """
+        effort = effort or Effort()
         plan = queries.plan(
             query, type(self._reading.dialect), self._built_extra_keys(query), accents=self._accents
         )
-        begin = partial(stream, self._reading, plan.text, plan.parameters, finds_few=plan.finds_few)
-        return Matches(begin, plan.answers, self._patience_to_read.begin())
+        begin = partial(
+            stream,
+            self._reading,
+            plan.text,
+            plan.parameters,
+            places=self._query_places,
+            watch=self._watch,
+            effort=effort,
+            finds_few=plan.finds_few,
+        )
+        return Matches(
+            begin,
+            plan.answers,
+            self._patience_to_read.begin(),
+            effort=effort,
+            watch=self._watch,
+            spools=self._spools,
+        )
 
     def _built_extra_keys(self, query: FindQuery) -> Collection[str]:
         asked = {each.keyword for each in self._rules.extra_keys if query.keys.get(each.keyword)}
@@ -157,12 +189,33 @@ class Index:
         """Keywords that are neither matched nor returned: unknown ones, bulk data, those below the level."""
         return queries.unsupported_keys(query)
 
-    def locate(self, chosen: InstanceSelection) -> Sequence[StoredInstance]:
+    def locate(self, chosen: InstanceSelection, effort: Effort | None = None) -> Sequence[StoredInstance]:
         """The instances of a C-MOVE or C-GET: study by study, by series number, instance number and UID.
 
-        Raises IdentifierInvalid where the selection breaks the hierarchy (PS3.4 C.4.2.2.1).
+        Raises IdentifierInvalid where the selection breaks the hierarchy (PS3.4 C.4.2.2.1), and what ends `effort`.
         """
-        return self._read(lambda connection: selection.locate(connection, chosen))
+        effort = effort or Effort()
+
+        def looked_up(connection: Connection) -> Sequence[StoredInstance]:
+            with self._watch.watching(connection.connection.dbapi_connection, effort) as watched:
+
+                def rows_of(statement: Select[Any]) -> Sequence[Row[Any]]:
+                    effort.check()
+                    return watched.wait_for(lambda: connection.execute(statement).all())
+
+                return selection.locate(rows_of, chosen)
+
+        with self._query_places, self._ending(effort), effort:
+            return self._read(looked_up)
+
+    @contextmanager
+    def _ending(self, effort: Effort) -> Iterator[None]:
+        """Raise what ended an effort, and not what the database said of it."""
+        try:
+            yield
+        except IndexUnavailable:
+            effort.raise_if_over()
+            raise
 
     def count(self, chosen: InstanceSelection) -> int:
         """How many instances `locate` would give; raises as it does."""
@@ -281,6 +334,7 @@ class Index:
         self._reading.dispose()
         self._writing.dispose()
         self._patience.close()
+        self._watch.close()
         if self._turns is not None:
             self._turns.close()
 

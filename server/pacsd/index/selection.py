@@ -14,7 +14,7 @@ from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, stu
 from pacsd.model import QueryModel, StoredInstance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
@@ -90,9 +90,9 @@ def _given(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
     return {keyword: tuple(dict.fromkeys(filter(None, values))) for keyword, values in trimmed.items()}
 
 
-def locate(connection: Connection, selection: InstanceSelection) -> Sequence[StoredInstance]:
+def locate(rows_of: Callable[[Any], Sequence[Any]], selection: InstanceSelection) -> Sequence[StoredInstance]:
     """The selected instances: by study, series number, instance number (those without last) and UID."""
-    rows = [row for where in _conditions(selection) for row in connection.execute(_STORED.where(*where))]
+    rows = [row for where in _conditions(selection) for row in rows_of(_STORED.where(*where))]
     rows.sort(key=_order)
     return [_stored_instance(row) for row in rows]
 

@@ -19,6 +19,7 @@ from dicomnet import (
     Status,
     SubOperationFields,
 )
+from pacsd.effort import Effort
 from pacsd.model import QueryOptions
 from pacsd.scp.admitting_net import AdmittingNet
 from pacsd.scp.extended_negotiation import negotiated_options
@@ -118,7 +119,7 @@ class PacsNet(AdmittingNet):
                 options=self._options(Service.FIND, context),
                 default_character_set=self._admission.default_character_set,
                 send_matches=send_or_hold,
-                is_cancelled=lambda: self.is_stopped(request),
+                effort=self._effort(request),
                 rules=self._admission.answers,
             ),
             respond=respond,
@@ -151,6 +152,7 @@ class PacsNet(AdmittingNet):
                 move_to=self._admission.move_to,
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_stopped(request),
+                effort=self._effort(request),
             ),
             respond=respond,
         )
@@ -181,8 +183,17 @@ class PacsNet(AdmittingNet):
                 default_character_set=self._admission.default_character_set,
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_stopped(request),
+                effort=self._effort(request),
             ),
             respond=respond,
+        )
+
+    def _effort(self, request: Request) -> Effort:
+        """Return what a query, or a retrieve's, may cost."""
+        return Effort(
+            seconds=self._routes.query_seconds,
+            is_cancelled=lambda: self.is_stopped(request),
+            peer_has_spoken=lambda: self.peer_has_spoken or self.lost_rights_before(0.0),
         )
 
     def _options(self, service: Service, context: PresentationContext) -> QueryOptions:

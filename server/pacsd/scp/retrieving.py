@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from dicomnet import AssociationEnded, SubOperationFields
+from pacsd.effort import Effort
 from pacsd.errors import DestinationUnreachable
 from pacsd.model import InstanceSelection, StoredInstance
 from pacsd.scp.selection import failed_list
@@ -24,8 +25,8 @@ _PENDING_INTERVAL: Final = 1.0
 class LocatingIndex(Protocol):
     """What knows where instances are; see `index.repository.Index`."""
 
-    def locate(self, chosen: InstanceSelection, /) -> Sequence[StoredInstance]:
-        """Return all instances of a selection, in a fixed order."""
+    def locate(self, chosen: InstanceSelection, effort: Effort, /) -> Sequence[StoredInstance]:
+        """Return all instances of a selection, in a fixed order; as long as `effort` lets it."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,5 +65,7 @@ class Routes:
     get: GetHandler
     metrics: NetMetrics
     exceeded: ExceededLimits
+    query_seconds: float = math.inf
+    """That a query, or the looking up of a selection, may take of work."""
     require_complete: Callable[[], None] = lambda: None
     """Raises IndexIncomplete where an answer from the index could lack something."""
