@@ -45,6 +45,7 @@ from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
+from pacsd.scp.turns import Turns, WhileWaiting
 from pacsd.scu.peer import Peer
 from pacsd.services.archive import adopt_index, adopt_store, begin_generation
 from pacsd.services.housekeeping import Housekeeping
@@ -484,6 +485,7 @@ def net_configuration(settings: Settings) -> NetConfiguration:
         + CONNECTIONS_THAT_END,
         maximum_unassociated=settings.limits.connections_without_association,
         maximum_unassociated_per_address=settings.limits.connections_without_association_per_address,
+        while_waiting=WhileWaiting(),
         maximum_operations=settings.dicom.max_operations,
         timeouts=_timeouts(settings.dicom.timeouts),
     )
@@ -515,6 +517,7 @@ def _routes(
     metrics = shared.metrics
     ae_title = settings.dicom.ae_title
     configuration = net_configuration(settings)
+    exceeded = ExceededLimits(metrics.limit_exceeded)
     instances = KeptInstances(
         store,
         index,
@@ -554,7 +557,8 @@ def _routes(
         ),
         get=GetHandler(index, instances, transcode, clock=time.monotonic),
         metrics=metrics,
-        exceeded=ExceededLimits(metrics.limit_exceeded),
+        exceeded=exceeded,
+        turns=Turns(settings.limits.operations_per_peer, partial(exceeded.note, "operations-per-peer")),
     )
 
 

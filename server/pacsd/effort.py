@@ -46,7 +46,7 @@ class Effort:
         self._at_work = 0
         self._since = 0.0
         self._spent = 0.0
-        self._next_look = 0.0
+        self._next_look = clock() + _LOOKS
         self._end: BaseException | None = None
         self.is_away = False
         """The peer is being answered just now, so that nobody else may look what it has sent."""

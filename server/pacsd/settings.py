@@ -306,6 +306,8 @@ class LimitSettings(_Section):
     connections_without_association: Annotated[int, Field(ge=1, le=100_000)] = 500
     """In one worker process at once, as the next."""
     connections_without_association_per_address: Limit = 200
+    operations_per_peer: Limit = 16
+    """Worked on at once in one worker process, of one `[[peer]]` or of one address; waiting for the peer apart."""
     query_seconds: SecondsOrNone = 60.0
     """Of work, waiting for the peer apart, that a query or the looking up of a selection may take."""
     answer_seconds: SecondsOrNone = 3600.0

@@ -31,6 +31,7 @@ from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
+from pacsd.scp.turns import Turns
 from pacsd.scu.peer import Peer
 from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
@@ -179,6 +180,7 @@ def archive_server(
         get=GetHandler(index, instances, transcode, clock=clock),
         metrics=metrics,
         exceeded=ExceededLimits(metrics.limit_exceeded),
+        turns=Turns(16, lambda _: None),
     )
     net = PacsNet(configuration, routes)
     _, port = net.listen()

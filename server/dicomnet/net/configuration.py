@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from dicomnet.limits import Limits
@@ -49,6 +50,8 @@ class NetConfiguration:
     maximum_operations: int = 32
     """Operations that a peer which asks for a window (PS3.7 §D.3.3.3) may have outstanding with us, and we with it;
     1 = one at a time, as without a window."""
+    while_waiting: AbstractContextManager[None] = field(default_factory=nullcontext)
+    """Entered around each wait for a peer, by the thread that waits; by many at once, so it must be made for that."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     tls: TlsConfiguration | None = None

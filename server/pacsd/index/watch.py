@@ -31,10 +31,10 @@ _AFTER_CANCEL: Final = 3.0
 class Watched:
     """A query on a connection of the driver's: a context manager around all that it does there."""
 
-    __slots__ = ("_all", "connection", "effort", "interrupted", "turn")
+    __slots__ = ("_watch", "connection", "effort", "interrupted", "turn")
 
-    def __init__(self, watched: set[Watched], connection: Any, effort: Effort) -> None:
-        self._all = watched
+    def __init__(self, watch: Watch, connection: Any, effort: Effort) -> None:
+        self._watch = watch
         self.connection = connection
         self.effort = effort
         self.turn = threading.Lock()
@@ -43,11 +43,12 @@ class Watched:
 
     def __enter__(self) -> Self:
         self.turn.acquire()
-        self._all.add(self)
+        self._watch.watched.add(self)
+        self._watch.wake()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._all.discard(self)
+        self._watch.watched.discard(self)
 
     def wait_for(self, call: Callable[..., _T], *arguments: Any) -> _T:
         """Make a call that waits for the database; it fails where the query is to end."""
@@ -61,10 +62,10 @@ class Watched:
 class Away:
     """A query whose cursor stays open while its peer is given a page: a context manager around that."""
 
-    __slots__ = ("_all", "effort", "is_over", "put_aside", "since", "turn")
+    __slots__ = ("_watch", "effort", "is_over", "put_aside", "since", "turn")
 
-    def __init__(self, away: set[Away], put_aside: Callable[[], None], effort: Effort) -> None:
-        self._all = away
+    def __init__(self, watch: Watch, put_aside: Callable[[], None], effort: Effort) -> None:
+        self._watch = watch
         self.put_aside = put_aside
         self.effort = effort
         self.since = time.monotonic()
@@ -74,13 +75,14 @@ class Away:
 
     def __enter__(self) -> Self:
         self.effort.is_away = True
-        self._all.add(self)
+        self._watch.away.add(self)
+        self._watch.wake()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
             self.effort.abandon()
-        self._all.discard(self)
+        self._watch.away.discard(self)
         with self.turn:
             self.is_over = True
         self.effort.is_away = False
@@ -94,8 +96,8 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self._watched: set[Watched] = set()
-        self._away: set[Away] = set()
+        self.watched: set[Watched] = set()
+        self.away: set[Away] = set()
         self._has_some = threading.Event()
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -103,8 +105,7 @@ class Watch:
 
     def watching(self, connection: Any, effort: Effort) -> Watched:
         """Return what watches a query."""
-        self._wake()
-        return Watched(self._watched, connection, effort)
+        return Watched(self, connection, effort)
 
     def while_away(self, put_aside: Callable[[], None], effort: Effort) -> Away:
         """Return a context manager to give a peer a page in.
@@ -112,10 +113,10 @@ class Watch:
         Where that takes long, `put_aside` is called on another thread; the block ends when that is done. Where it ends
         by an exception, nobody waits for the query any more.
         """
-        self._wake()
-        return Away(self._away, put_aside, effort)
+        return Away(self, put_aside, effort)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Look, as there is something to watch."""
         if self._thread is None:
             self._start()
         if not self._has_some.is_set():
@@ -139,9 +140,11 @@ class Watch:
 
     def _run(self) -> None:
         while not self._closed.wait(_INTERVAL):
-            # Whoever comes after this line wakes us again.
+            # Whoever comes after this line wakes us again, also who closes.
             self._has_some.clear()
-            watched, away = self._watched.copy(), self._away.copy()
+            if self._closed.is_set():
+                return
+            watched, away = self.watched.copy(), self.away.copy()
             # Without room for a thread, which RuntimeError says, it is done at the next look.
             for each in watched:
                 with suppress(RuntimeError):

@@ -49,6 +49,9 @@ class AdmittingNet(NoNormalizedServices):
         self._request: AssociateRequest | None = None
         self._withdrawn_at: float | None = None
         """When the association lost a right, by `time.monotonic`."""
+        self._caller = ""
+        self._turns = routes.turns.of_nobody
+        """Around work on an operation."""
 
     def on_secure(self, peer_certificate: PeerCertificate | None) -> None:
         """Have all that is logged of the connection name the peer's certificate."""
@@ -80,6 +83,10 @@ class AdmittingNet(NoNormalizedServices):
             self._reject(LOCAL_LIMIT_EXCEEDED, request)
             return
         self._place = (self._address, request.calling_ae_title)
+        # What strangers call themselves says nothing of who they are.
+        title = request.calling_ae_title
+        self._caller = f"title {title}" if admission.is_known else f"address {self._address}"
+        self._turns = self._routes.turns.enter(self._caller)
         self.accept_association(request, admission.supports)
 
     def on_connection_dropped(self, peer_address: tuple[str, int], limit: str) -> None:
@@ -203,6 +210,7 @@ class AdmittingNet(NoNormalizedServices):
         place, self._place = self._place, None
         if place is not None:
             self._routes.places.leave(*place)
+            self._routes.turns.leave(self._caller)
 
     def _report_end(self, error: Exception | None) -> None:
         if error is None:

@@ -80,7 +80,14 @@ class PacsNet(AdmittingNet):
         )
 
         def respond() -> None:
-            answer = received if isinstance(received, Answer) else safely(Service.STORE, received)
+            if isinstance(received, Answer):
+                answer = received
+            else:
+                self._turns.enter()  # however long it takes: what was received cannot be left as it is
+                try:
+                    answer = safely(Service.STORE, received)
+                finally:
+                    self._turns.leave()
             self._report(Service.STORE, request, answer, time.monotonic() - started)
             self.send_c_store_response(context, request, status=answer.status, **answer.explanation)
 
@@ -243,13 +250,14 @@ class PacsNet(AdmittingNet):
             # In the storage contexts of a peer that may get but not store, without role selection.
             return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
 
-        def perform_with_rights() -> Outcome:
-            self.require_rights()
-            if service in _FROM_INDEX:
-                self._routes.require_complete()
-            return perform()
+        def perform_in_turn() -> Outcome:
+            with self._turns:
+                self.require_rights()
+                if service in _FROM_INDEX:
+                    self._routes.require_complete()
+                return perform()
 
-        return safely(service, perform_with_rights)
+        return safely(service, perform_in_turn)
 
 
 def _refused(status: Status, why: str, *offending: int) -> Answer:

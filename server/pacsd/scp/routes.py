@@ -12,6 +12,7 @@ from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
+from pacsd.scp.turns import Turns
 from pacsd.services.ingest import Ingest
 
 __all__ = ["AssociationPlaces", "NetMetrics", "Routes"]
@@ -65,6 +66,7 @@ class Routes:
     get: GetHandler
     metrics: NetMetrics
     exceeded: ExceededLimits
+    turns: Turns
     query_seconds: float = math.inf
     """That a query, or the looking up of a selection, may take of work."""
     require_complete: Callable[[], None] = lambda: None
