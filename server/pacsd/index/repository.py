@@ -54,6 +54,8 @@ __all__ = ["Index"]
 
 _T = TypeVar("_T")
 
+_PAGE: Final = 200
+"""Rows to fetch at once."""
 _READ_SECONDS: Final = 20.0
 """For which a query is tried while PostgreSQL is away: longer than most failovers take, and than few peers wait."""
 _KEPT_FOR_STORES: Final = 8
@@ -192,6 +194,8 @@ class Index:
     def locate(self, chosen: InstanceSelection, effort: Effort | None = None) -> Sequence[StoredInstance]:
         """The instances of a C-MOVE or C-GET: study by study, by series number, instance number and UID.
 
+        Where they are is looked up page by page as they are come to, which may raise as well.
+
         Raises IdentifierInvalid where the selection breaks the hierarchy (PS3.4 C.4.2.2.1), and what ends `effort`.
         """
         effort = effort or Effort()
@@ -199,14 +203,23 @@ class Index:
         def looked_up(connection: Connection) -> Sequence[StoredInstance]:
             with self._watch.watching(connection.connection.dbapi_connection, effort) as watched:
 
-                def rows_of(statement: Select[Any]) -> Sequence[Row[Any]]:
+                def pages_of(statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
                     effort.check()
-                    return watched.wait_for(lambda: connection.execute(statement).all())
+                    result = watched.wait_for(
+                        connection.execute, statement, None, execution_options={"yield_per": _PAGE}
+                    )
+                    pages = result.partitions()
+                    while (page := watched.wait_for(next, pages, None)) is not None:
+                        effort.check()
+                        yield page
 
-                return selection.locate(rows_of, chosen)
+                return selection.locate(pages_of, chosen, self._look_up)
 
         with self._query_places, self._ending(effort), effort:
             return self._read(looked_up)
+
+    def _look_up(self, sop_instance_uids: Sequence[str]) -> Mapping[str, StoredInstance]:
+        return self._read(lambda connection: selection.by_sop_instance_uids(connection, sop_instance_uids))
 
     @contextmanager
     def _ending(self, effort: Effort) -> Iterator[None]:
