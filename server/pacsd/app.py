@@ -101,6 +101,8 @@ _HOUSEKEEPING_COMMIT: Final = 5.0
 """Seconds that housekeeping tries a commit: it comes again, and looks meanwhile whether it is to stop."""
 _LAST_ANSWERS: Final = 1.0
 """Seconds of the shutdown that are left when the last commits are given up."""
+_TURN_SECONDS: Final = 30.0
+"""That an operation waits for its turn, beside the time that commits may take."""
 _RETIRED_CHECK_INTERVAL: Final = 1.0
 """Seconds between looks whether a retired worker's last association has ended."""
 _FIRST_LOOK_SECONDS: Final = 2.0
@@ -558,7 +560,11 @@ def _routes(
         get=GetHandler(index, instances, transcode, clock=time.monotonic),
         metrics=metrics,
         exceeded=exceeded,
-        turns=Turns(settings.limits.operations_per_peer, partial(exceeded.note, "operations-per-peer")),
+        turns=Turns(
+            settings.limits.operations_per_peer,
+            longest_wait=settings.index.commit_timeout + _TURN_SECONDS,
+            note_refusal=partial(exceeded.note, "operations-per-peer"),
+        ),
     )
 
 

@@ -308,11 +308,11 @@ class LimitSettings(_Section):
     connections_without_association_per_address: Limit = 200
     operations_per_peer: Limit = 16
     """Worked on at once in one worker process, of one `[[peer]]` or of one address; waiting for the peer apart."""
-    query_seconds: SecondsOrNone = 60.0
+    query_seconds: SecondsOrNone = 120.0
     """Of work, waiting for the peer apart, that a query or the looking up of a selection may take."""
     answer_seconds: SecondsOrNone = 3600.0
     """In which a peer must have taken all matches of a query."""
-    waiting_matches_mb: Annotated[int, Field(ge=1)] = 1000
+    waiting_matches_mb: Annotated[int, Field(ge=1)] = 4000
     """Of all queries of one worker process together, on disk in `storage.root`, in units of 10^6 bytes."""
 
     @property

@@ -180,7 +180,7 @@ def archive_server(
         get=GetHandler(index, instances, transcode, clock=clock),
         metrics=metrics,
         exceeded=ExceededLimits(metrics.limit_exceeded),
-        turns=Turns(16, lambda _: None),
+        turns=Turns(16, longest_wait=30.0, note_refusal=lambda _: None),
     )
     net = PacsNet(configuration, routes)
     _, port = net.listen()

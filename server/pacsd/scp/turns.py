@@ -13,9 +13,6 @@ from pacsd.errors import OperationTooCostly
 
 __all__ = ["CallerTurns", "Turns", "WhileWaiting"]
 
-_LONGEST_WAIT: Final = 30.0
-"""Seconds that an operation waits for its turn."""
-
 
 class _OfThread(threading.local):
     held: CallerTurns | None = None
@@ -33,9 +30,10 @@ class CallerTurns:
     one has the turn.
     """
 
-    __slots__ = ("_free", "_lock", "_note_refusal", "_waiting", "users")
+    __slots__ = ("_free", "_lock", "_longest_wait", "_note_refusal", "_waiting", "users")
 
-    def __init__(self, at_once: int, note_refusal: Callable[[], None]) -> None:
+    def __init__(self, at_once: int, longest_wait: float, note_refusal: Callable[[], None]) -> None:
+        self._longest_wait = longest_wait
         self._lock = threading.Lock()
         self._free = at_once
         self._waiting: deque[threading.Lock] = deque()
@@ -44,7 +42,7 @@ class CallerTurns:
         """Associations; for `Turns`."""
 
     def __enter__(self) -> None:
-        self.enter(_LONGEST_WAIT)
+        self.enter(self._longest_wait)
 
     def __exit__(self, *_: object) -> None:
         self.leave()
@@ -110,20 +108,25 @@ class WhileWaiting:
 class Turns:
     """The turns of all callers that have associations with this process."""
 
-    def __init__(self, at_once: int, note_refusal: Callable[[str], None]) -> None:
-        """`at_once` is for each caller, 0 for as many as come; `note_refusal` is told who was refused."""
+    def __init__(self, at_once: int, *, longest_wait: float, note_refusal: Callable[[str], None]) -> None:
+        """`at_once` is for each caller, 0 for as many as come; `note_refusal` is told whose turn has not come.
+
+        `longest_wait` is in seconds. It has to be longer than the database may be away, as those who store wait for it
+        in their turn.
+        """
+        self._longest_wait = longest_wait
         self._at_once = at_once or sys.maxsize
         self._note_refusal = note_refusal
         self._lock = threading.Lock()
         self._callers: dict[str, CallerTurns] = {}
-        self.of_nobody: Final = CallerTurns(sys.maxsize, lambda: None)
+        self.of_nobody: Final = CallerTurns(sys.maxsize, 0.0, lambda: None)
 
     def enter(self, caller: str) -> CallerTurns:
         """Return what all associations of a caller share; to be followed by a `leave`."""
         with self._lock:
             turns = self._callers.get(caller)
             if turns is None:
-                turns = CallerTurns(self._at_once, partial(self._note_refusal, caller))
+                turns = CallerTurns(self._at_once, self._longest_wait, partial(self._note_refusal, caller))
                 self._callers[caller] = turns
             turns.users += 1
             return turns

@@ -7,11 +7,14 @@ import threading
 import pytest
 
 from pacsd.errors import OperationTooCostly
-from pacsd.scp import turns as module
 from pacsd.scp.turns import CallerTurns, Turns, WhileWaiting
 from support.deadline import wait_until
 
 WITHIN = 10.0
+
+
+def turns_for(at_once: int) -> Turns:
+    return Turns(at_once, longest_wait=WITHIN, note_refusal=lambda _: None)
 
 
 def working(turns: CallerTurns) -> tuple[threading.Thread, threading.Event, threading.Event]:
@@ -29,7 +32,7 @@ def working(turns: CallerTurns) -> tuple[threading.Thread, threading.Event, thre
 
 
 def test_one_more_waits_for_its_turn_and_another_caller_does_not() -> None:
-    all_turns = Turns(1, lambda _: None)
+    all_turns = turns_for(1)
     greedy, other = all_turns.enter("greedy"), all_turns.enter("other")
     first, second = working(greedy), working(greedy)
     assert first[1].wait(WITHIN)
@@ -43,7 +46,7 @@ def test_one_more_waits_for_its_turn_and_another_caller_does_not() -> None:
 
 
 def test_who_waits_for_a_peer_has_no_turn() -> None:
-    turns = Turns(1, lambda _: None).enter("one")
+    turns = turns_for(1).enter("one")
     with turns:
         other = working(turns)
         assert not other[1].wait(0.05)
@@ -54,7 +57,7 @@ def test_who_waits_for_a_peer_has_no_turn() -> None:
 
 
 def test_work_inside_work_takes_no_turn_of_its_own() -> None:
-    turns = Turns(1, lambda _: None).enter("one")
+    turns = turns_for(1).enter("one")
     with turns:
         turns.enter()
         turns.leave()
@@ -65,10 +68,9 @@ def test_work_inside_work_takes_no_turn_of_its_own() -> None:
     assert turns.take(0), "it was given back as often as it was taken"
 
 
-def test_whose_turn_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LONGEST_WAIT", 0.05)
+def test_whose_turn_does_not_come_is_refused() -> None:
     refused: list[str] = []
-    turns = Turns(1, refused.append).enter("one")
+    turns = Turns(1, longest_wait=0.05, note_refusal=refused.append).enter("one")
     thread, began, end = working(turns)
     assert began.wait(WITHIN)
     with pytest.raises(OperationTooCostly, match="too many operations"), turns:
@@ -81,7 +83,7 @@ def test_whose_turn_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_callers_without_associations_are_forgotten() -> None:
-    turns = Turns(0, lambda _: None)
+    turns = turns_for(0)
     for _ in range(2):
         turns.enter("one")
     turns.leave("one")
@@ -91,7 +93,7 @@ def test_callers_without_associations_are_forgotten() -> None:
 
 
 def test_turns_are_taken_by_many_and_none_is_lost() -> None:
-    turns = Turns(3, lambda _: None).enter("one")
+    turns = turns_for(3).enter("one")
     at_work, most = set[int](), [0]
 
     def work() -> None:
