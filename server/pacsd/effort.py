@@ -49,7 +49,7 @@ class Effort:
         self._next_look = clock() + _LOOKS
         self._end: BaseException | None = None
         self.is_away = False
-        """The peer is being answered just now, so that nobody else may look what it has sent."""
+        """The peer is being answered just now: only its own thread may look what it has sent."""
 
     def __enter__(self) -> Self:
         with self._lock:
@@ -87,8 +87,11 @@ class Effort:
             return True  # `look` will say what it is
 
     def look(self) -> bool:
-        """Look whether the peer, or the time, ends it, and return that; `check` then raises why."""
-        if self._end is None and not self.is_away:
+        """Look whether the peer, or the time, ends it, and return that; `raise_if_over` then raises why.
+
+        For the peer's own thread, and for others while that one waits for them.
+        """
+        if self._end is None:
             try:
                 if self._is_cancelled():
                     self.abandon()
@@ -102,12 +105,10 @@ class Effort:
 
     def check(self) -> None:
         """Raise OperationCancelled or OperationTooCostly, or what the peer's end means; looks now and then only."""
-        if self._end is None:
-            now = self._clock()
-            if now < self._next_look:
-                return
+        now = self._clock()
+        if self._end is None and now >= self._next_look:
             self._next_look = now + _LOOKS
-            self.look()
+            _ = self.is_over if self.is_away else self.look()
         self.raise_if_over()
 
     def raise_if_over(self) -> None:

@@ -90,6 +90,18 @@ def test_who_takes_matches_slowly_keeps_no_cursor_open(open_index: OpenIndex) ->
     assert index._spools.taken == 0
 
 
+def test_a_peer_may_cancel_between_two_pages(open_index: OpenIndex) -> None:
+    index = open_index()
+    fill(index, STUDIES)
+    given = Effort(is_cancelled=iter((False, True)).__next__)
+    matches = index.find(study_query(), given)
+    next(matches)
+    assert [given.look(), given.look()] == [False, True]
+    with pytest.raises(OperationCancelled):
+        next(matches)
+    matches.close()
+
+
 def test_nothing_is_left_of_matches_that_nobody_takes(open_index: OpenIndex) -> None:
     index = open_index()
     fill(index, STUDIES)
