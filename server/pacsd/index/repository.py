@@ -130,8 +130,9 @@ class Index:
         )
 
     def prepare(self) -> None:
-        """Compile what most commits run, so that the first one needn't; the database is not touched."""
+        """Do what the first commit and the first query would have to; the database is not touched."""
         additions.prepare(self._writing)
+        self._watch.start()
 
     def commit(self, records: Sequence[InstanceRecord]) -> list[CommitResult | DatasetInvalid]:
         """Keep a batch of instances, whose files are already safe, in one transaction; results in its order.

@@ -118,7 +118,7 @@ class Watch:
     def wake(self) -> None:
         """Look, as there is something to watch."""
         if self._thread is None:
-            self._start()
+            self.start()
         if not self._has_some.is_set():
             self._has_some.set()
 
@@ -131,7 +131,8 @@ class Watch:
             self._has_some.set()
             thread.join()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Have the thread now already."""
         with self._lock:
             if self._thread is None:
                 self._closed.clear()
