@@ -48,5 +48,9 @@ class ExceededLimits:
             else:
                 self._unsaid[limit, caller] = 0
                 said.append(((limit, caller), 1))
+        # Somebody else's lines say nothing of the connection that is served just now.
+        context = structlog.contextvars.get_contextvars()
+        structlog.contextvars.clear_contextvars()
         for (each, who), times in said:
             _log.warning("limit-exceeded", limit=each, caller=who, times=times)
+        structlog.contextvars.bind_contextvars(**context)
