@@ -134,6 +134,7 @@ def archive_server(
     unknown_peers: Collection[Service] = tuple(Service),
     unknown_peers_answers: AnswerRules = UNLIMITED,
     places: int = 100,
+    operations_per_peer: int = 16,
     transcode: Callable[[io.FileIO, Collection[str]], tuple[str, bytes]] = no_transcoding,
     clock: Callable[[], float] = time.monotonic,
     accept_unknown_sop_classes: bool = False,
@@ -180,7 +181,7 @@ def archive_server(
         get=GetHandler(index, instances, transcode, clock=clock),
         metrics=metrics,
         exceeded=ExceededLimits(metrics.limit_exceeded),
-        turns=Turns(16, longest_wait=30.0, note_refusal=lambda _: None),
+        turns=Turns(operations_per_peer, longest_wait=30.0, note_refusal=lambda _: None),
     )
     net = PacsNet(configuration, routes)
     _, port = net.listen()

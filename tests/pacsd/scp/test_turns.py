@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 
 import pytest
 
 from pacsd.errors import OperationTooCostly
+from pacsd.identifier import elements_of, write_identifier
+from pacsd.scp.access import KnownPeer
+from pacsd.scp.sop_classes import Service
 from pacsd.scp.turns import CallerTurns, Turns, WhileWaiting
+from support.archive_server import ArchiveServer, archive_server
 from support.deadline import wait_until
+from support.fake_archive import altered
+from support.wire import WireAssociation, command_set, element, find_request, message
 
 WITHIN = 10.0
+VERIFICATION = "1.2.840.10008.1.1"
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+IMPLICIT = "1.2.840.10008.1.2"
+ECHO = command_set(
+    element(0x0002, VERIFICATION), element(0x0100, 0x0030), element(0x0110, 1), element(0x0800, 0x0101)
+)
 
 
 def turns_for(at_once: int) -> Turns:
@@ -112,3 +125,34 @@ def test_turns_are_taken_by_many_and_none_is_lost() -> None:
         each.join()
     assert most[0] <= 3
     wait_until(lambda: turns._free == 3, within=WITHIN, what="all turns are given back")
+
+
+def echo(server: ArchiveServer, peers: ExitStack, calling: str) -> WireAssociation:
+    """A C-ECHO that is not answered yet, on an association of its own."""
+    peer = WireAssociation((server.host, server.port), [(VERIFICATION, IMPLICIT)], calling=calling)
+    peers.enter_context(peer).send(message(1, ECHO))
+    return peer
+
+
+def test_a_peer_at_its_limit_waits_and_others_are_served() -> None:
+    working, end = threading.Event(), threading.Event()
+
+    def wait_at_match(number: int) -> None:
+        working.set()
+        assert end.wait(WITHIN)
+
+    known = {title: KnownPeer(frozenset(Service)) for title in ("GREEDY", "OTHER")}
+    with archive_server(peers=known, operations_per_peer=1) as server, ExitStack() as peers:
+        server.keep(altered())
+        server.index.before_match = wait_at_match
+        finding = WireAssociation((server.host, server.port), [(FIND, IMPLICIT)], calling="GREEDY")
+        keys = write_identifier(elements_of({"QueryRetrieveLevel": "STUDY", "PatientID": ""}), IMPLICIT)
+        peers.enter_context(finding).send(message(1, find_request(1, FIND), keys))
+        assert working.wait(WITHIN)
+        waiting = echo(server, peers, "GREEDY")
+        assert echo(server, peers, "OTHER").read_response().status == 0
+        assert echo(server, peers, "STRANGER").read_response().status == 0
+        assert not waiting.has_answer()
+        end.set()
+        assert waiting.read_response().status == 0
+        assert [finding.read_response().status for _ in range(2)] == [0xFF00, 0x0000]
