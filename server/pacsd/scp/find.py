@@ -171,6 +171,8 @@ class FindHandler:
                 send_matches(Matches(pending, encoded, are_last=left < 0 or pages.is_exhausted))
                 if left < 0:
                     return limited_answer(rules.max_matches)
+                if pages.is_exhausted:
+                    break
         return Answer(Status.SUCCESS)
 
     def _with_long_values(self, match: Mapping[str, str], level: QueryLevel) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,13 +94,15 @@ def test_who_takes_matches_slowly_keeps_no_cursor_open(open_index: OpenIndex) ->
 def test_a_peer_may_cancel_between_two_pages(open_index: OpenIndex) -> None:
     index = open_index()
     fill(index, STUDIES)
-    given = Effort(is_cancelled=iter((False, True)).__next__)
-    matches = index.find(study_query(), given)
-    next(matches)
-    assert [given.look(), given.look()] == [False, True]
-    with pytest.raises(OperationCancelled):
+    has_cancelled = threading.Event()
+    given = Effort(is_cancelled=has_cancelled.is_set)
+    with closing(index.find(study_query(), given)) as matches:
         next(matches)
-    matches.close()
+        assert not given.look()
+        has_cancelled.set()
+        assert given.look()
+        with pytest.raises(OperationCancelled):
+            next(matches)
 
 
 def test_nothing_is_left_of_matches_that_nobody_takes(open_index: OpenIndex) -> None:
