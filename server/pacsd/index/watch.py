@@ -213,9 +213,8 @@ def _interrupt(watched: Watched) -> None:
         watched.connection.interrupt()
     elif watched.interrupted is None:
         watched.interrupted = now
-        with suppress(
-            Exception
-        ):  # whatever the driver raises: the server cannot be asked, and is cut off in time
+        # Whatever the driver raises: the server cannot be asked, and is cut off in time.
+        with suppress(Exception):
             watched.connection.cancel_safe(timeout=_TO_CANCEL)
     elif now - watched.interrupted > _AFTER_CANCEL:
         cut(watched.connection)

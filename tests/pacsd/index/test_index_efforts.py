@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT 1 FROM c) SELECT x FROM c WHERE x < 0"
 SOON = 5.0
 """Far less than what is interrupted would take."""
-STUDIES = 700
+STUDIES = 300
 
 
 def fill(index: Index, studies: int) -> None:
