@@ -183,13 +183,13 @@ class Listener:
                 dropped.socket.shutdown(socket.SHUT_RDWR)
             self._net.on_connection_dropped(dropped.peer_address, limit)
 
-    def note_association(self, client: DicomNet) -> None:
-        """An association stands on a connection now."""
+    def note_request(self, client: DicomNet) -> None:
+        """An association is asked for on a connection: it is no silent one any more."""
         with self._changed:
             self._unassociated.discard(client)
 
     def note_end_of_association(self, client: DicomNet) -> None:
-        """None stands any more, and the peer has yet to close the connection."""
+        """None stands any more, or was accepted, and the peer has yet to close the connection."""
         with self._changed:
             self._unassociated.add_again(client)
 
