@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -206,13 +206,12 @@ class Index:
 
                 def pages_of(statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
                     effort.check()
-                    result = watched.wait_for(
-                        connection.execute, statement, None, execution_options={"yield_per": _PAGE}
-                    )
-                    pages = result.partitions()
-                    while (page := watched.wait_for(next, pages, None)) is not None:
-                        effort.check()
-                        yield page
+                    # Neither driver makes objects of more rows than are asked for; psycopg has them all as they came.
+                    with closing(watched.wait_for(connection.execute, statement)) as result:
+                        pages = result.partitions(_PAGE)
+                        while (page := watched.wait_for(next, pages, None)) is not None:
+                            effort.check()
+                            yield page
 
                 return selection.locate(pages_of, chosen, self._look_up)
 

@@ -50,11 +50,11 @@ class Watched:
     def __exit__(self, *_: object) -> None:
         self._watch.watched.discard(self)
 
-    def wait_for(self, call: Callable[..., _T], *arguments: Any, **options: Any) -> _T:
+    def wait_for(self, call: Callable[..., _T], *arguments: Any) -> _T:
         """Make a call that waits for the database; it fails where the query is to end."""
         self.turn.release()
         try:
-            return call(*arguments, **options)
+            return call(*arguments)
         finally:
             self.turn.acquire()
 
