@@ -33,7 +33,7 @@ SILENT = 300
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacsdServer]:
     running = PacsdServer(
         tmp_path_factory.mktemp("limits"),
-        peers=[Peer(ae_title=scu.CALLING_AE_TITLE, port=free_port())],
+        peers=[Peer(ae_title=scu.CALLING_AE_TITLE, port=free_port(), answers={"check_host": False})],
         settings={
             "dicom": {"max_associations": PLACES},
             "limits": {
