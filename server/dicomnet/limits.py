@@ -23,6 +23,10 @@ class Limits:
     """One data set that is read into memory whole: identifiers and N-service lists, never a stored object."""
     deferred_requests: int = 64
     """Requests that a peer sends ahead of the answer to its previous one."""
+    deferred_bytes: int = 1 << 20
+    """Of the data sets of these requests together, on one association; the last may pass it."""
+    deferred_bytes_in_all: int = 64 << 20
+    """The same on all connections of the process together."""
     empty_fragments: int = 65536
     """Zero-length PDVs in one message: legal, endless, and worth nothing."""
     slowest_bytes_per_second: int = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from pacsd.observability.health import watched_index_disk, watched_storage_disk
 from pacsd.observability.metrics import Metrics
 from pacsd.ownership import lock_files, own
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
+from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.host_addresses import HostAddresses, RememberedAddresses
@@ -44,6 +46,7 @@ from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
+from pacsd.scp.turns import Turns, WhileWaiting
 from pacsd.scu.peer import Peer
 from pacsd.services.archive import adopt_index, adopt_store, begin_generation, is_whole_as_it_is
 from pacsd.services.housekeeping import Housekeeping
@@ -63,6 +66,7 @@ from pacsd.storage.filesystem import FileStore
 from pacsd.storage.identity import identity_fault
 from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.transcode import transcode
+from pacsd.supervision.places import PlaceLimits, Places
 from pacsd.supervision.shared_numbers import IndexCompleteness
 from pacsd.supervision.signs_of_life import Acceptance
 from pacsd.supervision.worker import SharedState, Stop, WorkerContext
@@ -89,8 +93,8 @@ __all__ = [
 
 _log = structlog.get_logger()
 
-CONNECTIONS_WITHOUT_ASSOCIATION: Final = 500
-"""That a worker serves at once besides all the associations: they are asking, or being told that we are full."""
+CONNECTIONS_THAT_END: Final = 250
+"""That a worker may have besides those with an association and those that wait for one: they were told to end."""
 _COMPLETION_SECONDS: Final = 3.0
 """That a query waits at most for an index that is about to be complete, as after an ordinary start."""
 _FILES_WAITED_FOR: Final = 300
@@ -101,6 +105,8 @@ _HOUSEKEEPING_COMMIT: Final = 5.0
 """Seconds that housekeeping tries a commit: it comes again, and looks meanwhile whether it is to stop."""
 _LAST_ANSWERS: Final = 1.0
 """Seconds of the shutdown that are left when the last commits are given up."""
+_TURN_SECONDS: Final = 30.0
+"""That an operation waits for its turn, beside the time that commits may take."""
 _RETIRED_CHECK_INTERVAL: Final = 1.0
 """Seconds between looks whether a retired worker's last association has ended."""
 _FIRST_LOOK_SECONDS: Final = 2.0
@@ -452,6 +458,8 @@ def run_worker(context: WorkerContext) -> int:
         connections=connections_of_each(settings.index.url, settings.server.worker_count),
         generation=None if context.read_only else generation,
         read_only=bool(context.read_only),
+        spool_folder=None if context.read_only else settings.storage.root,
+        spool_bytes=settings.limits.waiting_matches_bytes,
         observe_wait=metrics.database_wait,
         observe_turn=context.signs.note_turn,
         observe_attempt=context.signs.note_attempt,
@@ -520,7 +528,12 @@ def net_configuration(settings: Settings) -> NetConfiguration:
     """Return what the engine is told, for accepted and for our own connections."""
     return NetConfiguration(
         maximum_length=settings.dicom.max_pdu_length,
-        maximum_connections=settings.dicom.max_associations + CONNECTIONS_WITHOUT_ASSOCIATION,
+        maximum_connections=settings.dicom.max_associations
+        + settings.limits.connections_without_association
+        + CONNECTIONS_THAT_END,
+        maximum_unassociated=settings.limits.connections_without_association,
+        maximum_unassociated_per_address=settings.limits.connections_without_association_per_address,
+        while_waiting=WhileWaiting(),
         maximum_operations=settings.dicom.max_operations,
         timeouts=_timeouts(settings.dicom.timeouts),
     )
@@ -559,6 +572,7 @@ def _routes(
     metrics = shared.metrics
     ae_title = settings.dicom.ae_title
     configuration = net_configuration(settings)
+    exceeded = ExceededLimits(metrics.limit_exceeded)
     instances = KeptInstances(
         store,
         index,
@@ -568,7 +582,7 @@ def _routes(
     long_values = LongValues(store, index, default_character_set=partial(_default_character_set, settings))
     return Routes(
         access=_access_rules(settings, addresses),
-        places=shared.associations,
+        places=_places(settings, shared, context.index),
         note_connection=note_connection,
         require_complete=partial(_require_complete, settings, shared.completeness, context.read_only),
         ingest=Ingest(
@@ -582,7 +596,14 @@ def _routes(
             strict_uids=settings.dicom.strict_uids,
             clock=time.monotonic,
         ),
-        find=FindHandler(index, ae_title=ae_title, long_values=long_values.of),
+        find=FindHandler(
+            index,
+            ae_title=ae_title,
+            long_values=long_values.of,
+            answer_seconds=settings.limits.answer_seconds or math.inf,
+            clock=time.monotonic,
+        ),
+        query_seconds=settings.limits.query_seconds or math.inf,
         move=MoveHandler(
             index,
             instances,
@@ -594,6 +615,29 @@ def _routes(
         ),
         get=GetHandler(index, instances, transcode, clock=time.monotonic),
         metrics=metrics,
+        exceeded=exceeded,
+        turns=Turns(
+            settings.limits.operations_per_peer,
+            longest_wait=settings.index.commit_timeout + _TURN_SECONDS,
+            note_refusal=partial(exceeded.note, "operations-per-peer"),
+        ),
+    )
+
+
+def _places(settings: Settings, shared: SharedState, slot: int) -> Places:
+    limits = settings.limits
+    return Places(
+        shared.associations,
+        shared.callers,
+        slot,
+        PlaceLimits(
+            # Without peers nobody could have them.
+            kept_for_peers=int(settings.dicom.max_associations * limits.kept_for_peers)
+            if settings.peer
+            else 0,
+            per_address=limits.associations_per_address,
+            per_title=limits.associations_per_title,
+        ),
     )
 
 

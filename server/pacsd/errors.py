@@ -17,6 +17,8 @@ __all__ = [
     "IndexUnavailable",
     "InstanceDamaged",
     "MigrationNeeded",
+    "OperationCancelled",
+    "OperationTooCostly",
     "PacsdError",
     "QuarantineRefused",
     "ReindexRefused",
@@ -100,6 +102,14 @@ class MigrationNeeded(PacsdError):
 
 class QuarantineRefused(PacsdError):
     """An instance cannot be taken out of service or put back; the message says why."""
+
+
+class OperationCancelled(PacsdError):
+    """The peer that asked for an operation has cancelled it."""
+
+
+class OperationTooCostly(PacsdError):
+    """An operation needs more time, or room, than one may have; the message says of what."""
 
 
 class ReindexRefused(PacsdError):

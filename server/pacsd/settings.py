@@ -33,6 +33,7 @@ __all__ = [
     "HttpSettings",
     "IndexSettings",
     "IntegritySettings",
+    "LimitSettings",
     "LogSettings",
     "PeerSettings",
     "Permission",
@@ -119,6 +120,10 @@ MaxMatches = Annotated[int, Field(ge=0)]
 Certificates = Annotated[
     tuple[Annotated[str, AfterValidator(_certificate)], ...], BeforeValidator(_one_or_more)
 ]
+SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""0: as long as it takes."""
+Limit = Annotated[int, Field(ge=0, le=100_000)]
+"""0: none."""
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -299,6 +304,32 @@ class AccessSettings(_Section):
     max_matches: MaxMatches = 0
 
 
+class LimitSettings(_Section):
+    """`[limits]`: what one caller may take of what there is for all; 0 is no limit."""
+
+    kept_for_peers: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of `dicom.max_associations` that who is no `[[peer]]` does not get."""
+    associations_per_address: Limit = 500
+    """Open at once, over all worker processes, as the next."""
+    associations_per_title: Limit = 250
+    connections_without_association: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """In one worker process at once, as the next."""
+    connections_without_association_per_address: Limit = 200
+    operations_per_peer: Limit = 16
+    """Worked on at once in one worker process, of one `[[peer]]` or of one address; waiting for the peer apart."""
+    query_seconds: SecondsOrNone = 120.0
+    """Of work, waiting for the peer apart, that a query or the looking up of a selection may take."""
+    answer_seconds: SecondsOrNone = 3600.0
+    """In which a peer must have taken all matches of a query."""
+    waiting_matches_mb: Annotated[int, Field(ge=1)] = 4000
+    """Of all queries of one worker process together, on disk in `storage.root`, in units of 10^6 bytes."""
+
+    @property
+    def waiting_matches_bytes(self) -> int:
+        """`waiting_matches_mb` in bytes."""
+        return self.waiting_matches_mb * 1_000_000
+
+
 class LogSettings(_Section):
     """`[log]`."""
 
@@ -352,6 +383,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     server: ServerSettings = ServerSettings()
     access: AccessSettings = AccessSettings()
+    limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     peer: tuple[PeerSettings, ...] = ()
 

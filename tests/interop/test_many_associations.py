@@ -1,4 +1,4 @@
-"""A thousand associations that do nothing and two hundred that store, on the default configuration.
+"""A thousand associations that do nothing and two hundred that store, by one peer that may.
 
 The server is asked for a new association and a C-ECHO all the while, and for its memory.
 """
@@ -55,7 +55,13 @@ def open_files() -> Iterator[None]:
 def serving(folder: Path, **dicom: int) -> Iterator[PacsdServer]:
     """A server; what is not in `dicom` is its default."""
     server = PacsdServer(
-        folder, launcher=FEW_OPEN_FILES, settings={"dicom": dicom, "log": {"level": "warning"}}
+        folder,
+        launcher=FEW_OPEN_FILES,
+        settings={
+            "dicom": dicom,
+            "limits": {"associations_per_address": 0, "associations_per_title": 0},
+            "log": {"level": "warning"},
+        },
     )
     server.start()
     try:

@@ -49,6 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacsdServer]:
         peers=[Peer(ae_title=scu.CALLING_AE_TITLE, port=free_port())],
         settings={
             "dicom": {"max_associations": 4},
+            "limits": {"kept_for_peers": 0},
             "dicom.timeouts": timeouts,
             "server": {"workers": 1},
             "log": {"format": "console"},

@@ -24,12 +24,14 @@ from dicomnet import (
 )
 from pacsd.errors import TranscodingFailed
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
+from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
+from pacsd.scp.turns import Turns
 from pacsd.scu.peer import Peer
 from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
@@ -71,6 +73,9 @@ class RecordedMetrics:
         assert seconds >= 0
         self.calls.append((service, f"{status:04X}", peer))
 
+    def limit_exceeded(self, limit: str) -> None:
+        self.calls.append(("limit", limit))
+
     def bytes_received(self, count: int) -> None:
         self.calls.append(("received", count > 0))
 
@@ -85,14 +90,14 @@ class CountedPlaces:
         self.free = places
         self._lock = threading.Lock()
 
-    def enter(self) -> bool:
+    def enter(self, address: str, ae_title: str, *, is_known: bool) -> str | None:
         with self._lock:
             if self.free == 0:
-                return False
+                return "max-associations"
             self.free -= 1
-            return True
+            return None
 
-    def leave(self) -> None:
+    def leave(self, address: str, ae_title: str) -> None:
         with self._lock:
             self.free += 1
 
@@ -129,6 +134,7 @@ def archive_server(
     unknown_peers: Collection[Service] = tuple(Service),
     unknown_peers_answers: AnswerRules = UNLIMITED,
     places: int = 100,
+    operations_per_peer: int = 16,
     transcode: Callable[[io.FileIO, Collection[str]], tuple[str, bytes]] = no_transcoding,
     clock: Callable[[], float] = time.monotonic,
     accept_unknown_sop_classes: bool = False,
@@ -174,6 +180,8 @@ def archive_server(
         ),
         get=GetHandler(index, instances, transcode, clock=clock),
         metrics=metrics,
+        exceeded=ExceededLimits(metrics.limit_exceeded),
+        turns=Turns(operations_per_peer, longest_wait=30.0, note_refusal=lambda _: None),
     )
     net = PacsNet(configuration, routes)
     _, port = net.listen()

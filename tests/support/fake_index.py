@@ -24,6 +24,8 @@ from pacsd.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from pacsd.effort import Effort
+
 UNIQUE_KEYS = {
     QueryLevel.PATIENT: "PatientID",
     QueryLevel.STUDY: "StudyInstanceUID",
@@ -127,7 +129,7 @@ class FakeIndex:
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         return tuple(keyword for keyword in query.keys if _vr(keyword) in ("SQ", "OB", "OW", "UN"))
 
-    def find(self, query: FindQuery) -> FakeMatches:
+    def find(self, query: FindQuery, effort: Effort | None = None) -> FakeMatches:
         self.note("find")
         if query.model is QueryModel.STUDY_ROOT and query.level is QueryLevel.PATIENT:
             raise IdentifierInvalid("no PATIENT level", keywords=("QueryRetrieveLevel",))
@@ -156,7 +158,7 @@ class FakeIndex:
                 }
             ]
 
-    def locate(self, chosen: InstanceSelection) -> Sequence[StoredInstance]:
+    def locate(self, chosen: InstanceSelection, effort: Effort | None = None) -> Sequence[StoredInstance]:
         self.note("locate")
         given = {
             QueryLevel.PATIENT: (chosen.patient_id,) if chosen.patient_id else (),

@@ -146,10 +146,12 @@ def message(context_id: int, command: bytes, dataset: bytes | None = None) -> by
     return b"".join(parts)
 
 
-def _connected(address: tuple[str, int]) -> socket.socket:
+def _connected(address: tuple[str, int], local: str) -> socket.socket:
     """Connect; a server that dies in between is a lost connection, none that listens a ConnectionRefusedError."""
     try:
-        connected = socket.create_connection(address, timeout=30)
+        connected = socket.create_connection(
+            address, timeout=30, source_address=(local, 0) if local else None
+        )
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except ConnectionRefusedError:
         raise
@@ -169,11 +171,14 @@ class WireAssociation:
         called: str = "PACSD",
         calling: str = "WIRE",
         user_items: bytes = b"",
+        local: str = "",
     ) -> None:
-        """Connect and request contexts 1, 3, 5, ... for these (abstract syntax, transfer syntax) pairs."""
+        """Connect, from the `local` address, and request contexts 1, 3, 5, ... for these (abstract syntax, transfer
+        syntax) pairs.
+        """
         self.context_ids = {context: 2 * place + 1 for place, context in enumerate(contexts)}
         proposed = [(number, *context) for context, number in self.context_ids.items()]
-        self._socket = _connected(address)
+        self._socket = _connected(address, local)
         self._buffer = b""
         self._command = b""
         self._responses: deque[Response] = deque()

@@ -91,6 +91,12 @@ class Accepting(AssociationSteps):
     def on_accept(self, peer_address: tuple[str, int]) -> DicomNet | None:
         """Return the object that shall serve a new connection, or None to close it at once."""
 
+    def on_connection_dropped(self, peer_address: tuple[str, int], limit: str) -> None:
+        """Hear that a connection was closed because of a limit; on the listener's own thread.
+
+        `limit` is "connections", "connections-without-association" or "connections-without-association-per-address".
+        """
+
     def accept(self, client: DicomNet) -> DicomNet:
         """Give the connection that `on_accept` is asked about to `client`, and return it.
 

@@ -55,6 +55,7 @@ class Channel:
         self.transport = transport
         self._configuration = configuration
         self._timeouts = configuration.timeouts
+        self._while_waiting = configuration.while_waiting
         self._next: ConnectionEvent | None = None
         """An event that was looked at and put back."""
         self.wake_fd: int | None = None
@@ -139,7 +140,8 @@ class Channel:
     def _write_out(self, buffers: list[Buffer]) -> None:
         began = time.monotonic()
         try:
-            self.transport.send(buffers, self._timeouts.write)
+            with self._while_waiting:
+                self.transport.send(buffers, self._timeouts.write)
         except AssociationEnded as error:
             # A PDU may be half out, and whatever followed it would be read as its rest.
             self.connection.transport_closed()
@@ -217,6 +219,11 @@ class Channel:
             self._feed(data)
         return None
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether `poll_event` would find something new."""
+        return self._next is None and self.transport.wait(0.0) is Wait.READABLE
+
     def put_back(self, event: ConnectionEvent) -> None:
         """Leave an event for the next `next_event`; until then nothing more is read, and the peer waits."""
         self._next = event
@@ -265,16 +272,19 @@ class Channel:
             # Only now: who dismisses writes why, and then exchanges the descriptor.
             self._raise_if_dismissed()
         try:
-            woken = (idle or deadline is not None) and self._wait(
-                timeout, self.wake_fd if wakes else None, attention
-            )
+            woken = None
+            if idle or deadline is not None:
+                with self._while_waiting:
+                    woken = self._wait(timeout, self.wake_fd if wakes else None, attention)
             if woken is Wait.WOKEN:
                 if attention is not None and attention != self.attention_fd():
                     return  # to wait again, where another connection is dismissed
                 raise self.violation("the server is shutting down", AbortReason.NOT_SPECIFIED)
-            began = time.monotonic()
-            data = self.transport.receive(timeout)
-            self._check_pace(len(data), time.monotonic() - began)
+            with self._while_waiting:
+                began = time.monotonic()
+                data = self.transport.receive(timeout)
+                seconds = time.monotonic() - began
+            self._check_pace(len(data), seconds)
         except AssociationTimedOut:
             self.abort()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from dicomnet.limits import Limits
@@ -41,9 +42,16 @@ class NetConfiguration:
     """Connections that a listener serves at once, associated or not; further ones are closed as soon as they are
     accepted. 0 = no limit. Leave room above the associations that are to stand, so that one too many is rejected
     in words (PS3.8 Table 9-21)."""
+    maximum_unassociated: int = 0
+    """Of these, connections on which no association stands: still silent, rejected, or not closed by the peer yet. For
+    one more the oldest on which nothing comes is closed; see `Accepting.on_connection_dropped`. 0 = no limit."""
+    maximum_unassociated_per_address: int = 0
+    """The same for those from one address."""
     maximum_operations: int = 32
     """Operations that a peer which asks for a window (PS3.7 §D.3.3.3) may have outstanding with us, and we with it;
     1 = one at a time, as without a window."""
+    while_waiting: AbstractContextManager[None] = field(default_factory=nullcontext)
+    """Entered around each wait for a peer, by the thread that waits; by many at once, so it must be made for that."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     tls: TlsConfiguration | None = None

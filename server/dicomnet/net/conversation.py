@@ -17,6 +17,7 @@ from dicomnet.net.callbacks import Callbacks
 from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
 from dicomnet.net.dispatch import dispatch_request, dispatch_response
+from dicomnet.net.held import HeldRequests
 from dicomnet.net.normalized_requests import NormalizedRequests
 from dicomnet.net.postponed import PostponedAnswers
 from dicomnet.net.received_dataset import ReceivedDataset
@@ -44,8 +45,7 @@ class Conversation(NormalizedRequests):
         self._association: NegotiatedAssociation | None = None
         self._dataset: ReceivedDataset | None = None
         """The data set that is being received."""
-        self._held: list[tuple[MessageReceived, bytes]] = []
-        """Requests that came while another was served, with their data sets."""
+        self._held = HeldRequests(configuration.limits)
         self._postponed = PostponedAnswers()
         self._answering = False
         """Answers that were put off are being given, perhaps in the middle of the next data set."""
@@ -143,8 +143,9 @@ class Conversation(NormalizedRequests):
 
     def _perform_held(self) -> None:
         while self._held and not self._is_dismissed:
-            held, data = self._held.pop(0)
-            self._perform(held, ReceivedDataset.of(data, held.context.transfer_syntax))
+            held = self._held.pop()
+            received = held.received
+            self._perform(received, ReceivedDataset.of(held.data, received.context.transfer_syntax))
 
     def gathering(self) -> AbstractContextManager[None]:
         """Let small messages that are sent in a block leave together: at its end, or earlier where they are many."""
@@ -222,6 +223,12 @@ class Conversation(NormalizedRequests):
                 channel.put_back(event)
         return request.message_id in self._cancelled
 
+    @property
+    def peer_has_spoken(self) -> bool:
+        """Whether something has come that `is_cancelled` would read; may be asked from any thread, and never waits."""
+        channel = self._channel
+        return channel is not None and channel.has_unread
+
     def _can_wait(self, event: ConnectionEvent) -> TypeGuard[MessageReceived]:
         """Say whether an event is a request to be served later, so that a C-CANCEL behind it is seen in time.
 
@@ -231,7 +238,7 @@ class Conversation(NormalizedRequests):
             isinstance(event, MessageReceived)
             and isinstance(event.message, Request)
             and not isinstance(event.message, CStoreRequest)
-            and len(self._held) < self.configuration.limits.deferred_requests
+            and self._held.reserve()
         )
 
     def _note_cancel(self, event: ConnectionEvent) -> bool:
@@ -269,18 +276,18 @@ class Conversation(NormalizedRequests):
 
     def _hold(self, channel: Channel, received: MessageReceived) -> None:
         """Keep a request that came while we serve another, by its window or in spite of it."""
-        limits = self.configuration.limits
-        if len(self._held) >= limits.deferred_requests:
+        self._held.reserve()
+        longest = self._held.longest
+        if not longest:
             raise channel.violation(
-                f"more than {limits.deferred_requests} requests ahead of their turn",
-                AbortReason.NOT_SPECIFIED,
+                f"too much ahead of its turn, behind {len(self._held)} requests", AbortReason.NOT_SPECIFIED
             )
         dataset = self._dataset_of(received)
         try:
-            data = dataset.read(limits.identifier_length) if dataset else b""
+            data = dataset.read(longest) if dataset else b""
         except DatasetTooLong as error:
             raise channel.violation(f"ahead of its turn, {error}", AbortReason.NOT_SPECIFIED) from error
-        self._held.append((received, data))
+        self._held.add(received, data)
 
     def next_message_id(self) -> int:
         """Return a message ID that no request of ours uses now (PS3.7 §9.1)."""

@@ -24,6 +24,7 @@ from dicomnet.errors import (
 from dicomnet.net.accepting import Accepting
 from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
+from dicomnet.net.listener import Listener
 from dicomnet.net.observation import Observation
 from dicomnet.net.runtime import Runtime
 from dicomnet.net.security import refuse_retired_security
@@ -123,6 +124,8 @@ class DicomNet(Accepting, Runtime):
     def _await_association_request(self, channel: Channel) -> None:
         event = channel.next_event(deadline=time.monotonic() + self.configuration.timeouts.artim)
         if isinstance(event, ul.AssociateRequested):
+            if (listener := self._serving_listener) is not None:
+                listener.note_request(self)
             self.on_receive_associate_request(event.request)
 
     # Connecting.
@@ -255,6 +258,7 @@ class DicomNet(Accepting, Runtime):
             return
         self._is_closing = True
         self._finish_postponed()
+        self._held.clear()
         try:
             self._end_association(channel, error)
             if isinstance(error, AssociationAborted) and error.by_peer:
@@ -274,7 +278,13 @@ class DicomNet(Accepting, Runtime):
             if self._association is not None:
                 self.on_disassociated(error)
         finally:
+            if (listener := self._serving_listener) is not None:
+                listener.note_end_of_association(self)
             channel.close()
+
+    @property
+    def _serving_listener(self) -> Listener | None:
+        return self._server._listener if self._server else None  # noqa: SLF001 - it is of our own kind
 
     def __enter__(self) -> Self:
         return self

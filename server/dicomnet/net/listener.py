@@ -9,9 +9,11 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from dicomnet.net.configuration import NetConfiguration
     from dicomnet.net.dicom_net import DicomNet
     from dicomnet.net.tls import TlsConfiguration
 
@@ -20,6 +22,68 @@ __all__ = ["Listener"]
 _LOG: Final = logging.getLogger("dicomnet")
 _PAUSE_AFTER_FAILURE: Final = 0.5
 """Seconds without accepting when the process has run out of file descriptors or threads."""
+
+
+class _Connected(NamedTuple):
+    socket: socket.socket
+    peer_address: tuple[str, int]
+
+
+class _Unassociated:
+    """The connections without an association, the oldest first; the listener's lock is held around each call."""
+
+    def __init__(self, configuration: NetConfiguration) -> None:
+        self._maximum = configuration.maximum_unassociated
+        self._maximum_per_address = configuration.maximum_unassociated_per_address
+        self._all: dict[DicomNet, _Connected] = {}
+        """Whether they have an association or not."""
+        self._waiting: dict[DicomNet, None] = {}
+        self._by_address: dict[str, dict[DicomNet, None]] = {}
+
+    def add(self, client: DicomNet, connected: socket.socket, peer_address: tuple[str, int]) -> None:
+        self._all[client] = _Connected(connected, peer_address)
+        self.add_again(client)
+
+    def add_again(self, client: DicomNet) -> None:
+        connected = self._all.get(client)
+        if connected is not None:  # else it is served by somebody else's thread
+            self._waiting[client] = None
+            self._by_address.setdefault(connected.peer_address[0], {})[client] = None
+
+    def discard(self, client: DicomNet) -> None:
+        if client not in self._waiting:
+            return
+        del self._waiting[client]
+        address = self._all[client].peer_address[0]
+        del self._by_address[address][client]
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+    def forget(self, client: DicomNet) -> None:
+        self.discard(client)
+        del self._all[client]
+
+    def take_one_too_many(self, address: str) -> tuple[str, _Connected | None]:
+        """Take one away, where one more from this address would be too many; with the limit's name."""
+        of_address = self._by_address.get(address, {})
+        if 0 < self._maximum_per_address <= len(of_address):
+            limit, candidates = "connections-without-association-per-address", of_address
+        elif 0 < self._maximum <= len(self._waiting):
+            limit, candidates = "connections-without-association", self._waiting
+        else:
+            return "", None
+        # What has come and was not read yet may be a good peer's request: it waits for us, not we for it.
+        client = next(filter(self._is_silent, candidates), None) or next(iter(candidates))
+        self.discard(client)
+        return limit, self._all[client]
+
+    def _is_silent(self, client: DicomNet) -> bool:
+        poll = select.poll()
+        try:
+            poll.register(self._all[client].socket, select.POLLIN)
+        except ValueError:  # it is just being closed
+            return False
+        return not poll.poll(0)
 
 
 class Listener:
@@ -50,6 +114,7 @@ class Listener:
         )
         self._changed = threading.Condition()
         self._workers: dict[threading.Thread, DicomNet] = {}
+        self._unassociated = _Unassociated(net.configuration)
         self._was_full = False
 
     def start(self) -> None:
@@ -82,10 +147,15 @@ class Listener:
             self._pause()
             return
         peer_address = (str(address[0]), int(address[1])) if address else ("local", 0)
-        client = None if self._is_full() else self._ask_for(peer_address)
+        if self._is_full():
+            connected.close()
+            self._net.on_connection_dropped(peer_address, "connections")
+            return
+        client = self._ask_for(peer_address)
         if client is None:
             connected.close()
             return
+        self._make_room(peer_address)
         try:
             tls = None if listening.fileno() in self._plain else self._net.configuration.tls
             self._start_worker(client, connected, peer_address, tls)
@@ -103,6 +173,25 @@ class Listener:
             _LOG.warning("%d connections are open; further ones are closed unheard", maximum)
         self._was_full = full
         return full
+
+    def _make_room(self, peer_address: tuple[str, int]) -> None:
+        """Close the oldest silent connection where one more without an association would be too many."""
+        with self._changed:
+            limit, dropped = self._unassociated.take_one_too_many(peer_address[0])
+        if dropped is not None:
+            with suppress(OSError):  # it may just have ended by itself
+                dropped.socket.shutdown(socket.SHUT_RDWR)
+            self._net.on_connection_dropped(dropped.peer_address, limit)
+
+    def note_request(self, client: DicomNet) -> None:
+        """An association is asked for on a connection: it is no silent one any more."""
+        with self._changed:
+            self._unassociated.discard(client)
+
+    def note_end_of_association(self, client: DicomNet) -> None:
+        """None stands any more, or was accepted, and the peer has yet to close the connection."""
+        with self._changed:
+            self._unassociated.add_again(client)
 
     def _ask_for(self, peer_address: tuple[str, int]) -> DicomNet | None:
         try:
@@ -124,6 +213,7 @@ class Listener:
                 client.serve(connected, peer_address, self._net, tls)
             finally:
                 with self._changed:
+                    self._unassociated.forget(client)
                     del self._workers[worker]
                     self._changed.notify_all()
 
@@ -132,10 +222,12 @@ class Listener:
         )
         with self._changed:
             self._workers[worker] = client
+            self._unassociated.add(client, connected, peer_address)
         try:
             worker.start()
         except RuntimeError:
             with self._changed:
+                self._unassociated.forget(client)
                 del self._workers[worker]
             raise
 

@@ -1,7 +1,7 @@
 """Connections to the database: SQLite made durable and explicit about transactions, PostgreSQL's leader of several.
 
-Readers and writers have pools of their own, so that slow C-FIND clients, who keep a cursor open, never make a
-C-STORE wait for a connection.
+Readers and writers have pools of their own, so that many queries never make a C-STORE wait for a connection. What a
+C-STORE reads it reads by the readers' pool, of which queries leave some connections (`streams.QueryPlaces`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Overtime"]
+__all__ = ["Overtime", "cut"]
 
 _INTERVAL: Final = 0.5
 _TO_CANCEL: Final = 3.0
@@ -85,13 +85,14 @@ def _enforce(limit: _Limit) -> None:
         try:
             limit.connection.cancel_safe(timeout=_TO_CANCEL)
         except Exception:  # whatever the driver raises: the server cannot be asked
-            _cut(limit.connection)
+            cut(limit.connection)
         limit.until = time.monotonic() + _AFTER_CANCEL
     else:
-        _cut(limit.connection)
+        cut(limit.connection)
 
 
-def _cut(connection: Any) -> None:
+def cut(connection: Any) -> None:
+    """Cut psycopg's connection, whoever waits for it."""
     # The thread that waits for it closes it. It may just have ended by itself.
     with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as same:
         same.shutdown(socket.SHUT_RDWR)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from pacsd.effort import Effort
+from pacsd.errors import IndexUnavailable
 from pacsd.index import additions, archive, conflicts, extra_keys, queries, rebuilding, rereading, selection
 from pacsd.index.answers import Matches
 from pacsd.index.attempts import Patience
@@ -18,16 +20,18 @@ from pacsd.index.failures import unavailable
 from pacsd.index.noticing import Noticed
 from pacsd.index.orphans import forget
 from pacsd.index.rules import Rules
-from pacsd.index.streams import stream
+from pacsd.index.spool import Spools
+from pacsd.index.streams import QueryPlaces, stream
 from pacsd.index.tables import instances
 from pacsd.index.turns import Turns
+from pacsd.index.watch import Watch
 from pacsd.model import DemographicsPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL, Connection, Row, Select
 
     from pacsd.errors import DatasetInvalid
     from pacsd.model import (
@@ -50,8 +54,12 @@ __all__ = ["Index"]
 
 _T = TypeVar("_T")
 
+_PAGE: Final = 200
+"""Rows to fetch at once."""
 _READ_SECONDS: Final = 20.0
 """For which a query is tried while PostgreSQL is away: longer than most failovers take, and than few peers wait."""
+_KEPT_FOR_STORES: Final = 8
+"""Connections for reading that queries leave to those who store, and to the health checks; or a quarter of few."""
 
 
 class Index:
@@ -74,6 +82,8 @@ class Index:
         connections: Connections | None = None,
         generation: int | None = None,
         read_only: bool = False,
+        spool_folder: Path | None = None,
+        spool_bytes: int = 1 << 30,
         observe_wait: Callable[[float], None] = lambda _: None,
         observe_turn: Callable[[bool], None] = lambda _: None,
         observe_attempt: Callable[[], None] = lambda: None,
@@ -91,7 +101,8 @@ class Index:
         write is tried while PostgreSQL is away, and a query for 20 at most; `connections` how many there may be to it
         (`capacity.connections_of_each`), None: many. `generation` is the server's that claimed the index: once another
         one has, nothing is written any more. `read_only` is for a disk that takes nothing: only what reads may be
-        called. Raises ConfigurationError for a URL that isn't one.
+        called. Matches that peers have yet to take are put aside in `spool_folder` (None: the system's), `spool_bytes`
+        of all queries together. Raises ConfigurationError for a URL that isn't one.
         """
         parsed = database_url(url)
         self._rules: Final = Rules(
@@ -103,6 +114,11 @@ class Index:
         most = connections or Connections()
         self._reading: Final = reading_engine(parsed, most.reading, read_only=read_only)
         self._writing: Final = writing_engine(parsed, most.writing)
+        self._query_places: Final = QueryPlaces(
+            max(1, most.reading - min(_KEPT_FOR_STORES, most.reading // 4))
+        )
+        self._watch: Final = Watch()
+        self._spools: Final = Spools(spool_folder, spool_bytes)
         self._patience: Final = Patience(commit_timeout, observe_attempt=observe_attempt)
         self._patience_to_read: Final = Patience(min(commit_timeout, _READ_SECONDS))
         if generation is not None:
@@ -120,8 +136,9 @@ class Index:
         )
 
     def prepare(self) -> None:
-        """Compile what most commits run, so that the first one needn't; the database is not touched."""
+        """Do what the first commit and the first query would have to; the database is not touched."""
         additions.prepare(self._writing)
+        self._watch.start()
 
     def commit(self, records: Sequence[InstanceRecord]) -> list[CommitResult | DatasetInvalid]:
         """Keep a batch of instances, whose files are already safe, in one transaction; results in its order.
@@ -140,17 +157,35 @@ class Index:
             self._observe_difference,
         )
 
-    def find(self, query: FindQuery) -> Matches:
+    def find(self, query: FindQuery, effort: Effort | None = None) -> Matches:
         """Answer a C-FIND: a mapping for each match, with an entry for every key asked for (PS3.4 C.4.1).
 
         A value is "" where the entity has none and for keys of `unsupported_keys`. Ordered by time of first
-        receipt. IdentifierInvalid, naming the keywords, is raised here and not while iterating.
+        receipt. IdentifierInvalid, naming the keywords, is raised here and not while iterating. `effort` says what it
+        may cost and ends it where it is cancelled; None: whatever it costs.
         """
+        effort = effort or Effort()
         plan = queries.plan(
             query, type(self._reading.dialect), self._built_extra_keys(query), accents=self._accents
         )
-        begin = partial(stream, self._reading, plan.text, plan.parameters, finds_few=plan.finds_few)
-        return Matches(begin, plan.answers, self._patience_to_read.begin())
+        begin = partial(
+            stream,
+            self._reading,
+            plan.text,
+            plan.parameters,
+            places=self._query_places,
+            watch=self._watch,
+            effort=effort,
+            finds_few=plan.finds_few,
+        )
+        return Matches(
+            begin,
+            plan.answers,
+            self._patience_to_read.begin(),
+            effort=effort,
+            watch=self._watch,
+            spools=self._spools,
+        )
 
     def _built_extra_keys(self, query: FindQuery) -> Collection[str]:
         asked = {each.keyword for each in self._rules.extra_keys if query.keys.get(each.keyword)}
@@ -163,12 +198,43 @@ class Index:
         """Keywords that are neither matched nor returned: unknown ones, bulk data, those below the level."""
         return queries.unsupported_keys(query)
 
-    def locate(self, chosen: InstanceSelection) -> Sequence[StoredInstance]:
+    def locate(self, chosen: InstanceSelection, effort: Effort | None = None) -> Sequence[StoredInstance]:
         """The instances of a C-MOVE or C-GET: study by study, by series number, instance number and UID.
 
-        Raises IdentifierInvalid where the selection breaks the hierarchy (PS3.4 C.4.2.2.1).
+        Where they are is looked up page by page as they are come to, which may raise as well.
+
+        Raises IdentifierInvalid where the selection breaks the hierarchy (PS3.4 C.4.2.2.1), and what ends `effort`.
         """
-        return self._read(lambda connection: selection.locate(connection, chosen))
+        effort = effort or Effort()
+
+        def looked_up(connection: Connection) -> Sequence[StoredInstance]:
+            with self._watch.watching(connection.connection.dbapi_connection, effort) as watched:
+
+                def pages_of(statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+                    effort.check()
+                    # Neither driver makes objects of more rows than are asked for; psycopg has them all as they came.
+                    with closing(watched.wait_for(connection.execute, statement)) as result:
+                        pages = result.partitions(_PAGE)
+                        while (page := watched.wait_for(next, pages, None)) is not None:
+                            effort.check()
+                            yield page
+
+                return selection.locate(pages_of, chosen, self._look_up)
+
+        with self._query_places, self._ending(effort), effort:
+            return self._read(looked_up)
+
+    def _look_up(self, sop_instance_uids: Sequence[str]) -> Mapping[str, StoredInstance]:
+        return self._read(lambda connection: selection.by_sop_instance_uids(connection, sop_instance_uids))
+
+    @contextmanager
+    def _ending(self, effort: Effort) -> Iterator[None]:
+        """Raise what ended an effort, and not what the database said of it."""
+        try:
+            yield
+        except IndexUnavailable:
+            effort.raise_if_over()
+            raise
 
     def count(self, chosen: InstanceSelection) -> int:
         """How many instances `locate` would give; raises as it does."""
@@ -287,6 +353,7 @@ class Index:
         self._reading.dispose()
         self._writing.dispose()
         self._patience.close()
+        self._watch.close()
         if self._turns is not None:
             self._turns.close()
 

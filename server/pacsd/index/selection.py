@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import product
+from functools import partial
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
@@ -12,15 +13,16 @@ from pacsd.index.hierarchy import UNIQUE_KEYS, check_level, depth
 from pacsd.index.normalization import text
 from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, studies
 from pacsd.model import QueryModel, StoredInstance
+from pacsd.selected import SelectedInstances
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
     from pacsd.model import InstanceSelection
 
-__all__ = ["by_sop_instance_uid", "checked_keys", "count", "locate", "stored_after"]
+__all__ = ["by_sop_instance_uid", "by_sop_instance_uids", "checked_keys", "count", "locate", "stored_after"]
 
 _COLUMNS: Final = {
     "PatientID": patients.c.patient_id,
@@ -46,6 +48,17 @@ _STORED: Final = select(
     series.c.series_number,
     studies.c.id.label("study_row_id"),
 ).select_from(_ABOVE)
+
+_ORDER: Final = (
+    studies.c.id,
+    series.c.series_number.is_(None),
+    series.c.series_number,
+    series.c.id,
+    instances.c.instance_number.is_(None),
+    instances.c.instance_number,
+    instances.c.sop_instance_uid,
+)
+"""As `_order`."""
 
 
 def checked_keys(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
@@ -90,11 +103,36 @@ def _given(selection: InstanceSelection) -> dict[str, tuple[str, ...]]:
     return {keyword: tuple(dict.fromkeys(filter(None, values))) for keyword, values in trimmed.items()}
 
 
-def locate(connection: Connection, selection: InstanceSelection) -> Sequence[StoredInstance]:
-    """The selected instances: by study, series number, instance number (those without last) and UID."""
-    rows = [row for where in _conditions(selection) for row in connection.execute(_STORED.where(*where))]
-    rows.sort(key=_order)
-    return [_stored_instance(row) for row in rows]
+def locate(
+    pages_of: Callable[[Any], Iterable[Sequence[Any]]],
+    selection: InstanceSelection,
+    look_up: Callable[[Sequence[str]], Mapping[str, StoredInstance]],
+) -> SelectedInstances:
+    """The selected instances: by study, series number, instance number (those without last) and UID.
+
+    `pages_of` executes a statement, of which no rows are kept but the first.
+    """
+    selected = SelectedInstances(look_up)
+    conditions = list(_conditions(selection))
+    rows: Iterable[Any]
+    if len(conditions) == 1:
+        rows = chain.from_iterable(pages_of(_STORED.where(*conditions[0]).order_by(*_ORDER)))
+    else:
+        # More values than a statement takes are seldom, and bounded by what an identifier holds.
+        found = chain.from_iterable(pages_of(_STORED.where(*where)) for where in conditions)
+        rows = sorted(chain.from_iterable(found), key=_order)
+    for row in rows:
+        kind = (row.sop_class_uid, row.transfer_syntax_uid)
+        selected.add(row.sop_instance_uid, kind, partial(_stored_instance, row))
+    return selected
+
+
+def by_sop_instance_uids(
+    connection: Connection, sop_instance_uids: Sequence[str]
+) -> Mapping[str, StoredInstance]:
+    """The instances of some UIDs that there are, by UID; a few hundred at once."""
+    statement = _STORED.where(instances.c.sop_instance_uid.in_(sop_instance_uids))
+    return {row.sop_instance_uid: _stored_instance(row) for row in connection.execute(statement)}
 
 
 def _order(row: Any) -> tuple[Any, ...]:

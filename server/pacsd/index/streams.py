@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from contextlib import closing, contextmanager
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from pacsd.errors import IndexUnavailable
 from pacsd.index.engines import ends_connection
 
 if TYPE_CHECKING:
@@ -18,13 +20,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-__all__ = ["Page", "stream"]
+    from pacsd.effort import Effort
+    from pacsd.index.watch import Watch, Watched
+
+__all__ = ["Page", "QueryPlaces", "stream"]
 
 _PAGE: Final = 200
 _FIRST_PAGE: Final = 5
 """So that somebody sees something soon."""
 _FEW: Final = 500
 """Rows that are taken from PostgreSQL all at once, where no more are expected."""
+
+_LONGEST_WAIT: Final = 30.0
+"""Seconds for a place."""
 
 
 class Page(NamedTuple):
@@ -34,19 +42,54 @@ class Page(NamedTuple):
     is_last: bool
 
 
+class QueryPlaces:
+    """A context manager around a query's use of a connection, as queries leave some of them to those who store.
+
+    Raises IndexUnavailable where no place is free for long.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(places):
+            self._free.put(None)
+
+    def __enter__(self) -> None:
+        try:
+            self._free.get(timeout=_LONGEST_WAIT)
+        except Empty:
+            raise IndexUnavailable(
+                "the index cannot be read: too many queries are under way; try again later"
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        self._free.put(None)
+
+
 def stream(
-    engine: Engine, text: str, parameters: Sequence[Any], *, finds_few: bool = False
+    engine: Engine,
+    text: str,
+    parameters: Sequence[Any],
+    *,
+    places: QueryPlaces,
+    watch: Watch,
+    effort: Effort,
+    finds_few: bool = False,
 ) -> Generator[Page, None, None]:
-    """Execute a statement as text and yield its rows by pages; raises SQLAlchemyError.
+    """Execute a statement as text and yield its rows by pages; raises SQLAlchemyError, also where `effort` ends it.
 
     `finds_few` says what is expected; whatever comes is yielded. Exhaust the generator or close it: it holds a
-    connection.
+    connection, and a state of the database of which nothing can be cleared away.
     """
-    with _connection(engine, text) as connection, closing(connection.cursor()) as cursor:
+    with (
+        places,
+        _connection(engine, text) as connection,
+        closing(connection.cursor()) as cursor,
+        watch.watching(connection, effort) as watched,
+    ):
         if engine.dialect.name == "sqlite":
-            yield from _sqlite_pages(cursor, text, parameters)
+            yield from _sqlite_pages(cursor, text, parameters, watched)
         else:
-            yield from _postgresql_pages(connection, cursor, text, parameters, finds_few=finds_few)
+            yield from _postgresql_pages(connection, cursor, text, parameters, watched, finds_few=finds_few)
 
 
 @contextmanager
@@ -69,13 +112,21 @@ def _connection(engine: Engine, text: str) -> Iterator[Any]:
             pooled.close()
 
 
-def _sqlite_pages(cursor: Any, text: str, parameters: Sequence[Any]) -> Generator[Page, None, None]:
-    cursor.execute(text, parameters)
-    yield from _pages(cursor.fetchmany)
+def _sqlite_pages(
+    cursor: Any, text: str, parameters: Sequence[Any], watched: Watched
+) -> Generator[Page, None, None]:
+    watched.wait_for(cursor.execute, text, parameters)
+    yield from _pages(lambda most: watched.wait_for(cursor.fetchmany, most))
 
 
 def _postgresql_pages(
-    connection: Any, cursor: Any, text: str, parameters: Sequence[Any], *, finds_few: bool
+    connection: Any,
+    cursor: Any,
+    text: str,
+    parameters: Sequence[Any],
+    watched: Watched,
+    *,
+    finds_few: bool,
 ) -> Generator[Page, None, None]:
     """In one round trip, where a cursor in the server takes five.
 
@@ -85,12 +136,12 @@ def _postgresql_pages(
     connection.autocommit = True
     try:
         if finds_few:
-            rows = cursor.execute(f"{text} LIMIT {_FEW + 1}", parameters).fetchall()
+            rows = watched.wait_for(cursor.execute, f"{text} LIMIT {_FEW + 1}", parameters).fetchall()
             if len(rows) <= _FEW:
                 yield Page(rows, is_last=True)
                 return
         with closing(cursor.stream(text, parameters, size=_PAGE)) as rows:
-            yield from _pages(lambda most: list(islice(rows, most)))
+            yield from _pages(lambda most: watched.wait_for(list, islice(rows, most)))
     finally:
         if not connection.closed:
             connection.autocommit = False

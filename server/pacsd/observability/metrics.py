@@ -134,6 +134,12 @@ class Metrics:
         self._rejected = Counter(
             "pacsd_associations_rejected", "Associations rejected", ["peer", "reason"], registry=registry
         )
+        self._limits_exceeded = Counter(
+            "pacsd_limits_exceeded",
+            "Times that somebody was refused, or lost a connection, because of a limit",
+            ["limit"],
+            registry=registry,
+        )
         self._released = Counter(
             "pacsd_associations_released", "Associations ended by A-RELEASE", ["peer"], registry=registry
         )
@@ -300,6 +306,10 @@ class Metrics:
     def association_rejected(self, reason: str, peer: str = "") -> None:
         """An association was refused; `reason` is one of the caller's few constant phrases."""
         self._rejected.labels(self._peer(peer), reason).inc()
+
+    def limit_exceeded(self, limit: str) -> None:
+        """A caller has met a limit; `limit` is one of the callers' few constant names."""
+        self._limits_exceeded.labels(limit).inc()
 
     def association_released(self, peer: str) -> None:
         """An open association ended in good order."""

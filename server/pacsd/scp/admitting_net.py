@@ -43,11 +43,15 @@ class AdmittingNet(NoNormalizedServices):
         super().__init__(configuration)
         self._routes = routes
         self._calling_ae_title = ""
-        self._has_place = False
+        self._place: tuple[str, str] | None = None
+        """For whom it was taken: address and calling AE title."""
         self._admission = _NOTHING
         self._request: AssociateRequest | None = None
         self._withdrawn_at: float | None = None
         """When the association lost a right, by `time.monotonic`."""
+        self._caller = ""
+        self._turns = routes.turns.of_nobody
+        """Around work on an operation."""
 
     def on_secure(self, peer_certificate: PeerCertificate | None) -> None:
         """Have all that is logged of the connection name the peer's certificate."""
@@ -61,13 +65,33 @@ class AdmittingNet(NoNormalizedServices):
             association=secrets.token_hex(4), calling_ae_title=request.calling_ae_title, address=self._address
         )
         admission = self._admit(request)
-        if not isinstance(admission, Rejection) and not self._routes.places.enter():
-            admission = LOCAL_LIMIT_EXCEEDED
         if isinstance(admission, Rejection):
+            _log.warning(
+                "association-rejected",
+                reason=admission.name,
+                called_ae_title=request.called_ae_title,
+                **({"explanation": admission.explanation} if admission.explanation else {}),
+            )
             self._reject(admission, request)
             return
-        self._has_place = True
+        limit = self._routes.places.enter(
+            self._address, request.calling_ae_title, is_known=admission.is_known
+        )
+        if limit is not None:
+            of_title = limit == "associations-per-title"
+            self._routes.exceeded.note(limit, request.calling_ae_title if of_title else self._address)
+            self._reject(LOCAL_LIMIT_EXCEEDED, request)
+            return
+        self._place = (self._address, request.calling_ae_title)
+        # What strangers call themselves says nothing of who they are.
+        title = request.calling_ae_title
+        self._caller = f"title {title}" if admission.is_known else f"address {self._address}"
+        self._turns = self._routes.turns.enter(self._caller)
         self.accept_association(request, admission.supports)
+
+    def on_connection_dropped(self, peer_address: tuple[str, int], limit: str) -> None:
+        """Note that a connection without an association had to go."""
+        self._routes.exceeded.note(limit, peer_address[0])
 
     @property
     def _address(self) -> str:
@@ -153,12 +177,6 @@ class AdmittingNet(NoNormalizedServices):
         return self._admission.answer_extended_negotiation(asked)
 
     def _reject(self, rejection: Rejection, request: AssociateRequest) -> None:
-        _log.warning(
-            "association-rejected",
-            reason=rejection.name,
-            called_ae_title=request.called_ae_title,
-            **({"explanation": rejection.explanation} if rejection.explanation else {}),
-        )
         self._routes.metrics.association_rejected(rejection.name, request.calling_ae_title)
         self.send_associate_reject(result=rejection.result, source=rejection.source, reason=rejection.reason)
 
@@ -189,9 +207,10 @@ class AdmittingNet(NoNormalizedServices):
         structlog.contextvars.clear_contextvars()
 
     def _leave_place(self) -> None:
-        if self._has_place:
-            self._has_place = False
-            self._routes.places.leave()
+        place, self._place = self._place, None
+        if place is not None:
+            self._routes.places.leave(*place)
+            self._routes.turns.leave(self._caller)
 
     def _report_end(self, error: Exception | None) -> None:
         if error is None:

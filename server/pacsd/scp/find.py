@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from dicomnet import Limits, PresentationContext, ReceivedDataset, Status
-from pacsd.errors import IdentifierInvalid
+from pacsd.effort import Effort
+from pacsd.errors import IdentifierInvalid, OperationTooCostly
 from pacsd.identifier import Element, Identifier, read_identifier
 from pacsd.identifier_writer import IdentifierWriter
 from pacsd.model import LONGER_THAN_KEPT, FindQuery, QueryLevel, QueryModel, QueryOptions
@@ -65,8 +68,8 @@ class FoundMatches(Protocol):
 class FindIndex(Protocol):
     """What answers queries; see `index.repository.Index`."""
 
-    def find(self, query: FindQuery, /) -> FoundMatches:
-        """Look for the matches."""
+    def find(self, query: FindQuery, effort: Effort, /) -> FoundMatches:
+        """Look for the matches, as long as `effort` lets it."""
 
     def unsupported_keys(self, query: FindQuery, /) -> tuple[str, ...]:
         """Return the keys that cannot be matched or answered."""
@@ -85,10 +88,21 @@ class Matches(NamedTuple):
 class FindHandler:
     """Answers queries; all entities found can be retrieved from `ae_title`."""
 
-    def __init__(self, index: FindIndex, *, ae_title: str, long_values: LongValuesOf) -> None:
+    def __init__(
+        self,
+        index: FindIndex,
+        *,
+        ae_title: str,
+        long_values: LongValuesOf,
+        answer_seconds: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`answer_seconds` is how long a peer may take for all matches of a query."""
         self._index = index
         self._ae_title = ae_title
         self._long_values = long_values
+        self._answer_seconds = answer_seconds
+        self._clock = clock
 
     def handle(
         self,
@@ -96,12 +110,15 @@ class FindHandler:
         dataset: ReceivedDataset,
         *,
         send_matches: Callable[[Matches], None],
-        is_cancelled: Callable[[], bool],
+        effort: Effort,
         options: QueryOptions,
         rules: AnswerRules,
         default_character_set: str = "",
     ) -> Answer:
-        """Send the matches by `send_matches`, a page at once; return the final response."""
+        """Send the matches by `send_matches`, a page at once; return the final response.
+
+        Raises OperationCancelled, and OperationTooCostly also where the peer takes too long for the matches.
+        """
         identifier = read_identifier(
             dataset.read(_IDENTIFIER_LENGTH),
             context.transfer_syntax,
@@ -132,10 +149,15 @@ class FindHandler:
             forced_character_set=rules.character_set,
         )
         left = rules.max_matches or sys.maxsize
-        with closing(self._index.find(query)) as pages:
+        deadline = self._clock() + self._answer_seconds
+        with closing(self._index.find(query, effort)) as pages:
             for page in pages:
-                if is_cancelled():
-                    return Answer(Status.CANCEL)
+                if effort.look():
+                    effort.raise_if_over()
+                if self._clock() > deadline:
+                    raise OperationTooCostly(
+                        f"the matches were not taken in {self._answer_seconds:g} s; ask for less"
+                    )
                 encoded: list[bytes] = []
                 held = 0
                 for match in page[:left]:
@@ -149,6 +171,8 @@ class FindHandler:
                 send_matches(Matches(pending, encoded, are_last=left < 0 or pages.is_exhausted))
                 if left < 0:
                     return limited_answer(rules.max_matches)
+                if pages.is_exhausted:
+                    break
         return Answer(Status.SUCCESS)
 
     def _with_long_values(self, match: Mapping[str, str], level: QueryLevel) -> Mapping[str, str]:

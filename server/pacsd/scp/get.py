@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dicomnet import CGetRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
+from pacsd.effort import Effort
 from pacsd.model import QueryModel, QueryOptions
 from pacsd.scp.retrieving import LocatingIndex, Retrieval
 from pacsd.scp.selection import read_selection
@@ -46,6 +47,7 @@ class GetHandler:
         default_character_set: str = "",
         send_pending: Callable[[SubOperationFields], None],
         is_cancelled: Callable[[], bool],
+        effort: Effort,
     ) -> Answer:
         """Send everything selected over `net` and return the final response.
 
@@ -59,7 +61,7 @@ class GetHandler:
             default_character_set=default_character_set,
         )
         retrieval = Retrieval(
-            instances=self._index.locate(selection),
+            instances=self._index.locate(selection, effort),
             transfer_syntax=context.transfer_syntax,
             send_pending=send_pending,
             is_cancelled=is_cancelled,

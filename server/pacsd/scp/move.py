@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dicomnet import CMoveRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
+from pacsd.effort import Effort
 from pacsd.errors import DestinationUnreachable, UnknownDestination
 from pacsd.model import QueryModel, QueryOptions
 from pacsd.scp.retrieving import LocatingIndex, Retrieval
@@ -57,6 +58,7 @@ class MoveHandler:
         move_to: frozenset[str] | None = None,
         send_pending: Callable[[SubOperationFields], None],
         is_cancelled: Callable[[], bool],
+        effort: Effort,
     ) -> Answer:
         """Send everything selected and return the final response; `move_to` are the titles that may be named."""
         selection = read_selection(
@@ -80,7 +82,7 @@ class MoveHandler:
             return is_cancelled()
 
         retrieval = Retrieval(
-            instances=self._index.locate(selection),
+            instances=self._index.locate(selection, effort),
             transfer_syntax=context.transfer_syntax,
             send_pending=send_pending,
             is_cancelled=is_stopped,

@@ -19,6 +19,7 @@ from dicomnet import (
     Status,
     SubOperationFields,
 )
+from pacsd.effort import Effort
 from pacsd.model import QueryOptions
 from pacsd.scp.admitting_net import AdmittingNet
 from pacsd.scp.extended_negotiation import negotiated_options
@@ -80,7 +81,14 @@ class PacsNet(AdmittingNet):
         )
 
         def respond() -> None:
-            answer = received if isinstance(received, Answer) else safely(Service.STORE, received)
+            if isinstance(received, Answer):
+                answer = received
+            else:
+                self._turns.enter()  # however long it takes: what was received cannot be left as it is
+                try:
+                    answer = safely(Service.STORE, received)
+                finally:
+                    self._turns.leave()
             self._report(Service.STORE, request, answer, time.monotonic() - started)
             self.send_c_store_response(context, request, status=answer.status, **answer.explanation)
 
@@ -119,7 +127,7 @@ class PacsNet(AdmittingNet):
                 options=self._options(Service.FIND, context),
                 default_character_set=self._admission.default_character_set,
                 send_matches=send_or_hold,
-                is_cancelled=lambda: self.is_stopped(request),
+                effort=self._effort(request),
                 rules=self._admission.answers,
             ),
             respond=respond,
@@ -152,6 +160,7 @@ class PacsNet(AdmittingNet):
                 move_to=self._admission.move_to,
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_stopped(request),
+                effort=self._effort(request),
             ),
             respond=respond,
         )
@@ -182,8 +191,17 @@ class PacsNet(AdmittingNet):
                 default_character_set=self._admission.default_character_set,
                 send_pending=send_pending,
                 is_cancelled=lambda: self.is_stopped(request),
+                effort=self._effort(request),
             ),
             respond=respond,
+        )
+
+    def _effort(self, request: Request) -> Effort:
+        """Return what a query, or a retrieve's, may cost."""
+        return Effort(
+            seconds=self._routes.query_seconds,
+            is_cancelled=lambda: self.is_stopped(request),
+            peer_has_spoken=lambda: self.peer_has_spoken or self.lost_rights_before(0.0),
         )
 
     def _options(self, service: Service, context: PresentationContext) -> QueryOptions:
@@ -233,13 +251,14 @@ class PacsNet(AdmittingNet):
             # In the storage contexts of a peer that may get but not store, without role selection.
             return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
 
-        def perform_with_rights() -> Outcome:
-            self.require_rights()
-            if service in _FROM_INDEX:
-                self._routes.require_complete()
-            return perform()
+        def perform_in_turn() -> Outcome:
+            with self._turns:
+                self.require_rights()
+                if service in _FROM_INDEX:
+                    self._routes.require_complete()
+                return perform()
 
-        return safely(service, perform_with_rights)
+        return safely(service, perform_in_turn)
 
 
 def _refused(status: Status, why: str, *offending: int) -> Answer:

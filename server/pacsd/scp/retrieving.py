@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from dicomnet import AssociationEnded, SubOperationFields
-from pacsd.errors import DestinationUnreachable
+from pacsd.effort import Effort
+from pacsd.errors import DestinationUnreachable, IndexUnavailable
 from pacsd.model import InstanceSelection, StoredInstance
 from pacsd.scp.selection import failed_list
 from pacsd.scp.statuses import Answer, counts, retrieve_answer
@@ -24,8 +25,8 @@ _PENDING_INTERVAL: Final = 1.0
 class LocatingIndex(Protocol):
     """What knows where instances are; see `index.repository.Index`."""
 
-    def locate(self, chosen: InstanceSelection, /) -> Sequence[StoredInstance]:
-        """Return all instances of a selection, in a fixed order."""
+    def locate(self, chosen: InstanceSelection, effort: Effort, /) -> Sequence[StoredInstance]:
+        """Return all instances of a selection, in a fixed order; as long as `effort` lets it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,13 +50,14 @@ class Retrieval:
     def perform(self, send: Callable[[StoredInstance], Sent]) -> Answer:
         """Send all instances; return the final response.
 
-        A `send` that raises DestinationUnreachable has lost its association: what remains counts as failed.
+        A `send` that raises DestinationUnreachable has lost its association: what remains counts as failed, as it does
+        where the index does not say any more where it is.
         """
         progress = Progress(remaining=len(self.instances))
         try:
             with self._pending_while_one_lasts(progress):
                 cancelled = self._send_all(progress, send)
-        except DestinationUnreachable as error:
+        except (DestinationUnreachable, IndexUnavailable) as error:
             progress.fail_remaining(self.instances)
             progress.reason = progress.reason or str(error)
             cancelled = False

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from pacsd.scp.access import AccessRules
+from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
+from pacsd.scp.turns import Turns
 from pacsd.services.ingest import Ingest
 
 __all__ = ["AssociationPlaces", "NetMetrics", "Routes"]
@@ -41,12 +44,12 @@ class NetMetrics(Protocol):
 
 
 class AssociationPlaces(Protocol):
-    """How many associations may be open at once; see `shared_numbers.AssociationCounter`."""
+    """How many associations may be open at once; see `supervision.places.Places`."""
 
-    def enter(self) -> bool:
-        """Take a place; False where all are taken."""
+    def enter(self, address: str, ae_title: str, /, *, is_known: bool) -> str | None:
+        """Take a place for a caller; return the name of the limit where there is none."""
 
-    def leave(self) -> None:
+    def leave(self, address: str, ae_title: str, /) -> None:
         """Give the place back."""
 
 
@@ -62,6 +65,10 @@ class Routes:
     move: MoveHandler
     get: GetHandler
     metrics: NetMetrics
+    exceeded: ExceededLimits
+    turns: Turns
+    query_seconds: float = math.inf
+    """That a query, or the looking up of a selection, may take of work."""
     note_connection: Callable[[], None] = lambda: None
     """Told of each connection that is taken."""
     require_complete: Callable[[], None] = lambda: None

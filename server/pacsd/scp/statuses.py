@@ -21,6 +21,8 @@ from pacsd.errors import (
     IdentifierInvalid,
     IndexIncomplete,
     IndexUnavailable,
+    OperationCancelled,
+    OperationTooCostly,
     RightsWithdrawn,
     StorageFull,
     StorageUnavailable,
@@ -87,7 +89,9 @@ def answer_for(service: Service, error: Exception) -> Answer:
         return _explained(
             DATASET_DOES_NOT_MATCH if error.mismatch else CANNOT_UNDERSTAND, error, error.keywords
         )
-    if isinstance(error, IndexUnavailable | IndexIncomplete):
+    if isinstance(error, OperationCancelled):
+        return Answer(Status.CANCEL)
+    if isinstance(error, IndexUnavailable | IndexIncomplete | OperationTooCostly):
         counting = service in (Service.MOVE, Service.GET)
         return _explained(UNABLE_TO_COUNT_MATCHES if counting else OUT_OF_RESOURCES, error)
     status = _BY_ERROR.get(type(error))

@@ -10,9 +10,10 @@ import structlog
 from dicomnet import AssociationEnded, DicomNet, RemoteProtocolError
 from pacsd.errors import DestinationUnreachable
 from pacsd.model import StoredInstance
-from pacsd.scu.outgoing import AbstractAndTransferSyntaxes, associate, in_associations
+from pacsd.scu.outgoing import AbstractAndTransferSyntaxes, associate, association_parts
 from pacsd.scu.peer import Peer
 from pacsd.scu.sender import InstanceSender
+from pacsd.selected import kinds_of
 from pacsd.services.retrieve import Sent, SubOperation
 
 __all__ = ["Delivery"]
@@ -39,7 +40,7 @@ class Delivery:
         calling_ae_title: str,
     ) -> None:
         self._peer = peer
-        self._parts = in_associations(instances)
+        self._parts = association_parts(kinds_of(instances))
         self._new_net = new_net
         self._new_sender = new_sender
         self._calling_ae_title = calling_ae_title
@@ -60,8 +61,7 @@ class Delivery:
         """Send the next instance, in the order of `instances`; raises DestinationUnreachable."""
         if not self._left_in_part:
             self._close()
-            self._proposals, part = next(self._parts)
-            self._left_in_part = len(part)
+            self._proposals, self._left_in_part = next(self._parts)
         self._left_in_part -= 1
         sender = self._associated_sender()
         try:

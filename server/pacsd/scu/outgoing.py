@@ -19,8 +19,16 @@ from dicomnet import (
 from pacsd.errors import DestinationUnreachable
 from pacsd.model import StoredInstance
 from pacsd.scu.peer import Peer
+from pacsd.selected import kinds_of
 
-__all__ = ["MAX_CONTEXTS", "AbstractAndTransferSyntaxes", "associate", "in_associations", "storage_syntaxes"]
+__all__ = [
+    "MAX_CONTEXTS",
+    "AbstractAndTransferSyntaxes",
+    "associate",
+    "association_parts",
+    "in_associations",
+    "storage_syntaxes",
+]
 
 MAX_CONTEXTS: Final = 128
 """Presentation contexts in one association: the odd numbers up to 255 (PS3.8 §9.3.2.2)."""
@@ -87,18 +95,30 @@ def storage_syntaxes(stored: Iterable[tuple[str, str]]) -> list[AbstractAndTrans
     return proposals
 
 
+def association_parts(
+    kinds: Iterable[tuple[str, str]],
+) -> Iterator[tuple[list[AbstractAndTransferSyntaxes], int]]:
+    """Split instances, in their order, into what one association's contexts can carry: proposals, and how many.
+
+    `kinds` are their SOP classes and transfer syntaxes.
+    """
+    count = 0
+    pairs: dict[tuple[str, str], None] = {}
+    for pair in kinds:
+        if pair not in pairs and len(storage_syntaxes([*pairs, pair])) > MAX_CONTEXTS:
+            yield storage_syntaxes(pairs), count
+            count, pairs = 0, {}
+        pairs[pair] = None
+        count += 1
+    if count:
+        yield storage_syntaxes(pairs), count
+
+
 def in_associations(
     instances: Sequence[StoredInstance],
-) -> Iterator[tuple[list[AbstractAndTransferSyntaxes], list[StoredInstance]]]:
-    """Split instances, in their order, into what one association's contexts can carry; with the proposals."""
-    part: list[StoredInstance] = []
-    pairs: dict[tuple[str, str], None] = {}
-    for instance in instances:
-        pair = (instance.sop_class_uid, instance.transfer_syntax_uid)
-        if pair not in pairs and len(storage_syntaxes([*pairs, pair])) > MAX_CONTEXTS:
-            yield storage_syntaxes(pairs), part
-            part, pairs = [], {}
-        pairs[pair] = None
-        part.append(instance)
-    if part:
-        yield storage_syntaxes(pairs), part
+) -> Iterator[tuple[list[AbstractAndTransferSyntaxes], Sequence[StoredInstance]]]:
+    """Split instances as `association_parts` does; with the proposals."""
+    begin = 0
+    for proposals, count in association_parts(kinds_of(instances)):
+        yield proposals, instances[begin : begin + count]
+        begin += count

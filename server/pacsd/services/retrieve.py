@@ -13,6 +13,7 @@ import structlog
 
 from pacsd.errors import IndexUnavailable, InstanceDamaged, StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
+from pacsd.selected import uids_from
 from pacsd.services.records import ReadableStore
 from pacsd.services.verification import DatasetBuffer, VerifyBy, load_verified, open_instance
 from pacsd.storage.disk import storage_error
@@ -175,15 +176,15 @@ class Progress:
             case SubOperation.WARNING:
                 self.warning += 1
             case SubOperation.FAILED:
-                self.fail(sent.instance)
+                self.fail(sent.instance.sop_instance_uid)
 
-    def fail(self, instance: StoredInstance) -> None:
+    def fail(self, sop_instance_uid: str) -> None:
         """Note an instance as failed without taking it off the remaining ones."""
         self.failed += 1
-        self.failed_sop_instance_uids.append(instance.sop_instance_uid)
+        self.failed_sop_instance_uids.append(sop_instance_uid)
 
     def fail_remaining(self, instances: Sequence[StoredInstance]) -> None:
         """Count all that were not sent as failed: their way is gone."""
-        for instance in instances[len(instances) - self.remaining :]:
-            self.fail(instance)
+        for uid in uids_from(instances, len(instances) - self.remaining):
+            self.fail(uid)
         self.remaining = 0

@@ -10,6 +10,7 @@ from pacsd.observability.http import run_http
 from pacsd.observability.logging import tell_repeats
 from pacsd.observability.metrics import Metrics, forget_process, join_as
 from pacsd.supervision.child_process import Child, fork
+from pacsd.supervision.places import CallerCounts
 from pacsd.supervision.shared_numbers import (
     SLOTS,
     AssociationCounter,
@@ -70,6 +71,7 @@ class Processes:
         self._private = tuple(private)
         self._clock = clock
         self._associations = shared_numbers(SLOTS)
+        self._callers = CallerCounts()
         self._completeness = IndexCompleteness()
         if run_housekeeping is None:
             self._completeness.complete()  # nobody would
@@ -104,6 +106,8 @@ class Processes:
         self.workers.set(slot, WorkerState.STARTING if role == WORKER else WorkerState.OTHER)
         self.signs.begin(role, slot)
         self._reserved[0] = max(self._reserved[0], 1 + slot)
+        if role == WORKER:
+            self._callers.open(slot)
         try:
             child = fork(
                 slot,
@@ -155,6 +159,8 @@ class Processes:
         self._associations[child.slot] = 0
         self._reserved[1 + child.slot] = 0
         self.signs.forget(child.slot)
+        if child.role == WORKER:
+            self._callers.forget(child.slot)
         self.workers.set(child.slot, WorkerState.NONE)
 
     def _not_for(self, role: str) -> list[socket.socket]:
@@ -188,6 +194,7 @@ class Processes:
                 self._host_addresses,
                 self.signs,
                 self._reserved,
+                self._callers,
             ),
             read_only=self.read_only,
             signs=OwnSigns(self.signs, slot),

@@ -39,15 +39,15 @@ class AssociationCounter:
         self._limit = limit
         self._lock = threading.Lock()
 
-    def enter(self) -> bool:
+    def enter(self, *, keep_free: int = 0) -> bool:
         """Count one more and say True, or say False because `max_associations` are open (reject: 2/3/2).
 
-        Never lets in more than the limit; of two processes that ask for the last place at once, both may be
-        refused.
+        So many as `keep_free` stay free behind it. Never lets in more than the limit; of two processes that ask for
+        the last place at once, both may be refused.
         """
         with self._lock:
             self._numbers[self._slot] += 1
-            if self.total <= self._limit:
+            if self.total <= self._limit - keep_free:
                 return True
             self._numbers[self._slot] -= 1
             return False
@@ -56,6 +56,11 @@ class AssociationCounter:
         """One that entered has ended."""
         with self._lock:
             self._numbers[self._slot] -= 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all places are taken."""
+        return self.total >= self._limit
 
     @property
     def own(self) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from pacsd.supervision.places import CallerCounts
 from pacsd.supervision.shared_numbers import SLOTS, IndexCompleteness, WorkerState, shared_numbers
 from pacsd.supervision.signs_of_life import OwnSigns, SignsOfLife
 
@@ -70,6 +71,8 @@ class SharedState:
     signs: SignsOfLife = field(default_factory=SignsOfLife)
     reserved: memoryview = field(default_factory=lambda: shared_numbers(1 + SLOTS))
     """Bytes that each process is about to write to the store; see `storage.room`."""
+    callers: CallerCounts = field(default_factory=CallerCounts)
+    """How many associations each of them has open, in all processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 
+import pytest
 from tests.dicomnet.net.nets import CONFIGURATION, WITHIN, Net, associated, serving, store
 from tests.dicomnet.net.raw_peer import RawPeer
 from tests.support.deadline import wait_until
 
-from dicomnet import CStoreRequest, DicomNet
+from dicomnet import CStoreRequest, DicomNet, NetConfiguration
 from dicomnet.net import transport
 from dicomnet.upper_layer import events as ul
 
@@ -92,3 +93,43 @@ def test_connections_over_the_limit_are_closed_unheard() -> None:
         wait_until(lambda: server.client_count == 2, within=WITHIN, what="one has gone")
         with associated(Net(), address) as client:
             assert client.c_echo().status == 0x0000
+
+
+class Dropping(Net):
+    """Notes what it is told of connections that had to go."""
+
+    def on_connection_dropped(self, peer_address: tuple[str, int], limit: str) -> None:
+        self.journal.note("dropped", (peer_address[1], limit))
+
+
+@pytest.mark.parametrize(
+    ("limit", "configuration"),
+    [
+        ("connections-without-association", replace(CONFIGURATION, maximum_unassociated=2)),
+        (
+            "connections-without-association-per-address",
+            replace(CONFIGURATION, maximum_unassociated_per_address=2),
+        ),
+    ],
+)
+def test_the_oldest_silent_connection_gives_way(limit: str, configuration: NetConfiguration) -> None:
+    """And not one that has an association, also where that is older."""
+    server = Dropping(configuration)
+    with serving(server) as address, ExitStack() as peers:
+        standing = peers.enter_context(associated(Net(), address))
+        silent = [peers.enter_context(RawPeer(address)) for _ in range(3)]
+        assert silent[0].socket.recv(1) == b""
+        assert server.journal.wait_for("dropped") == [(silent[0].socket.getsockname()[1], limit)]
+        assert standing.c_echo().status == 0x0000
+        silent[1].associate()
+
+
+def test_a_connection_counts_again_when_its_association_has_ended() -> None:
+    """The peer may leave it open for as long as ARTIM."""
+    server = Dropping(replace(CONFIGURATION, maximum_unassociated=1))
+    with serving(server) as address, RawPeer(address).associate() as peer:
+        peer.send(b"\xff")
+        wait_until(lambda: not server.clients[0].is_associated, within=WITHIN, what="it has ended")
+        with associated(Net(), address) as client:
+            assert client.c_echo().status == 0x0000
+        assert len(server.journal.wait_for("dropped")) == 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.dicomnet.net.nets import (
+    CONFIGURATION,
     STUDY_ROOT_GET,
     Net,
     ask_for,
@@ -23,14 +26,17 @@ from dicomnet import (
     AssociationAborted,
     CEchoRequest,
     CFindRequest,
+    CFindResponse,
     CGetRequest,
     ConnectionLost,
     CStoreRequest,
+    Limits,
     PresentationContext,
     ReceivedDataset,
 )
 from dicomnet.dimse.events import DatasetFragment, MessageReceived
 from dicomnet.dimse.messages import CEchoResponse, CGetResponse, CStoreResponse
+from dicomnet.net import held
 from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer import pdu
 from dicomnet.upper_layer.writer import write_pdu
@@ -271,3 +277,68 @@ def test_object_ahead_of_its_turn_that_is_too_long_to_hold_is_aborted(
         peer.socket.close()
         assert ended_with(server.journal) == [AssociationAborted]
     assert caplog.text == "", "a peer's mistake is not an unexpected failure"
+
+
+class Recorded(held._Room):
+    """Room for requests that are held, with the most that was ever taken."""
+
+    most = 0
+
+    def take(self, count: int, most: int) -> bool:
+        taken = super().take(count, most)
+        self.most = max(self.most, self.taken)
+        return taken
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [
+        (Limits(deferred_bytes=150_000), 150_000 + (1 << 20)),
+        (Limits(deferred_bytes_in_all=1_100_000), 1_100_000),
+        (Limits(deferred_bytes_in_all=1000), 0),
+    ],
+)
+def test_what_is_sent_ahead_of_its_turn_is_read_no_further_than_there_is_room(
+    limits: Limits, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer waits, and everything is served in the end."""
+    room = Recorded()
+    monkeypatch.setattr(held, "HELD_IN_ALL", room)
+    server = Net(
+        replace(CONFIGURATION, limits=limits), objects={f"1.2.{number}": b"x" for number in range(300)}
+    )
+    with serving(server) as address, RawPeer(address).associate() as peer:
+        stream = b""
+        for number in range(1, 9):
+            request = CFindRequest(message_id=number, affected_sop_class_uid=STUDY_ROOT_FIND)
+            stream += send(peer.connection, FIND, request, bytes(100_000))
+        sender = threading.Thread(target=peer.send, args=(stream,))
+        sender.start()
+        finals = []
+        while len(finals) < 8:
+            (message,) = messages(peer, 1)
+            assert isinstance(message, CFindResponse)
+            if message.status == 0:
+                finals.append(message.message_id_being_responded_to)
+        sender.join()
+    assert finals == list(range(1, 9))
+    assert room.most <= most
+    assert room.taken == 0
+
+
+def test_what_is_held_inside_a_get_is_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the peer cannot be made to wait, as its answers come behind; a little is held in any case."""
+    monkeypatch.setattr(held, "HELD_IN_ALL", Recorded())
+    limits = Limits(deferred_bytes_in_all=1000)
+    server = Net(replace(CONFIGURATION, limits=limits), objects={"1.2.3": b"one"})
+    with serving(server) as address, RawPeer(address).associate(ask_for(as_storage_scp=True)) as peer:
+        get = CGetRequest(message_id=1, affected_sop_class_uid=STUDY_ROOT_GET)
+        stream = send(peer.connection, GET, get, b"")
+        for number, length in ((2, 1000), (3, 20_000)):
+            request = CFindRequest(message_id=number, affected_sop_class_uid=STUDY_ROOT_FIND)
+            stream += send(peer.connection, FIND, request, bytes(length))
+        peer.send(stream)
+        assert peer.read_to_end()[-1] == ul.AbortReceived(2, 0)
+        peer.socket.close()
+        (ended,) = server.journal.wait_for("closed")
+        assert "ahead of its turn" in str(ended)

@@ -10,6 +10,7 @@ from questions import study_query
 from records import record
 from sqlalchemy.exc import DataError, OperationalError
 
+from pacsd.effort import Effort
 from pacsd.errors import IndexUnavailable
 from pacsd.index import attempts, commits, migrations, overtime
 from pacsd.index.answers import Matches
@@ -17,7 +18,9 @@ from pacsd.index.attempts import Patience
 from pacsd.index.failures import UnconfirmedError
 from pacsd.index.levelrows import OvertakenError
 from pacsd.index.repository import Index
+from pacsd.index.spool import Spools
 from pacsd.index.streams import Page
+from pacsd.index.watch import Watch
 from pacsd.model import CommitOutcome, DuplicatePolicy, InstanceSelection, QueryLevel, QueryModel
 from support.deadline import wait_until
 from support.matches import matches_of
@@ -166,11 +169,28 @@ def test_a_commit_that_is_refused_so_is_not_written(patience: Patience, sqlstate
 class AsTheyAre:
     """Answers that are their rows."""
 
+    def matching(self, rows: Sequence[Any], check: Callable[[], None]) -> Sequence[Any]:
+        return rows
+
     def read(self, rows: Sequence[Any]) -> list[Any]:
         return list(rows)
 
 
-def test_a_query_is_begun_again_until_there_is_a_match(patience: Patience) -> None:
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    watch = Watch()
+    yield watch
+    watch.close()
+
+
+def matches(pages: Callable[[], Generator[Page, None, None]], patience: Patience, watch: Watch) -> Matches:
+    answers: Any = AsTheyAre()
+    return Matches(
+        pages, answers, patience.begin(), effort=Effort(), watch=watch, spools=Spools(None, 1 << 20)
+    )
+
+
+def test_a_query_is_begun_again_until_there_is_a_match(patience: Patience, watch: Watch) -> None:
     """What was answered must not come twice."""
     begun = 0
 
@@ -183,20 +203,20 @@ def test_a_query_is_begun_again_until_there_is_a_match(patience: Patience) -> No
         yield Page([("a match",)], is_last=False)
         raise error("57P01")
 
-    found = Matches(pages, AsTheyAre(), patience.begin())  # type: ignore[arg-type]
+    found = matches(pages, patience, watch)
     assert [next(found) for _ in range(3)] == [[], [], [("a match",)]]
     with pytest.raises(IndexUnavailable):
         next(found)
     assert begun == 2
 
 
-def test_a_query_ends_when_the_database_stays_away(patience: Patience, clock: Clock) -> None:
+def test_a_query_ends_when_the_database_stays_away(patience: Patience, clock: Clock, watch: Watch) -> None:
     def pages() -> Generator[Page, None, None]:
         raise error(None)
         yield
 
     with pytest.raises(IndexUnavailable):
-        next(Matches(pages, AsTheyAre(), patience.begin()))  # type: ignore[arg-type]
+        next(matches(pages, patience, watch))
     assert clock.now == pytest.approx(1060.0)
 
 

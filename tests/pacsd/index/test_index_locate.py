@@ -8,9 +8,10 @@ import pytest
 from records import record
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.model import InstanceSelection, QueryLevel, QueryModel
+from pacsd.model import DuplicatePolicy, InstanceSelection, QueryLevel, QueryModel
 
 if TYPE_CHECKING:
+    from conftest import OpenIndex
     from pacsd.index.repository import Index
 
 PATIENT_ROOT, STUDY_ROOT = QueryModel.PATIENT_ROOT, QueryModel.STUDY_ROOT
@@ -195,3 +196,22 @@ def test_the_hierarchy_is_kept(
     with pytest.raises(IdentifierInvalid) as refused:
         located(index, model, level, **keys)
     assert refused.value.keywords == (keyword,)
+
+
+def test_what_is_replaced_or_removed_after_a_selection_is_seen_when_it_is_come_to(
+    open_index: OpenIndex,
+) -> None:
+    index = open_index(DuplicatePolicy.REPLACE)
+    uids = [f"1.{number:04}" for number in range(500)]
+    index.commit([record(uid, study="1", InstanceNumber=str(at)) for at, uid in enumerate(uids)])
+    found = index.locate(
+        InstanceSelection(model=STUDY_ROOT, level=QueryLevel.STUDY, study_instance_uids=("1",))
+    )
+    removed = index.find_by_sop_instance_uid(uids[300])
+    assert removed is not None
+    assert index.forget(uids[300], removed.path)
+    index.commit([record(uids[400], study="1", path="new", checksum="xxh3_128:other")])
+    assert [each.sop_instance_uid for each in found] == uids
+    assert found[400].path == "new"
+    assert found[299] == index.find_by_sop_instance_uid(uids[299])
+    assert found[300].path != removed.path

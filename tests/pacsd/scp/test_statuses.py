@@ -23,6 +23,8 @@ STATUSES: dict[type[PacsdError], dict[Service, int]] = {
     errors.StorageUnavailable: dict.fromkeys(Service, 0xA700),
     errors.IndexUnavailable: {**dict.fromkeys(Service, 0xA700), MOVE: 0xA701, GET: 0xA701},
     errors.IndexIncomplete: {**dict.fromkeys(Service, 0xA700), MOVE: 0xA701, GET: 0xA701},
+    errors.OperationTooCostly: {**dict.fromkeys(Service, 0xA700), MOVE: 0xA701, GET: 0xA701},
+    errors.OperationCancelled: dict.fromkeys(Service, 0xFE00),
     errors.IdentifierInvalid: dict.fromkeys(Service, 0xA900),
     errors.UnknownDestination: dict.fromkeys(Service, 0xA801),
     errors.DestinationUnreachable: dict.fromkeys(Service, 0xA702),
@@ -60,7 +62,9 @@ def test_every_error_has_a_documented_status(error: type[PacsdError]) -> None:
 def test_the_status_of_an_error(error: type[PacsdError], service: Service) -> None:
     answer = answer_for(service, error("what went wrong"))
     assert answer.status == STATUSES[error][service]
-    assert answer.fields.get("error_comment") == "what went wrong"
+    # Who has cancelled knows why it ends.
+    is_told = error is not errors.OperationCancelled
+    assert answer.fields.get("error_comment") == ("what went wrong" if is_told else None)
     assert answer.identifier is None
 
 

@@ -15,6 +15,7 @@ from pacsd.model import ArchiveIdentity
 from pacsd.observability.metrics import Metrics
 from pacsd.settings import DicomSettings, Settings, TlsSettings
 from pacsd.supervision.child_process import Child
+from pacsd.supervision.places import CallerCounts, PlaceLimits, Places
 from pacsd.supervision.shared_numbers import (
     SLOTS,
     AssociationCounter,
@@ -55,6 +56,55 @@ def test_a_fork_shares_the_count() -> None:
     assert [ours.enter(), ours.enter()] == [True, False]
     numbers[SLOTS - 1] = 0
     assert ours.enter(), "what a dead process held is given back"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from("AB"), st.sampled_from("XYZ"), st.booleans())),
+    st.integers(0, 3),
+    st.integers(0, 2),
+)
+def test_callers_have_limits_of_their_own(
+    steps: list[tuple[int, str, str, bool]], per_address: int, per_title: int
+) -> None:
+    numbers, callers = shared_numbers(3), CallerCounts()
+    callers.open(2)
+    limits = PlaceLimits(per_address=per_address, per_title=per_title)
+    places = [Places(AssociationCounter(numbers, slot, 100), callers, slot, limits) for slot in range(3)]
+    held: list[tuple[int, str, str]] = []
+    for slot, address, title, enters in steps:
+        if not enters and (slot, address, title) in held:
+            places[slot].leave(address, title)
+            held.remove((slot, address, title))
+        elif enters:
+            of_address = sum(each[1] == address for each in held)
+            of_title = sum(each[2] == title for each in held)
+            expected = None
+            if per_address and of_address >= per_address:
+                expected = "associations-per-address"
+            elif per_title and of_title >= per_title:
+                expected = "associations-per-title"
+            assert places[slot].enter(address, title, is_known=False) == expected
+            if expected is None:
+                held.append((slot, address, title))
+        assert sum(numbers) == len(held)
+
+
+def test_what_a_dead_process_held_for_a_caller_is_given_back() -> None:
+    callers = CallerCounts()
+    callers.open(1)
+    for slot in range(2):
+        callers.add(slot, "one", 2)
+    callers.forget(1)
+    assert callers.total("one") == 2
+    assert callers.total("another") == 0
+
+
+def test_the_last_places_are_the_peers() -> None:
+    places = Places(
+        AssociationCounter(shared_numbers(1), 0, 3), CallerCounts(), 0, PlaceLimits(kept_for_peers=2)
+    )
+    assert [places.enter("A", "X", is_known=False) for _ in range(2)] == [None, "places-kept-for-peers"]
+    assert [places.enter("A", "X", is_known=True) for _ in range(3)] == [None, None, "max-associations"]
 
 
 def test_slots_are_found_until_there_are_no_more() -> None:

@@ -1,0 +1,140 @@
+"""Turns of a caller's operations: some are worked on at once, the others wait, so that all callers get their share."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from pacsd.errors import OperationTooCostly
+
+__all__ = ["CallerTurns", "Turns", "WhileWaiting"]
+
+
+class _OfThread(threading.local):
+    held: CallerTurns | None = None
+    nested = 0
+    """Blocks inside the one that has taken the turn."""
+
+
+_THREAD: Final = _OfThread()
+
+
+class CallerTurns:
+    """One caller's: a context manager around work on one of its operations; inside another one it does nothing.
+
+    Raises OperationTooCostly where the turn does not come. While a thread waits for a peer (`WhileWaiting`), another
+    one has the turn.
+    """
+
+    __slots__ = ("_free", "_lock", "_longest_wait", "_note_refusal", "_waiting", "users")
+
+    def __init__(self, at_once: int, longest_wait: float, note_refusal: Callable[[], None]) -> None:
+        self._longest_wait = longest_wait
+        self._lock = threading.Lock()
+        self._free = at_once
+        self._waiting: deque[threading.Lock] = deque()
+        self._note_refusal = note_refusal
+        self.users = 0
+        """Associations; for `Turns`."""
+
+    def __enter__(self) -> None:
+        self.enter(self._longest_wait)
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """End what `enter` began."""
+        if _THREAD.nested:
+            _THREAD.nested -= 1
+        else:
+            _THREAD.held = None
+            self.give_back()
+
+    def enter(self, timeout: float = -1) -> None:
+        """Begin as a `with` block does, but wait so many seconds, or as long as it takes; then `leave`."""
+        if _THREAD.held is not None:
+            _THREAD.nested += 1
+        elif self.take(timeout):
+            _THREAD.held = self
+        else:
+            self._note_refusal()
+            raise OperationTooCostly("too many operations of this caller are under way; try again later")
+
+    def take(self, timeout: float = -1) -> bool:
+        """Wait for a turn, for so many seconds or as long as it takes; return whether it has come."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            waiting = threading.Lock()
+            waiting.acquire()
+            self._waiting.append(waiting)
+        if waiting.acquire(timeout=timeout):
+            return True
+        with self._lock:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+                return False
+        return True  # it came at the last moment
+
+    def give_back(self) -> None:
+        """Let the next one have the turn."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
+
+
+class WhileWaiting:
+    """A context manager around each wait for a peer: the thread's turn is somebody else's meanwhile."""
+
+    def __enter__(self) -> None:
+        held = _THREAD.held
+        if held is not None:
+            held.give_back()
+
+    def __exit__(self, *_: object) -> None:
+        held = _THREAD.held
+        if held is not None:
+            held.take()
+
+
+class Turns:
+    """The turns of all callers that have associations with this process."""
+
+    def __init__(self, at_once: int, *, longest_wait: float, note_refusal: Callable[[str], None]) -> None:
+        """`at_once` is for each caller, 0 for as many as come; `note_refusal` is told whose turn has not come.
+
+        `longest_wait` is in seconds. It has to be longer than the database may be away, as those who store wait for it
+        in their turn.
+        """
+        self._longest_wait = longest_wait
+        self._at_once = at_once or sys.maxsize
+        self._note_refusal = note_refusal
+        self._lock = threading.Lock()
+        self._callers: dict[str, CallerTurns] = {}
+        self.of_nobody: Final = CallerTurns(sys.maxsize, 0.0, lambda: None)
+
+    def enter(self, caller: str) -> CallerTurns:
+        """Return what all associations of a caller share; to be followed by a `leave`."""
+        with self._lock:
+            turns = self._callers.get(caller)
+            if turns is None:
+                turns = CallerTurns(self._at_once, self._longest_wait, partial(self._note_refusal, caller))
+                self._callers[caller] = turns
+            turns.users += 1
+            return turns
+
+    def leave(self, caller: str) -> None:
+        """An association of the caller has ended."""
+        with self._lock:
+            turns = self._callers[caller]
+            turns.users -= 1
+            if not turns.users:
+                del self._callers[caller]

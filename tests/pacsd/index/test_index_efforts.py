@@ -1,0 +1,143 @@
+"""Queries that are cancelled, cost too much, or are taken slowly."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from questions import study_query
+from records import record
+from sqlalchemy.exc import SQLAlchemyError
+
+from pacsd.effort import Effort
+from pacsd.errors import IndexUnavailable, OperationCancelled, OperationTooCostly
+from pacsd.index import streams
+from pacsd.index.engines import Connections
+from pacsd.index.streams import QueryPlaces, stream
+from pacsd.model import InstanceSelection, QueryLevel, QueryModel
+from support.deadline import wait_until
+from support.matches import matches_of
+
+if TYPE_CHECKING:
+    from conftest import OpenIndex
+    from pacsd.index.repository import Index
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT 1 FROM c) SELECT x FROM c WHERE x < 0"
+SOON = 5.0
+"""Far less than what is interrupted would take."""
+STUDIES = 300
+
+
+def fill(index: Index, studies: int) -> None:
+    index.commit([record(str(number), study=f"1.{number}") for number in range(studies)])
+
+
+@pytest.mark.parametrize("effort", ["cancelled", "costly", "gone"])
+def test_a_statement_is_interrupted(open_index: OpenIndex, effort: str) -> None:
+    index = open_index()
+    has_spoken = threading.Event()
+
+    def look() -> bool:
+        if effort == "gone":
+            raise ConnectionError("the peer is gone")
+        return has_spoken.is_set()
+
+    given = Effort(
+        seconds=0.3 if effort == "costly" else 60, is_cancelled=look, peer_has_spoken=has_spoken.is_set
+    )
+    if effort != "costly":
+        threading.Timer(0.3, has_spoken.set).start()
+    rows = stream(index._reading, ENDLESS, (), places=QueryPlaces(1), watch=index._watch, effort=given)
+    began = time.monotonic()
+    with given, pytest.raises(SQLAlchemyError):
+        next(rows)
+    assert time.monotonic() - began < SOON
+    expected = {"cancelled": OperationCancelled, "costly": OperationTooCostly, "gone": ConnectionError}
+    with pytest.raises(expected[effort]):
+        given.check()
+    # Its connection is good for the next one, or was replaced.
+    assert list(index.find(study_query())) == [[]]
+
+
+def test_a_selection_that_is_cancelled_is_not_looked_up(open_index: OpenIndex) -> None:
+    index = open_index()
+    fill(index, 1)
+    given = Effort(is_cancelled=lambda: True)
+    given.look()
+    chosen = InstanceSelection(
+        model=QueryModel.STUDY_ROOT, level=QueryLevel.STUDY, study_instance_uids=("1.0",)
+    )
+    with pytest.raises(OperationCancelled):
+        index.locate(chosen, given)
+
+
+def test_who_takes_matches_slowly_keeps_no_cursor_open(open_index: OpenIndex) -> None:
+    """And gets what there was when he asked, all of it and in order."""
+    index = open_index()
+    fill(index, STUDIES)
+    expected = list(matches_of(index, study_query()))
+    matches = index.find(study_query())
+    found = list(next(matches))
+    pool = index._reading.pool
+    wait_until(lambda: pool.checkedout() == 0, within=SOON, what="the connection is given back")
+    fill(index, STUDIES + 10)
+    for page in matches:
+        found += page
+        assert matches.is_exhausted == (len(found) == STUDIES)
+    assert found == expected
+    assert index._spools.taken == 0
+
+
+def test_a_peer_may_cancel_between_two_pages(open_index: OpenIndex) -> None:
+    index = open_index()
+    fill(index, STUDIES)
+    has_cancelled = threading.Event()
+    given = Effort(is_cancelled=has_cancelled.is_set)
+    with closing(index.find(study_query(), given)) as matches:
+        next(matches)
+        assert not given.look()
+        has_cancelled.set()
+        assert given.look()
+        with pytest.raises(OperationCancelled):
+            next(matches)
+
+
+def test_nothing_is_left_of_matches_that_nobody_takes(open_index: OpenIndex) -> None:
+    index = open_index()
+    fill(index, STUDIES)
+    matches = index.find(study_query())
+    next(matches)
+    wait_until(lambda: index._spools.taken > 0, within=SOON, what="the rest is put aside")
+    matches.close()
+    assert index._spools.taken == 0
+    assert index._reading.pool.checkedout() == 0
+
+
+def test_what_is_put_aside_has_a_limit(open_index: OpenIndex) -> None:
+    index = open_index(spool_bytes=1000)
+    fill(index, STUDIES)
+    matches = index.find(study_query())
+    next(matches)
+    wait_until(lambda: index._reading.pool.checkedout() == 0, within=SOON, what="it has ended")
+    with pytest.raises(OperationTooCostly, match="wait to be taken"):
+        next(matches)
+    assert index._spools.taken == 0
+
+
+def test_queries_leave_connections_to_those_who_store(
+    open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_LONGEST_WAIT", 0.1)
+    index = open_index(connections=Connections(writing=2, reading=4))
+    fill(index, STUDIES)
+    queries = [index.find(study_query()) for _ in range(4)]
+    for each in queries[:3]:
+        next(each)
+    with pytest.raises(IndexUnavailable, match="too many queries"):
+        next(queries[3])
+    assert index.find_by_sop_instance_uid(record("1").sop_instance_uid) is not None
+    for each in queries:
+        each.close()
