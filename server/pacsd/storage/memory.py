@@ -5,6 +5,7 @@ Who takes more is ended by the kernel, with all the associations that are served
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from pacsd.errors import DatasetInvalid
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["make_sure_of_memory"]
+__all__ = ["make_sure_of_memory", "total_memory"]
 
 LOOKED_AT: Final = 256_000_000
 """Bytes from which on it is worth a look."""
@@ -32,6 +33,16 @@ def make_sure_of_memory(needed: int, *, system: Path = _SYSTEM) -> None:
         raise DatasetInvalid(
             f"{needed // 1_000_000} MB of memory are needed, {max(0, min(available)) // 1_000_000} MB are free"
         )
+
+
+def total_memory(*, system: Path = _SYSTEM) -> int | None:
+    """Return how many bytes there are, or what our container or service is limited to; None where nothing is known."""
+    kilobytes = _numbers(system / "proc/meminfo").get("MemTotal:")
+    found = [] if kilobytes is None else [kilobytes * 1024]
+    for folder, limit_file, _ in _groups(system):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            found.append(int((folder / limit_file).read_text("ascii")))
+    return min(found, default=None)
 
 
 def _of_machine(system: Path) -> int | None:

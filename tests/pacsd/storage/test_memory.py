@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pacsd.errors import DatasetInvalid
-from pacsd.storage.memory import LOOKED_AT, make_sure_of_memory
+from pacsd.storage.memory import LOOKED_AT, make_sure_of_memory, total_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,3 +69,10 @@ def test_small_ones_are_not_looked_at(tmp_path: Path) -> None:
     make_sure_of_memory(LOOKED_AT - 1, system=machine)
     with pytest.raises(DatasetInvalid):
         make_sure_of_memory(LOOKED_AT, system=machine)
+
+
+def test_what_there_is_in_all_is_the_machines_or_the_limit(tmp_path: Path) -> None:
+    assert total_memory(system=system(tmp_path / "machine")) == 8_000_000 * 1024
+    limited = system(tmp_path / "limited", limit=str(2 * GIGABYTE), used=GIGABYTE, group="/pacsd.service")
+    assert total_memory(system=limited) == 2 * GIGABYTE
+    assert total_memory(system=tmp_path / "nothing") is None
