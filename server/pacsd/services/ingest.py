@@ -38,6 +38,7 @@ from pacsd.services.records import (
 from pacsd.services.verification import open_instance, verify_file
 from pacsd.storage.layout import instance_path
 from pacsd.storage.part10 import part10_header
+from pacsd.storage.sources import MAXIMUM_INFLATED
 
 __all__ = ["Fragment", "IncomingInstance", "Ingest", "InstanceIndex", "InstanceStore", "ReceivedInstance"]
 
@@ -162,8 +163,8 @@ class Ingest:
 
     `observe_batch` is told each commit's size and its duration in seconds, `observe_outcome` each instance's
     outcome, `observe_damaged` of each kept file that was found missing or damaged, `observe_commit` when a commit
-    begins and ends. `read_only` says why nothing can be stored, if so. With `strict_uids` an instance
-    whose UIDs are not valid (PS3.5 §9.1) is refused.
+    begins and ends. `read_only` says why nothing can be stored, if so. With `strict_uids` an instance whose UIDs are
+    not valid (PS3.5 §9.1) is refused. `maximum_inflated` is as in `records.attributes_of_dataset`.
     """
 
     def __init__(
@@ -177,6 +178,7 @@ class Ingest:
         observe_commit: Callable[[bool], None] = lambda _: None,
         read_only: str = "",
         strict_uids: bool = False,
+        maximum_inflated: int = MAXIMUM_INFLATED,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float],
     ) -> None:
@@ -186,6 +188,7 @@ class Ingest:
         self._observe_outcome = observe_outcome
         self._observe_damaged = observe_damaged
         self._strict_uids = strict_uids
+        self._maximum_inflated = maximum_inflated
         self._now = now
         self._clock = clock
         self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit, observe_commit)
@@ -219,6 +222,7 @@ class Ingest:
                 sop_class_uid=incoming.sop_class_uid,
                 sop_instance_uid=incoming.sop_instance_uid,
                 default_character_set=incoming.default_character_set,
+                maximum_inflated=self._maximum_inflated,
             )
             _verify_agreement(incoming, attributes)
             record = _record(
@@ -405,7 +409,9 @@ class Ingest:
             replaced = result.obsolete_path if result.outcome is CommitOutcome.REPLACED else None
             kept_path = replaced or self._kept_path(record)
             if kept_path is not None:
-                differing = differing_attributes(self._store, kept_path, record.path)
+                differing = differing_attributes(
+                    self._store, kept_path, record.path, maximum_inflated=self._maximum_inflated
+                )
         except (DatasetInvalid, IndexUnavailable, StorageUnavailable) as error:
             _log.info("duplicate-not-compared", sop_instance_uid=record.sop_instance_uid, reason=str(error))
         _log.warning(

@@ -7,16 +7,19 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Protocol
+
+import structlog
 
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import LONGER_THAN_KEPT, InstanceRecord
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.differences import differing, element_checksums, is_same_dataset
-from pacsd.storage.header import DEFLATED, examine, scan_long_values, scan_readable_part
+from pacsd.storage.header import DEFLATED, HeaderScan, examine, scan_long_values, scan_readable_part
 from pacsd.storage.part10 import FileMetaInformation, read_part10
-from pacsd.storage.sources import ReadAt
+from pacsd.storage.sources import MAXIMUM_INFLATED, ReadAt
 from pacsd.storage.transfer_syntaxes import is_unknown_transfer_syntax
 
 __all__ = [
@@ -30,6 +33,8 @@ __all__ = [
     "long_values_of_file",
     "record_of_file",
 ]
+
+_log = structlog.get_logger()
 
 _CHUNK_LENGTH: Final = 1 << 20
 _IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -65,8 +70,11 @@ def attributes_of_dataset(
     sop_class_uid: str,
     sop_instance_uid: str,
     default_character_set: str = "",
+    maximum_inflated: int = MAXIMUM_INFLATED,
 ) -> dict[str, str]:
     """Return what the index should say of a whole data set; raises DatasetInvalid where it is not one of an instance.
+
+    Of a deflated one no more than `maximum_inflated` bytes are inflated; see `header.examine`.
 
     One in an unknown transfer syntax may be unreadable. Then it is what its sender calls it, by `sop_class_uid` and
     `sop_instance_uid`, and as much of its header as can be read. Where that does not say the study or series, the
@@ -74,16 +82,22 @@ def attributes_of_dataset(
     """
     is_unknown = is_unknown_transfer_syntax(transfer_syntax_uid)
     try:
-        scan = examine(prefix, size, read_at, transfer_syntax_uid)
+        scan = examine(prefix, size, read_at, transfer_syntax_uid, maximum_inflated=maximum_inflated)
     except DatasetInvalid:
         if not is_unknown:
             raise
     else:
+        if not scan.is_to_the_end:
+            _log.warning("deflated-data-set-not-read-to-its-end", sop_instance_uid=sop_instance_uid)
         attributes = decode_attributes(scan, default_character_set)
         if attributes.get("SOPInstanceUID") or not is_unknown:
             _verify_identifying(attributes)
             return attributes
-    readable = _readable_part(prefix, size, read_at, sop_instance_uid, default_character_set)
+    readable = _readable_part(
+        partial(scan_readable_part, prefix, size, read_at, maximum_inflated=maximum_inflated),
+        sop_instance_uid,
+        default_character_set,
+    )
     said = {
         "SOPClassUID": sop_class_uid,
         "SOPInstanceUID": sop_instance_uid,
@@ -94,12 +108,11 @@ def attributes_of_dataset(
 
 
 def _readable_part(
-    prefix: bytes, size: int, read_at: ReadAt, sop_instance_uid: str, default_character_set: str
+    scan_as: Callable[[str], HeaderScan], sop_instance_uid: str, default_character_set: str
 ) -> dict[str, str]:
     """Return what can be read in the encoding in which the instance is the expected one; nothing if there is none."""
     for transfer_syntax_uid in _TRIED:
-        scan = scan_readable_part(prefix, size, read_at, transfer_syntax_uid)
-        attributes = decode_attributes(scan, default_character_set)
+        attributes = decode_attributes(scan_as(transfer_syntax_uid), default_character_set)
         if attributes.get("SOPInstanceUID") == sop_instance_uid:
             return attributes
     return {}
@@ -117,6 +130,7 @@ def record_of_file(
     *,
     checksum_algorithm: str,
     default_character_set: DefaultCharacterSet = _nothing_known,
+    maximum_inflated: int = MAXIMUM_INFLATED,
 ) -> InstanceRecord:
     """Return what the index should say of a published file, from the file alone.
 
@@ -125,15 +139,19 @@ def record_of_file(
     cannot be read.
     """
     with _opened(store, path) as file:
-        return _record_of(file, path, checksum_algorithm, default_character_set)
+        return _record_of(file, path, checksum_algorithm, default_character_set, maximum_inflated)
 
 
 def attributes_of_file(
-    store: ReadableStore, path: str, *, default_character_set: DefaultCharacterSet = _nothing_known
+    store: ReadableStore,
+    path: str,
+    *,
+    default_character_set: DefaultCharacterSet = _nothing_known,
+    maximum_inflated: int = MAXIMUM_INFLATED,
 ) -> dict[str, str]:
     """Return what the index should say of a published file's header; raises as `record_of_file` does."""
     with _opened(store, path) as file:
-        return _attributes(file, read_part10(file), default_character_set)
+        return _attributes(file, read_part10(file), default_character_set, maximum_inflated)
 
 
 def long_values_of_file(
@@ -166,7 +184,9 @@ def checksum_of_file(store: ReadableStore, record: InstanceRecord, algorithm: st
         return _checksum(file.fileno(), record.dataset_offset, algorithm)
 
 
-def differing_attributes(store: ReadableStore, path: str, other_path: str) -> list[str]:
+def differing_attributes(
+    store: ReadableStore, path: str, other_path: str, *, maximum_inflated: int = MAXIMUM_INFLATED
+) -> list[str]:
     """Return the names of the attributes in which two published files differ, pixels as "pixel data" and last.
 
     In one transfer syntax these are all top-level elements; between two, or if it is a deflated one, the attributes
@@ -178,7 +198,9 @@ def differing_attributes(store: ReadableStore, path: str, other_path: str) -> li
             metas[0].transfer_syntax_uid not in DEFLATED
         ):
             return differing(_element_checksums(file, metas[0]), _element_checksums(other, metas[1]))
-        return differing(_all_said(file, metas[0]), _all_said(other, metas[1]))
+        return differing(
+            _all_said(file, metas[0], maximum_inflated), _all_said(other, metas[1], maximum_inflated)
+        )
 
 
 def have_same_dataset(store: ReadableStore, path: str, other_path: str) -> bool:
@@ -196,8 +218,8 @@ def _element_checksums(file: io.FileIO, meta: FileMetaInformation) -> dict[str, 
     )
 
 
-def _all_said(file: io.FileIO, meta: FileMetaInformation) -> dict[str, str]:
-    attributes = _attributes(file, meta, _nothing_known)
+def _all_said(file: io.FileIO, meta: FileMetaInformation, maximum_inflated: int) -> dict[str, str]:
+    attributes = _attributes(file, meta, _nothing_known, maximum_inflated)
     return {**attributes, "TransferSyntaxUID": meta.transfer_syntax_uid}
 
 
@@ -211,7 +233,10 @@ def _opened(store: ReadableStore, path: str) -> Iterator[io.FileIO]:
 
 
 def _attributes(
-    file: io.FileIO, meta: FileMetaInformation, default_character_set: DefaultCharacterSet
+    file: io.FileIO,
+    meta: FileMetaInformation,
+    default_character_set: DefaultCharacterSet,
+    maximum_inflated: int,
 ) -> dict[str, str]:
     offset = meta.dataset_offset
     return attributes_of_dataset(
@@ -222,14 +247,19 @@ def _attributes(
         sop_class_uid=meta.sop_class_uid,
         sop_instance_uid=meta.sop_instance_uid,
         default_character_set=default_character_set(meta.source_ae_title),
+        maximum_inflated=maximum_inflated,
     )
 
 
 def _record_of(
-    file: io.FileIO, path: str, checksum_algorithm: str, default_character_set: DefaultCharacterSet
+    file: io.FileIO,
+    path: str,
+    checksum_algorithm: str,
+    default_character_set: DefaultCharacterSet,
+    maximum_inflated: int,
 ) -> InstanceRecord:
     meta = read_part10(file)
-    attributes = _attributes(file, meta, default_character_set)
+    attributes = _attributes(file, meta, default_character_set, maximum_inflated)
     status = os.fstat(file.fileno())
     offset = meta.dataset_offset
     return InstanceRecord(

@@ -8,7 +8,7 @@ data; malformed input ends in `DatasetInvalid` (or `HeaderIncomplete` for a pref
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import DatasetInvalid
@@ -21,7 +21,16 @@ from pacsd.storage.encodings import (
     Encoding,
     collecting,
 )
-from pacsd.storage.sources import DeflatedSource, HeaderIncomplete, PrefixSource, ReadAt, Source, StoredSource
+from pacsd.storage.sources import (
+    MAXIMUM_INFLATED,
+    DeflatedSource,
+    HeaderIncomplete,
+    InflatesTooFar,
+    PrefixSource,
+    ReadAt,
+    Source,
+    StoredSource,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -33,6 +42,7 @@ __all__ = [
     "HeaderIncomplete",
     "HeaderScan",
     "examine",
+    "least_inflated_length",
     "scan",
     "scan_long_values",
     "scan_readable_part",
@@ -41,8 +51,9 @@ __all__ = [
 
 Data = bytes | bytearray | memoryview | mmap.mmap
 
+DEFLATED_EXPLICIT: Final = "1.2.840.10008.1.2.1.99"
 DEFLATED: Final = frozenset({
-    "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+    DEFLATED_EXPLICIT,
     "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
     "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
 })  # fmt: skip
@@ -53,6 +64,9 @@ ENCODINGS: Final[dict[str, Encoding]] = {
 }
 """All others, private ones included, are Explicit VR Little Endian (PS3.5 §10, §A.4)."""
 EVERY_GROUP: Final = 0xFFFF
+LAST_BEFORE_PIXELS: Final = 0x7FDF
+GLANCE_LENGTH: Final = 1 << 20
+"""Bytes, of which all but the pixels of nearly every data set have fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +84,61 @@ class HeaderScan:
     """As `values`, for those of more than `attributes.SHORT_VALUE_LENGTH`."""
     too_long: list[str] = field(default_factory=list)
     """Keywords of what is there, and longer than what is collected."""
+    is_to_the_end: bool = True
+    """Whether all of the data set was walked."""
 
 
-def examine(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str) -> HeaderScan:
+def examine(
+    prefix: bytes,
+    size: int,
+    read_at: ReadAt,
+    transfer_syntax_uid: str,
+    *,
+    maximum_inflated: int = MAXIMUM_INFLATED,
+) -> HeaderScan:
     """Collect the index attributes of a complete data set and make sure that it is complete, in one pass.
 
     `prefix` are its first bytes (64 KiB will do, all of it is best, none is allowed), `size` is its length
-    and `read_at(position, length)` reads the rest, a few kilobytes at a time and only in ascending order.
+    and `read_at(position, length)` reads the rest, a few kilobytes at a time and in ascending order.
     Trailing zeros are accepted. Raises `DatasetInvalid` if the data set is malformed or ends in the middle of
-    an element.
+    an element. A deflated one that inflates to more than `maximum_inflated` bytes is walked up to its pixel data
+    only; it is `DatasetInvalid` where these are not reached either.
     """
-    return _walk(StoredSource(prefix, size, read_at), transfer_syntax_uid, EVERY_GROUP)
-
-
-def scan_readable_part(prefix: bytes, size: int, read_at: ReadAt, transfer_syntax_uid: str) -> HeaderScan:
-    """Collect as `examine` does, up to where the data set cannot be read any more in this transfer syntax."""
     source = StoredSource(prefix, size, read_at)
-    return _walk(source, transfer_syntax_uid, EVERY_GROUP, as_far_as_possible=True)
+    try:
+        return _walk(source, transfer_syntax_uid, EVERY_GROUP, maximum_inflated=maximum_inflated)
+    except InflatesTooFar:
+        found = _walk(source, transfer_syntax_uid, LAST_BEFORE_PIXELS, maximum_inflated=maximum_inflated)
+        return replace(found, is_to_the_end=False)
+
+
+def least_inflated_length(data: bytes) -> int:
+    """Return how long a deflated data set is at least, inflated, as its first megabyte says; 0 if it ends there."""
+    try:
+        _walk(_stored(data), DEFLATED_EXPLICIT, EVERY_GROUP, maximum_inflated=GLANCE_LENGTH)
+    except InflatesTooFar as error:
+        return error.at_least
+    except DatasetInvalid:
+        return 0  # what is wrong with it is for others to say
+    return 0
+
+
+def scan_readable_part(
+    prefix: bytes,
+    size: int,
+    read_at: ReadAt,
+    transfer_syntax_uid: str,
+    *,
+    maximum_inflated: int = MAXIMUM_INFLATED,
+) -> HeaderScan:
+    """Collect as `examine` does, up to where the data set cannot be read any more in this transfer syntax."""
+    return _walk(
+        StoredSource(prefix, size, read_at),
+        transfer_syntax_uid,
+        EVERY_GROUP,
+        as_far_as_possible=True,
+        maximum_inflated=maximum_inflated,
+    )
 
 
 def scan_long_values(
@@ -136,9 +188,10 @@ def _walk(
     *,
     as_far_as_possible: bool = False,
     indexed: dict[int, IndexedAttribute] | None = None,
+    maximum_inflated: int = MAXIMUM_INFLATED,
 ) -> HeaderScan:
     if transfer_syntax_uid in DEFLATED:
-        source = DeflatedSource(source)
+        source = DeflatedSource(source, maximum=maximum_inflated)
     encoding = ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE_ENDIAN)
     walk = Walk(source)
     values: RawValues = {}

@@ -15,6 +15,7 @@ __all__ = [
     "MAXIMUM_INFLATED",
     "DeflatedSource",
     "HeaderIncomplete",
+    "InflatesTooFar",
     "PrefixSource",
     "ReadAt",
     "Source",
@@ -31,8 +32,18 @@ LONGEST_HEADER: Final = 12
 """Bytes of an element's header before its value (PS3.5 Table 7.1-1)."""
 READ_LENGTH: Final = 16384
 """Bytes read at once behind the prefix: few, as the walk jumps over most of what follows."""
+INFLATED_LENGTH: Final = 65536
+"""Bytes inflated at once."""
 MAXIMUM_INFLATED: Final = 1 << 33
-"""Bytes. Deflate reaches 1:1000, and a small object must not keep a worker inflating for hours."""
+"""Bytes. Deflate reaches 1:1000, and a small object must not keep a process inflating for hours."""
+
+
+class InflatesTooFar(DatasetInvalid):
+    """A deflated data set is longer, inflated, than what may be inflated of it: `at_least` so many bytes."""
+
+    def __init__(self, maximum: int, at_least: int) -> None:
+        super().__init__(f"the deflated data set grows beyond {maximum} bytes")
+        self.at_least = at_least
 
 
 class HeaderIncomplete(Exception):
@@ -123,7 +134,8 @@ def deflate_window_bits(start: bytes) -> int:
 class DeflatedSource:
     """The inflated bytes of another source (PS3.5 §A.5: raw deflate, perhaps one byte of padding behind it).
 
-    Holds one window, whatever the stream inflates to; more than `maximum` bytes are `DatasetInvalid`.
+    Holds one window, whatever the stream inflates to; more than `maximum` bytes are `InflatesTooFar`, before anything
+    is inflated where an element says that it is so long.
     """
 
     def __init__(self, compressed: Source, *, maximum: int = MAXIMUM_INFLATED) -> None:
@@ -136,6 +148,8 @@ class DeflatedSource:
 
     def window(self, position: int, at_least: int = MINIMUM_WINDOW) -> bytes:
         """See `Source`."""
+        if position > self._maximum:
+            raise InflatesTooFar(self._maximum, position)
         while True:
             if position >= self._base + len(self._chunk):
                 self._base += len(self._chunk)
@@ -154,13 +168,13 @@ class DeflatedSource:
     def _inflate(self) -> bytes:
         try:
             # The inflater may have more to give even when it has taken all of its input.
-            inflated = self._inflater.decompress(self._inflater.unconsumed_tail, READ_LENGTH)
+            inflated = self._inflater.decompress(self._inflater.unconsumed_tail, INFLATED_LENGTH)
             if not inflated and not self._inflater.eof:
-                inflated = self._inflater.decompress(self._more(), READ_LENGTH)
+                inflated = self._inflater.decompress(self._more(), INFLATED_LENGTH)
         except zlib.error as error:
             raise DatasetInvalid("the data set is no valid deflate stream (PS3.5 A.5)") from error
         if self._base + len(self._chunk) + len(inflated) > self._maximum:
-            raise DatasetInvalid(f"the deflated data set grows beyond {self._maximum} bytes")
+            raise InflatesTooFar(self._maximum, self._base + len(self._chunk) + len(inflated))
         return inflated
 
     def _more(self) -> bytes:

@@ -39,6 +39,7 @@ from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import (
     HeaderIncomplete,
     examine,
+    least_inflated_length,
     scan,
     scan_long_values,
     scan_readable_part,
@@ -323,6 +324,43 @@ def test_a_deflate_bomb_takes_no_memory_and_is_bounded() -> None:
     source = DeflatedSource(StoredSource(bomb, len(bomb), lambda *_: b""), maximum=1 << 20)
     with pytest.raises(DatasetInvalid, match="grows beyond"):
         source.window(2 << 20)
+
+
+def deflated_value(tag: int, megabytes: int, declared: int | None = None) -> bytes:
+    """A patient, and then one value of zeros; `declared` is how many megabytes it is said to have."""
+    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    length = (megabytes if declared is None else declared) << 20
+    header = Writer().element(0x00100020, "LO", b"ID") + Writer().element(tag, "OB", b"", length)
+    parts = [compressor.compress(header), *(compressor.compress(bytes(1 << 20)) for _ in range(megabytes))]
+    return b"".join((*parts, compressor.flush()))
+
+
+@pytest.mark.parametrize("declared", [8, 3000], ids=["by what comes", "by what is said"])
+def test_a_deflated_data_set_is_inflated_no_further_than_it_may(declared: int) -> None:
+    data = deflated_value(0x7FE00010, 8, declared)
+    found = examine(data, len(data), lambda *_: b"", DEFLATED, maximum_inflated=4 << 20)
+    assert raw(found.values) == {"PatientID": b"ID"}
+    assert not found.is_to_the_end
+    before_pixels = deflated_value(0x00291010, 8, declared)
+    with pytest.raises(DatasetInvalid, match="grows beyond 4194304 bytes"):
+        examine(before_pixels, len(before_pixels), lambda *_: b"", DEFLATED, maximum_inflated=4 << 20)
+
+
+def test_a_deflated_data_set_as_long_as_it_may_be_is_read_to_its_end() -> None:
+    plain = Writer().element(0x00100020, "LO", b"ID") + Writer().element(0x7FE00010, "OB", bytes(100_000))
+    data = deflate(plain)
+    for maximum in (len(plain), len(plain) + 1):
+        assert examine(data, len(data), lambda *_: b"", DEFLATED, maximum_inflated=maximum).is_to_the_end
+    assert not examine(
+        data, len(data), lambda *_: b"", DEFLATED, maximum_inflated=len(plain) - 1
+    ).is_to_the_end
+
+
+def test_the_first_megabyte_says_how_long_a_deflated_data_set_is_at_least() -> None:
+    assert least_inflated_length(deflated_value(0x7FE00010, 2, 3000)) > 3000 << 20
+    assert 1 << 20 < least_inflated_length(deflated_value(0x7FE00010, 2)) <= (2 << 20) + 100
+    assert least_inflated_length(deflate(ct(Writer()))) == 0
+    assert least_inflated_length(b"no deflate stream") == 0
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_truncated() -> None:
