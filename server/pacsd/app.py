@@ -15,6 +15,7 @@ from typing import Final, Literal
 import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
+from pacsd.decoder.pool import DecoderPool
 from pacsd.errors import ArchiveInUse, ConfigurationError, IndexIncomplete
 from pacsd.index import migrations
 from pacsd.index.capacity import capacity, connections_of_each
@@ -62,10 +63,12 @@ from pacsd.services.scrub import SCRUB, VERIFY, Fault, Scrub
 from pacsd.services.sweep import Sweeping, remove_half_files
 from pacsd.services.verification import VerifyBy
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
+from pacsd.storage.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.identity import identity_fault
+from pacsd.storage.memory import total_memory
 from pacsd.storage.quarantine import Quarantine
-from pacsd.storage.transcode import transcode
+from pacsd.storage.transcode import Transcoder
 from pacsd.supervision.places import PlaceLimits, Places
 from pacsd.supervision.shared_numbers import IndexCompleteness
 from pacsd.supervision.signs_of_life import Acceptance
@@ -229,6 +232,7 @@ def _record_of_file(settings: Settings, store: FileStore, path: str) -> Instance
         path,
         checksum_algorithm=settings.storage.checksum,
         default_character_set=partial(_default_character_set, settings),
+        maximum_inflated=settings.decompression.max_inflated_bytes,
     )
     sender = settings.find_peer(record.calling_ae_title)
     return replace(record, may_correct=sender is not None and "store" in sender.allow, is_from_file=True)
@@ -420,7 +424,10 @@ def reread_files(
         return reread_headers(
             index,
             partial(
-                attributes_of_file, store, default_character_set=partial(_default_character_set, settings)
+                attributes_of_file,
+                store,
+                default_character_set=partial(_default_character_set, settings),
+                maximum_inflated=settings.decompression.max_inflated_bytes,
             ),
             report=report,
             report_unreadable=report_unreadable,
@@ -466,8 +473,15 @@ def run_worker(context: WorkerContext) -> int:
         observe_difference=partial(_note_difference, settings, metrics),
     )
     index.prepare()
+    budgets = _budgets(settings)
+    decoders = DecoderPool(
+        processes=settings.decompression.processes,
+        seconds=settings.decompression.timeout,
+        memory=budgets.instance,
+    )
+    transcode = Transcoder(decoders, budgets, taken=context.shared.converting, slot=context.index)
     acceptance = Acceptance([*context.sockets, *context.tls_sockets])
-    routes = _routes(context, store, index, tls, addresses, acceptance.note)
+    routes = _routes(context, store, index, transcode, tls, addresses, acceptance.note)
     net = PacsNet(
         replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None), routes
     )
@@ -484,6 +498,7 @@ def run_worker(context: WorkerContext) -> int:
     # What waits for the database is told in time to its peers, before they are cut off.
     index.end_attempts_within(max(0.0, settings.server.shutdown_timeout - _LAST_ANSWERS))
     net.close(timeout=settings.server.shutdown_timeout)
+    decoders.close()
     index.dispose()
     return 0
 
@@ -522,6 +537,12 @@ def _host_addresses(settings: Settings, shared: SharedState) -> HostAddresses:
         {peer.host for peer in settings.peer if peer.is_host_checked},
         remembered=RememberedAddresses(folder) if folder is not None else None,
     )
+
+
+def _budgets(settings: Settings) -> Budgets:
+    chosen, most = settings.decompression, DEFAULT_BUDGETS.instance
+    instance = chosen.max_instance_mb * 1_000_000 or min(most, (total_memory() or 4 * most) // 4)
+    return Budgets(frame=min(chosen.max_frame_mb * 1_000_000, instance), instance=instance)
 
 
 def net_configuration(settings: Settings) -> NetConfiguration:
@@ -564,6 +585,7 @@ def _routes(
     context: WorkerContext,
     store: FileStore,
     index: Index,
+    transcode: Transcoder,
     tls: TlsConfiguration | None,
     addresses: HostAddresses,
     note_connection: Callable[[], None],
@@ -594,6 +616,7 @@ def _routes(
             observe_commit=context.signs.note_commit,
             read_only=context.read_only,
             strict_uids=settings.dicom.strict_uids,
+            maximum_inflated=settings.decompression.max_inflated_bytes,
             clock=time.monotonic,
         ),
         find=FindHandler(

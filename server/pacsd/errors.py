@@ -22,6 +22,7 @@ __all__ = [
     "PacsdError",
     "QuarantineRefused",
     "ReindexRefused",
+    "RetrieveCancelled",
     "RightsWithdrawn",
     "StorageFull",
     "StorageUnavailable",
@@ -134,3 +135,7 @@ class DestinationUnreachable(PacsdError):
 
 class TranscodingFailed(PacsdError):
     """An instance cannot be converted to a transfer syntax that the peer accepts."""
+
+
+class RetrieveCancelled(PacsdError):
+    """Who asked for a retrieve has cancelled it, or is gone, while an instance was being converted."""

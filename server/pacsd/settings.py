@@ -29,6 +29,7 @@ __all__ = [
     "ENVIRONMENT_DELIMITER",
     "ENVIRONMENT_PREFIX",
     "AccessSettings",
+    "DecompressionSettings",
     "DicomSettings",
     "HttpSettings",
     "IndexSettings",
@@ -231,6 +232,25 @@ class StorageSettings(_Section):
         return self.min_free_mb * 1_000_000
 
 
+class DecompressionSettings(_Section):
+    """`[decompression]`: what it may take to read strangers' compressed bytes; MB are units of 10^6 bytes."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] = 2
+    """Of each worker, that decode frames."""
+    timeout: Seconds = 30.0
+    """What decoding an instance may take, besides one second for each 4 MB that come out."""
+    max_frame_mb: Annotated[int, Field(ge=1)] = 256
+    max_instance_mb: Annotated[int, Field(ge=0)] = 0
+    """All pixel data of an instance, decompressed; 0: a quarter of the memory, at most 2048."""
+    max_inflated_mb: Annotated[int, Field(ge=1)] = 128
+    """Of a deflated data set, that are inflated to see that it is whole."""
+
+    @property
+    def max_inflated_bytes(self) -> int:
+        """`max_inflated_mb` in bytes."""
+        return self.max_inflated_mb * 1_000_000
+
+
 class IntegritySettings(_Section):
     """`[integrity]`: what kept files are compared with the index by, and when."""
 
@@ -378,6 +398,7 @@ class Settings(BaseSettings):
 
     dicom: DicomSettings = DicomSettings()
     storage: StorageSettings = StorageSettings()
+    decompression: DecompressionSettings = DecompressionSettings()
     integrity: IntegritySettings = IntegritySettings()
     index: IndexSettings = IndexSettings()
     http: HttpSettings = HttpSettings()

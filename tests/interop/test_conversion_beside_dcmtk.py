@@ -14,7 +14,6 @@ from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
 from pacsd.errors import TranscodingFailed
-from pacsd.storage.transcode import transcode
 from support.bundled import bundled_instances
 from support.constructed import constructed_instances, encode, simple_dataset
 from support.instance import (
@@ -26,6 +25,7 @@ from support.instance import (
     read_dataset,
 )
 from support.peers import dcmtk_tool
+from support.transcoding import transcode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -33,6 +33,7 @@ from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
 from pacsd.scp.turns import Turns
 from pacsd.scu.peer import Peer
+from pacsd.scu.storing import Transcode
 from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
 from pacsd.services.long_values import LongValues
@@ -102,7 +103,9 @@ class CountedPlaces:
             self.free += 1
 
 
-def no_transcoding(file: io.FileIO, syntaxes: Collection[str]) -> tuple[str, bytes]:
+def no_transcoding(
+    file: io.FileIO, syntaxes: Collection[str], *, is_cancelled: Callable[[], bool]
+) -> tuple[str, bytes]:
     """Stands in for `storage.transcode` where nothing can be converted."""
     raise TranscodingFailed("nothing is converted here")
 
@@ -135,7 +138,7 @@ def archive_server(
     unknown_peers_answers: AnswerRules = UNLIMITED,
     places: int = 100,
     operations_per_peer: int = 16,
-    transcode: Callable[[io.FileIO, Collection[str]], tuple[str, bytes]] = no_transcoding,
+    transcode: Transcode = no_transcoding,
     clock: Callable[[], float] = time.monotonic,
     accept_unknown_sop_classes: bool = False,
     verify_by: VerifyBy = "checksum",

@@ -33,6 +33,8 @@ __all__ = ["send"]
 EXAMPLES_SHOWN = 3
 """Of the files that share a reason."""
 MEGABYTE = 1_000_000
+DECODING_SECONDS = 30
+"""For one file, besides one second for each 4 MB; as `decompression.timeout` has it by default."""
 
 
 def send(
@@ -62,9 +64,10 @@ def send(
     """
     # Here and not above: no other command should have to wait for it.
     from dicomnet import DicomNet  # noqa: PLC0415
+    from pacsd.decoder.pool import DecoderPool  # noqa: PLC0415
     from pacsd.scu.files import find_instances  # noqa: PLC0415
     from pacsd.scu.sending import FileSender  # noqa: PLC0415
-    from pacsd.storage.transcode import transcode  # noqa: PLC0415
+    from pacsd.storage.transcode import Transcoder  # noqa: PLC0415
 
     host, port, names = (None, None, arguments) if peer is not None else _split(arguments)
     call = call_to(
@@ -78,14 +81,18 @@ def send(
         config=config,
     )
     found = find_instances(_existing(names))
+    decoders = DecoderPool(processes=1, seconds=DECODING_SECONDS)
     sender = FileSender(
         call.peer,
         calling_ae_title=call.calling_ae_title,
         new_net=lambda: DicomNet(call.configuration),
-        transcode=transcode,
+        transcode=Transcoder(decoders),
     )
     begin = time.monotonic()
-    results = list(_with_progress(sender.send(found.instances), found))
+    try:
+        results = list(_with_progress(sender.send(found.instances), found))
+    finally:
+        decoders.close()
     _summarize(found, results, time.monotonic() - begin)
     if found.unreadable or any(result.outcome.value == "failed" for result in results):
         raise typer.Exit(1)

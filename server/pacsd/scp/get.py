@@ -68,6 +68,11 @@ class GetHandler:
             clock=self._clock,
         )
         sender = InstanceSender(
-            net, self._instances, self._transcode, priority=request.priority, turn=retrieval.turn
+            net,
+            self._instances,
+            self._transcode,
+            priority=request.priority,
+            turn=retrieval.turn,
+            is_cancelled=retrieval.is_over,
         )
         return retrieval.perform(sender.send)

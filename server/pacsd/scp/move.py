@@ -96,6 +96,7 @@ class MoveHandler:
                 self._transcode,
                 priority=request.priority,
                 move_originator=(calling_ae_title, request.message_id),
+                is_cancelled=retrieval.is_over,
             )
 
         with Delivery(

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from dicomnet import AssociationEnded, SubOperationFields
 from pacsd.effort import Effort
-from pacsd.errors import DestinationUnreachable, IndexUnavailable
+from pacsd.errors import DestinationUnreachable, IndexUnavailable, RetrieveCancelled
 from pacsd.model import InstanceSelection, StoredInstance
 from pacsd.scp.selection import failed_list
 from pacsd.scp.statuses import Answer, counts, retrieve_answer
@@ -74,8 +74,19 @@ class Retrieval:
                 if self.clock() >= next_pending:
                     self.send_pending(counts(progress, with_remaining=True))
                     next_pending = self.clock() + _PENDING_INTERVAL
-            progress.count(send(instance))
+            try:
+                progress.count(send(instance))
+            except RetrieveCancelled:
+                return True
         return False
+
+    def is_over(self) -> bool:
+        """Say whether nobody waits for the rest, for whoever takes long over one instance in the operation's thread."""
+        with self.turn:
+            try:
+                return self.is_cancelled()
+            except AssociationEnded:
+                return True
 
     @contextmanager
     def _pending_while_one_lasts(self, progress: Progress) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -26,7 +27,8 @@ OUTCOMES: Final = {StatusClass.SUCCESS: SubOperation.COMPLETED, StatusClass.WARN
 class InstanceSender:
     """Sends instances over one association; `move_originator` is who asked for it, and its message ID.
 
-    `turn` is held while a request is on its way and until its response has come.
+    `turn` is held while a request is on its way and until its response has come; `is_cancelled` is asked while an
+    instance is converted.
     """
 
     def __init__(
@@ -38,18 +40,24 @@ class InstanceSender:
         priority: int = 0,
         move_originator: tuple[str, int] | None = None,
         turn: AbstractContextManager[object] | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._instances = instances
         self._buffer = DatasetBuffer()
         self._requester = StoreRequester(
-            net, transcode, priority=priority, move_originator=move_originator, turn=turn
+            net,
+            transcode,
+            priority=priority,
+            move_originator=move_originator,
+            turn=turn,
+            is_cancelled=is_cancelled,
         )
 
     def send(self, instance: StoredInstance) -> Sent:
         """Send one instance and return how it went; a failure is logged with its reason.
 
         It is verified before its first byte goes out, so that a damaged one costs no other. Raises AssociationEnded
-        where the association is gone, for this instance and all others.
+        where the association is gone, for this instance and all others, and RetrieveCancelled.
         """
         try:
             with self._instances.opened(instance, self._buffer) as opened:

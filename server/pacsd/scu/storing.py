@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -17,11 +17,19 @@ from pacsd.storage.header import DEFLATED
 
 __all__ = ["StoreRequester", "Transcode"]
 
-Transcode = Callable[[io.FileIO, Collection[str]], tuple[str, bytes | bytearray]]
-"""From a DICOM file and the acceptable transfer syntaxes to the one chosen and the data set in it.
 
-The stored one is chosen if it is acceptable: then the data set only gets an even length.
-"""
+class Transcode(Protocol):
+    """What converts stored instances; see `storage.transcode.Transcoder`."""
+
+    def __call__(
+        self, file: io.FileIO, acceptable: Collection[str], /, *, is_cancelled: Callable[[], bool]
+    ) -> tuple[str, bytes | bytearray]:
+        """Return the transfer syntax chosen of the acceptable ones, and the file's data set in it.
+
+        The stored one is chosen if it is acceptable: then the data set only gets an even length. Raises
+        TranscodingFailed, RetrieveCancelled.
+        """
+
 
 _log = structlog.get_logger()
 
@@ -34,7 +42,8 @@ _CHUNK_LENGTH: Final = 1 << 19
 class StoreRequester:
     """Sends instances over one association; `move_originator` is who asked for it, and its message ID.
 
-    `turn` is held while a request is on its way and until its response has come.
+    `turn` is held while a request is on its way and until its response has come; `is_cancelled` is asked while an
+    instance is converted.
     """
 
     def __init__(
@@ -45,7 +54,9 @@ class StoreRequester:
         priority: int = 0,
         move_originator: tuple[str, int] | None = None,
         turn: AbstractContextManager[object] | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_cancelled = is_cancelled
         self._net = net
         self._transcode = transcode
         self._priority = priority
@@ -59,8 +70,8 @@ class StoreRequester:
         """Send one instance from its opened file and return the peer's verdict.
 
         `read` is its data set, where that has been read already. Raises LocalProtocolError where no context fits,
-        TranscodingFailed, and StorageUnavailable or OSError where the file cannot be read, upon which the association
-        is aborted; AssociationEnded where it is gone.
+        TranscodingFailed, RetrieveCancelled, and StorageUnavailable or OSError where the file cannot be read, upon
+        which the association is aborted; AssociationEnded where it is gone.
         """
         association = self._net.association
         contexts = association.contexts_of(instance.sop_class_uid) if association else []
@@ -83,14 +94,14 @@ class StoreRequester:
         """Return the transfer syntax to send in, and the data set in it, which has an even length."""
         stored = instance.transfer_syntax_uid
         if stored not in acceptable:
-            return self._transcode(file, acceptable)
+            return self._transcode(file, acceptable, is_cancelled=self._is_cancelled)
         if not _is_odd(instance):
             return stored, self._fragments(file, instance) if read is None else read
         # Some writers forget to pad a value (PS3.5 §7.1.1). A data set of odd length makes an odd fragment, which
         # PS3.8 §E.1 forbids and upon which DCMTK aborts; a byte behind the last element would be no better.
         if stored not in DEFLATED:
             try:
-                syntax, dataset = self._transcode(file, (stored,))
+                syntax, dataset = self._transcode(file, (stored,), is_cancelled=self._is_cancelled)
             except TranscodingFailed as error:
                 _log.warning(
                     "odd-data-set-padded", sop_instance_uid=instance.sop_instance_uid, reason=str(error)

@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself, and whether it is complete: JPEG, JPEG-LS and JPEG 2000.
+"""What a compressed frame says of itself, and whether it is complete: JPEG, JPEG-LS, JPEG 2000, of JPEG XL the size.
 
 Decoders make up what a truncated stream lacks. So a stream's structure is walked to its end before it is decoded.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
+from pacsd.decoder.frames import Coding
 from pacsd.errors import DatasetInvalid
 
-__all__ = ["Codestream", "Coding", "begins_codestream", "read_codestream"]
+__all__ = ["Codestream", "begins_codestream", "read_codestream"]
 
 JPEG_START: Final = b"\xff\xd8\xff"
 JPEG_2000_START: Final = b"\xff\x4f\xff\x51"
@@ -29,16 +29,6 @@ _MARKER_LS: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]", re.DOTALL)
 """The same of JPEG-LS, where a bit is stuffed behind FF (ISO 14495-1 §A.1)."""
 _RESTART: Final = re.compile(rb"\xff([\xd0-\xd7])", re.DOTALL)
 _RGB_COMPONENTS: Final = (b"RGB", b"rgb")
-
-
-class Coding(Enum):
-    """The kind of a codestream, which the stream itself shows."""
-
-    JPEG = "JPEG"
-    JPEG_LOSSLESS = "lossless JPEG"
-    JPEG_LS = "JPEG-LS"
-    JPEG_2000 = "JPEG 2000"
-    JPEG_XL = "JPEG XL"
 
 
 @dataclass(slots=True)
@@ -69,17 +59,17 @@ def begins_codestream(fragment: memoryview) -> bool:
 def read_codestream(frame: bytes) -> Codestream:
     """Walk the stream; raises `DatasetInvalid` if it is of no known kind, malformed or incomplete.
 
-    Of JPEG XL only the kind is known before it is decoded.
+    Of JPEG XL only the kind and the size are known before it is decoded, and rows and columns may change places.
     """
     try:
         if frame.startswith(JPEG_START):
             return _JpegWalk(frame).walk()
         if frame.startswith((JPEG_2000_START, JP2_START)):
             return _read_jpeg_2000(frame)
+        if frame.startswith(JPEG_XL_STARTS):
+            return _read_jpeg_xl(frame)
     except (struct.error, IndexError):
         raise DatasetInvalid("a frame's codestream is truncated") from None
-    if frame.startswith(JPEG_XL_STARTS):
-        return Codestream(Coding.JPEG_XL)
     raise DatasetInvalid("a frame holds no codestream that is known here")
 
 
@@ -129,6 +119,8 @@ class _JpegWalk:
                 self.stream.coding = Coding.JPEG_LS
             elif marker in _LOSSLESS_SOF:
                 self.stream.coding = Coding.JPEG_LOSSLESS
+            if self.components:
+                raise DatasetInvalid("a frame's JPEG stream is malformed: it says twice what it holds")
             precision, rows, columns, count = struct.unpack_from(">BHHB", segment)
             self.stream.precision, self.stream.rows, self.stream.columns = precision, rows, columns
             self.stream.samples = count
@@ -174,7 +166,7 @@ class _JpegWalk:
         units = -(-columns // across) * -(-rows // down)
         found = [marker[0] & 7 for marker in _RESTART.findall(entropy_coded)]
         expected = -(-units // self.restart_interval) - 1
-        if found != [number % 8 for number in range(expected)]:
+        if len(found) != expected or any(number != place % 8 for place, number in enumerate(found)):
             raise DatasetInvalid(
                 f"a frame's JPEG stream has {len(found)} restart markers instead of {expected}"
             )
@@ -246,3 +238,50 @@ def _check_tiles(frame: bytes, position: int, tiles: int) -> None:
         position += length
     if len(seen) < tiles:
         raise DatasetInvalid(f"a frame's codestream is truncated: it has {len(seen)} of {tiles} tiles")
+
+
+def _read_jpeg_xl(frame: bytes) -> Codestream:
+    """Read the image size from the beginning of the codestream (ISO 18181-1 §D.2)."""
+    bits = int.from_bytes(_jpeg_xl_start(frame), "little") >> 16
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value = bits & (1 << count) - 1
+        bits >>= count
+        return value
+
+    is_small = take(1)
+
+    def length() -> int:
+        return 8 * (take(5) + 1) if is_small else take(_JPEG_XL_BITS[take(2)]) + 1
+
+    rows = length()
+    ratio = take(3)
+    columns = rows * _JPEG_XL_RATIOS[ratio][0] // _JPEG_XL_RATIOS[ratio][1] if ratio else length()
+    return Codestream(Coding.JPEG_XL, rows=rows, columns=columns)
+
+
+_JPEG_XL_BITS: Final = (9, 13, 18, 30)
+_JPEG_XL_RATIOS: Final = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+_JPEG_XL_SIZE_LENGTH: Final = 16
+"""Bytes from the beginning of a codestream on, in which its size stands."""
+
+
+def _jpeg_xl_start(frame: bytes) -> bytes:
+    """Return the first bytes of the codestream, which may be in boxes (ISO 18181-2)."""
+    position = 0
+    while not frame.startswith(JPEG_XL_STARTS[0], position):
+        length, kind = struct.unpack_from(">I4s", frame, position)
+        content = position + 8
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", frame, content)
+            content += 8
+        if kind in (b"jxlc", b"jxlp"):
+            position = content + (4 if kind == b"jxlp" else 0)
+            if not frame.startswith(JPEG_XL_STARTS[0], position):
+                raise DatasetInvalid("a frame's JPEG XL file has no codestream")
+            break
+        if length < 8:
+            raise DatasetInvalid("a frame's JPEG XL file has no codestream")
+        position += length
+    return frame[position : position + _JPEG_XL_SIZE_LENGTH]

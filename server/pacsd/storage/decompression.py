@@ -1,7 +1,8 @@
 """Encapsulated pixel data as native ones, which agree with what is said of them (PS3.3 §C.7.6.3, PS3.5 §8).
 
 Nothing is made up and nothing is cut: what a codestream holds is compared with the Image Pixel module in every respect,
-and where they disagree, the image is not converted.
+and where they disagree, the image is not converted. So it is with what would take too much. What has passed is decoded
+by another process, see `decoder`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from pacsd.decoder.frames import Coding, EncodedFrame, Luminance
 from pacsd.errors import DatasetInvalid
-from pacsd.storage.codestreams import Codestream, Coding, begins_codestream, read_codestream
-from pacsd.storage.encapsulation import ExtendedOffsetTable, frames_of
+from pacsd.storage.budgets import DEFAULT_BUDGETS, Budgets
+from pacsd.storage.codestreams import Codestream, begins_codestream, read_codestream
+from pacsd.storage.encapsulation import MAXIMUM_FRAGMENTS, ExtendedOffsetTable, frames_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pacsd.storage.encapsulation import EncapsulatedPixels, Frame
 
-__all__ = ["IMAGE_PIXEL_TAGS", "NativePixels", "decompress"]
+__all__ = ["IMAGE_PIXEL_TAGS", "Decode", "NativePixels", "decompress"]
 
 Tag = tuple[int, int]
 
@@ -52,22 +55,30 @@ WITHOUT_CODESTREAM: Final = frozenset({RLE_LOSSLESS, ENCAPSULATED_UNCOMPRESSED, 
 
 LONGEST_VALUE: Final = 0xFFFFFFFE
 """Bytes; the greatest length that can be said of native pixel data (PS3.5 §8.1.1)."""
+LONGEST_NUMBER: Final = 12
+"""Characters of a value of VR IS (PS3.5 §6.2)."""
 RLE_HEADER_LENGTH: Final = 64
-SAMPLES_AT_ONCE: Final = 1 << 20
-"""Of which the colours are converted, so that a large frame takes little memory."""
-FILLER: Final = b"\x5a\x33\xc6\xa5" * 16
-"""Entropy-coded data to no purpose: a decoder that reads them has not had enough before."""
+
+
+class Decode(Protocol):
+    """What decodes frames; see `decoder.pool.InstanceDecoding`."""
+
+    def __call__(self, frame: EncodedFrame, fragments: Sequence[memoryview], onto: bytearray, /) -> None:
+        """Append the decoded frame; raises DatasetInvalid where it cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class NativePixels:
-    """Pixel data that are decompressed frame by frame while they are taken."""
+    """Pixel data that are yet to be decompressed."""
 
     vr: str
     length: int
     """Bytes, with padding."""
-    frames: Iterator[bytes | memoryview]
-    """Raises `DatasetInvalid` at the first frame that cannot be decompressed, or disagrees with the header."""
+    append_to: Callable[[bytearray], None]
+    """Decompresses frame by frame, and the padding.
+
+    Raises `DatasetInvalid` at the first frame that cannot be decompressed, or disagrees with the header.
+    """
     attributes: Mapping[Tag, tuple[str, bytes] | None]
     """What the data set has to say instead of what it says; None for what has to go."""
 
@@ -94,14 +105,21 @@ class _Image:
 
 
 def decompress(
-    values: Mapping[Tag, bytes], pixels: EncapsulatedPixels, transfer_syntax_uid: str, byte_order: str = "<"
+    values: Mapping[Tag, bytes],
+    pixels: EncapsulatedPixels,
+    transfer_syntax_uid: str,
+    byte_order: str = "<",
+    *,
+    decode: Decode,
+    budgets: Budgets = DEFAULT_BUDGETS,
 ) -> NativePixels:
     """Return native pixel data for those that a data set, or an item, has encapsulated.
 
     `values` are its attributes of `IMAGE_PIXEL_TAGS`. Raises `DatasetInvalid` as far as can be told before any frame
-    is decompressed.
+    is decompressed, which is for `decode` to do.
     """
     image = _image(values, byte_order)
+    _verify_size(image, budgets)
     coded, is_rle = transfer_syntax_uid not in WITHOUT_CODESTREAM, transfer_syntax_uid == RLE_LOSSLESS
     frames = frames_of(
         pixels,
@@ -132,13 +150,24 @@ def decompress(
     length = frame_length * len(frames)
     if length > LONGEST_VALUE:
         raise DatasetInvalid(f"{length} bytes of decompressed pixels are more than native pixel data can be")
-    decoder = _Decoder(image, transfer_syntax_uid, frame_length)
+    decompression = _Decompression(image, transfer_syntax_uid, frame_length, decode)
     return NativePixels(
         "OB" if image.bits_allocated <= 8 else "OW",
         length + length % 2,
-        decoder.frames(frames, pad=length % 2),
+        lambda output: decompression.append(frames, output, pad=length % 2),
         attributes,
     )
+
+
+def _verify_size(image: _Image, budgets: Budgets) -> None:
+    """Compare what the header declares with the budgets, before anything else is done with it."""
+    frame_length = image.frame_length
+    if frame_length > budgets.frame:
+        raise DatasetInvalid(f"a frame of {frame_length} bytes is over the limit of {budgets.frame}")
+    if frame_length * (image.number_of_frames or 1) > budgets.instance:
+        raise DatasetInvalid(
+            f"{image.number_of_frames} frames of {frame_length} bytes are over the limit of {budgets.instance}"
+        )
 
 
 def _image(values: Mapping[Tag, bytes], byte_order: str) -> _Image:
@@ -151,7 +180,7 @@ def _image(values: Mapping[Tag, bytes], byte_order: str) -> _Image:
         return default
 
     frames = values.get(NUMBER_OF_FRAMES, b"").strip(b" \0").removeprefix(b"+")
-    if frames and not frames.isdigit():
+    if frames and not (frames.isdigit() and len(frames) <= LONGEST_NUMBER):
         raise DatasetInvalid("Number of Frames is no number")
     stored = number(BITS_STORED)
     image = _Image(
@@ -185,47 +214,49 @@ def _extended_offset_table(values: Mapping[Tag, bytes], byte_order: str) -> Exte
     tables = [values.get(tag, b"") for tag in (EXTENDED_OFFSETS, EXTENDED_LENGTHS)]
     if not tables[0]:
         return None
+    if max(map(len, tables)) > 8 * MAXIMUM_FRAGMENTS:
+        raise DatasetInvalid(f"the Extended Offset Table has more than {MAXIMUM_FRAGMENTS} frames")
     offsets, lengths = (struct.unpack_from(f"{byte_order}{len(each) // 8}Q", each) for each in tables)
     return offsets, lengths
 
 
-class _Decoder:
+class _Decompression:
     """Decompresses the frames of one image."""
 
-    def __init__(self, image: _Image, transfer_syntax_uid: str, frame_length: int) -> None:
+    def __init__(self, image: _Image, transfer_syntax_uid: str, frame_length: int, decode: Decode) -> None:
         self._image = image
         self._transfer_syntax_uid = transfer_syntax_uid
         self._frame_length = frame_length
+        self._decode = decode
 
-    def frames(self, frames: list[Frame], *, pad: int) -> Iterator[bytes | memoryview]:
-        """Yield native frames, and what is missing to an even length."""
+    def append(self, frames: list[Frame], output: bytearray, *, pad: int) -> None:
+        """Append native frames, and what is missing to an even length."""
         for fragments in frames:
-            frame = b"".join(fragments)
-            native = self._native_frame(frame)
-            if len(native) != self._frame_length:
+            before = len(output)
+            self._append_frame(fragments, output)
+            length = len(output) - before
+            if length != self._frame_length:
                 raise DatasetInvalid(
-                    f"a frame decompresses to {len(native)} bytes instead of {self._frame_length}"
+                    f"a frame decompresses to {length} bytes instead of {self._frame_length}"
                 )
-            yield native
-        yield bytes(pad)
+        output += bytes(pad)
 
-    def _native_frame(self, frame: bytes) -> bytes | memoryview:
+    def _append_frame(self, fragments: Frame, output: bytearray) -> None:
         uid = self._transfer_syntax_uid
         if uid == ENCAPSULATED_UNCOMPRESSED:
-            # An odd frame has a byte of padding.
-            return frame[:-1] if len(frame) == self._frame_length + 1 and len(frame) % 2 == 0 else frame
-        if uid == DEFLATED_IMAGE_FRAME:
-            return self._inflated(frame)
-        try:
-            samples = self._rle(frame) if uid == RLE_LOSSLESS else self._decoded(frame)
-        except DatasetInvalid:
-            raise
-        except Exception as error:
-            # Decoders raise whatever they like, and quote values in what they say: only its kind is told.
-            raise DatasetInvalid(f"a frame cannot be decoded: {type(error).__name__}") from error
-        import numpy as np  # noqa: PLC0415
-
-        return np.ascontiguousarray(samples).data.cast("B")
+            length = sum(map(len, fragments))
+            if length == self._frame_length + 1 and length % 2 == 0:
+                # An odd frame has a byte of padding.
+                fragments = [*fragments[:-1], fragments[-1][:-1]]
+            for fragment in fragments:
+                output += fragment
+        elif uid == DEFLATED_IMAGE_FRAME:
+            output += self._inflated(b"".join(fragments))
+        elif uid == RLE_LOSSLESS:
+            self._decode(self._rle(fragments), fragments, output)
+        else:
+            frame = bytes(fragments[0]) if len(fragments) == 1 else b"".join(fragments)
+            self._decode(self._coded(read_codestream(frame)), [memoryview(frame)], output)
 
     def _inflated(self, frame: bytes) -> bytes:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -240,42 +271,49 @@ class _Decoder:
             raise DatasetInvalid("a frame's deflate stream is truncated, or inflates to more than the frame")
         return native
 
-    def _rle(self, frame: bytes) -> Any:
-        """Return a frame of RLE Lossless (PS3.5 Annex G)."""
-        import numpy as np  # noqa: PLC0415 -- takes long to load and most servers never transcode
-        from rle.utils import decode_pixel_data  # noqa: PLC0415
-
+    def _rle(self, fragments: Frame) -> EncodedFrame:
+        """Return what is known of a frame of RLE Lossless (PS3.5 Annex G)."""
         image = self._image
-        if len(frame) < RLE_HEADER_LENGTH:
+        header = b"".join(fragment[:RLE_HEADER_LENGTH] for fragment in fragments)
+        if len(header) < RLE_HEADER_LENGTH:
             raise DatasetInvalid("a frame's RLE stream is truncated")
-        width = image.bits_allocated // 8
-        (segments,) = struct.unpack_from("<I", frame)
-        if segments != image.samples * width:
-            raise DatasetInvalid(
-                f"a frame has {segments} RLE segments instead of {image.samples * width} (PS3.5 G.2)"
-            )
-        planes = decode_pixel_data(
-            frame, version=2, rows=image.rows, columns=image.columns, bits_allocated=image.bits_allocated
-        )
-        samples = np.frombuffer(planes, f"<u{width}").reshape(image.samples, image.rows, image.columns)
-        return self._in_rgb(np.moveaxis(samples, 0, -1), None, image.bits_stored)
+        expected = image.samples * image.bits_allocated // 8
+        (segments,) = struct.unpack_from("<I", header)
+        if segments != expected:
+            raise DatasetInvalid(f"a frame has {segments} RLE segments instead of {expected} (PS3.5 G.2)")
+        return self._encoded(Codestream(Coding.RLE))
 
-    def _decoded(self, frame: bytes) -> Any:
-        """Return the samples of a frame that is a codestream, in the container that the header names."""
-        stream = read_codestream(frame)
+    def _coded(self, stream: Codestream) -> EncodedFrame:
+        """Return what is known of a frame that is a codestream."""
         if stream.coding is Coding.JPEG_XL:
-            samples = _decode_jpeg_xl(frame, stream)
-            self._check(stream)
+            # What it says itself is the size, from before the image is turned; the rest is seen by who decodes it.
+            if stream.rows * stream.columns != self._image.rows * self._image.columns:
+                raise DatasetInvalid(
+                    f"a frame has {stream.rows} x {stream.columns} pixels, the header says "
+                    f"{self._image.rows} x {self._image.columns}"
+                )
         else:
             self._check(stream)
-            samples = _DECODERS[stream.coding](frame, stream)
-        expected = (self._image.rows, self._image.columns, self._image.samples)
-        samples = (
-            samples.reshape(expected) if samples.size == expected[0] * expected[1] * expected[2] else samples
+        if stream.coding in (Coding.JPEG, Coding.JPEG_LOSSLESS) and stream.samples not in (1, 3):
+            raise DatasetInvalid(f"JPEG with {stream.samples} samples per pixel cannot be decompressed")
+        return self._encoded(stream)
+
+    def _encoded(self, stream: Codestream) -> EncodedFrame:
+        image = self._image
+        return EncodedFrame(
+            coding=stream.coding,
+            rows=image.rows,
+            columns=image.columns,
+            samples=image.samples,
+            precision=stream.precision,
+            stream_is_signed=bool(stream.signed),
+            bits_allocated=image.bits_allocated,
+            bits_stored=image.bits_stored,
+            high_bit=image.high_bit,
+            is_signed=image.signed,
+            luminance=self._luminance(stream),
+            data_end=stream.data_end,
         )
-        if samples.shape != expected:
-            raise DatasetInvalid("a frame decodes to another number of samples than its stream has")
-        return self._contained(self._in_rgb(samples, stream, stream.precision), stream)
 
     def _check(self, stream: Codestream) -> None:
         """Compare a codestream with the header."""
@@ -302,127 +340,14 @@ class _Decoder:
                 f"{stream.precision} bits per sample of {image.bits_stored} signed ones stored"
             )
 
-    def _contained(self, samples: Any, stream: Codestream) -> Any:
-        """Return samples with as many bytes as are allocated, with the sign that the header speaks of."""
-        image = self._image
-        allocated, precision = image.bits_allocated, stream.precision
-        kind = "i" if stream.signed else "u"
-        samples = samples.astype(f"<{kind}{allocated // 8}", copy=False)
-        if precision == image.bits_stored == image.high_bit + 1 and precision < allocated:
-            # These bits are the whole value. Of a stream that has no sign, or another one, they are put right.
-            if image.signed and not stream.signed:
-                shift = allocated - precision
-                samples = (samples << shift).view(f"<i{allocated // 8}") >> shift
-            elif stream.signed and not image.signed:
-                samples = samples.view(f"<u{allocated // 8}") & ((1 << precision) - 1)
-        return samples
-
-    def _in_rgb(self, samples: Any, stream: Codestream | None, precision: int) -> Any:
-        """Return samples of luminance and chrominance as RGB, all others as they are."""
-        said = self._image.photometric_interpretation
-        partial = said.startswith("YBR_PARTIAL") and not (stream is not None and stream.is_full_range)
-        is_ybr = stream.components_are_ybr if stream is not None else None
+    def _luminance(self, stream: Codestream) -> Luminance:
+        """Return how samples of luminance and chrominance become RGB; all others stay as they are."""
+        if self._image.samples != 3 or stream.coding is Coding.JPEG_XL:
+            return Luminance.NONE  # JPEG XL's decoder returns RGB
+        said, is_ybr = self._image.photometric_interpretation, stream.components_are_ybr
         if is_ybr is None:
             is_ybr = said.startswith("YBR_") and said not in ("YBR_RCT", "YBR_ICT")
-        if stream is not None and stream.coding is Coding.JPEG_XL:
-            is_ybr = False  # its decoder returns RGB
-        if samples.shape[-1] != 3 or not is_ybr:
-            return samples
-        return _rgb(samples, precision, partial=partial)
-
-
-def _rgb(samples: Any, precision: int, *, partial: bool) -> Any:
-    """Return YCbCr samples as RGB (PS3.3 §C.7.6.3.1.2); `partial` are those between black at 16 and white at 235.
-
-    A few rows at a time: what is calculated with takes many times the memory of the samples.
-    """
-    import numpy as np  # noqa: PLC0415
-
-    converted = np.empty(samples.shape, samples.dtype)
-    rows = max(1, SAMPLES_AT_ONCE // (samples.shape[1] * samples.shape[2]))
-    for start in range(0, len(samples), rows):
-        part = slice(start, start + rows)
-        converted[part] = _rgb_rows(samples[part], precision, partial=partial)
-    return converted
-
-
-def _rgb_rows(samples: Any, precision: int, *, partial: bool) -> Any:
-    import numpy as np  # noqa: PLC0415
-
-    scale = float(1 << precision - 8) if precision >= 8 else 1.0
-    half = float(1 << precision - 1)
-    values = samples.astype(np.float32)
-    luminance, blue, red = values[..., 0].copy(), values[..., 1] - half, values[..., 2] - half
-    if partial:
-        luminance = (luminance - 16.0 * scale) * (255.0 / 219.0)
-        blue, red = blue * (255.0 / 224.0), red * (255.0 / 224.0)
-    values[..., 0] = luminance + 1.402 * red
-    values[..., 1] = luminance - (0.114 * 1.772 / 0.587) * blue - (0.299 * 1.402 / 0.587) * red
-    values[..., 2] = luminance + 1.772 * blue
-    np.floor(values + 0.5, out=values)
-    return np.clip(values, 0, (1 << precision) - 1).astype(samples.dtype)
-
-
-def _decode_jpeg(frame: bytes, stream: Codestream) -> Any:
-    """Return the components of a JPEG frame as they are, after making sure that none of them is made up.
-
-    The decoder fills in what the entropy-coded data lack, without a word. So the frame is decoded again with other
-    data behind its own: they change the picture only where they are needed for it.
-    """
-    import imagecodecs  # noqa: PLC0415
-    import numpy as np  # noqa: PLC0415
-
-    if stream.samples not in (1, 3):
-        raise DatasetInvalid(f"JPEG with {stream.samples} samples per pixel cannot be decompressed")
-    # Named as RGB on both sides, components are not converted.
-    colours = "RGB" if stream.samples == 3 else None
-    samples = imagecodecs.jpeg8_decode(frame, colorspace=colours, outcolorspace=colours)
-    tail = frame[stream.data_end :]
-    probe = imagecodecs.jpeg8_decode(
-        b"".join((memoryview(frame)[: stream.data_end], FILLER, tail)),
-        colorspace=colours,
-        outcolorspace=colours,
-    )
-    if not np.array_equal(samples, probe):
-        raise DatasetInvalid("a frame's codestream is truncated: its data end before its last sample")
-    return samples
-
-
-def _decode_jpeg_ls(frame: bytes, stream: Codestream) -> Any:
-    import jpeg_ls  # noqa: PLC0415
-    import numpy as np  # noqa: PLC0415
-
-    buffer, information = jpeg_ls.decode_pixel_data(frame)
-    samples = np.frombuffer(buffer, "<u1" if stream.precision <= 8 else "<u2")
-    if stream.samples > 1 and information["interleave_mode"] == 0:
-        samples = np.moveaxis(samples.reshape(stream.samples, stream.rows, stream.columns), 0, -1)
-    return samples
-
-
-def _decode_jpeg_2000(frame: bytes, stream: Codestream) -> Any:
-    import numpy as np  # noqa: PLC0415
-    from openjpeg.utils import decode_pixel_data  # noqa: PLC0415
-
-    width = 1 if stream.precision <= 8 else 2 if stream.precision <= 16 else 4
-    return np.frombuffer(decode_pixel_data(frame, version=2), f"<{'i' if stream.signed else 'u'}{width}")
-
-
-def _decode_jpeg_xl(frame: bytes, stream: Codestream) -> Any:
-    """Decode, and note in `stream` what came out."""
-    import imagecodecs  # noqa: PLC0415
-
-    samples = imagecodecs.jpegxl_decode(frame)
-    if samples.ndim not in (2, 3) or samples.dtype.kind != "u":
-        raise DatasetInvalid("a frame's JPEG XL stream holds no image of whole numbers")
-    stream.rows, stream.columns = samples.shape[:2]
-    stream.samples = samples.shape[2] if samples.ndim == 3 else 1
-    stream.precision = samples.dtype.itemsize * 8
-    return samples
-
-
-_DECODERS: Final = {
-    Coding.JPEG: _decode_jpeg,
-    Coding.JPEG_LOSSLESS: _decode_jpeg,
-    Coding.JPEG_LS: _decode_jpeg_ls,
-    Coding.JPEG_2000: _decode_jpeg_2000,
-}
+        if not is_ybr:
+            return Luminance.NONE
+        partial = said.startswith("YBR_PARTIAL") and not stream.is_full_range
+        return Luminance.PARTIAL if partial else Luminance.FULL

@@ -28,7 +28,7 @@ PIXEL_DATA: Final = "pixel data"
 _PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _PIECE_LENGTH: Final = 1 << 20
 _COMPARED: Final = 64_000_000
-"""Bytes of a file; larger ones are not compared, as each is taken into memory."""
+"""Bytes of a file, and of a deflated data set; larger ones are not compared, as each is taken into memory."""
 _MOST_ELEMENTS: Final = 10_000
 """Real data sets have some hundred; no sender decides how much memory they take."""
 
@@ -79,5 +79,5 @@ def is_same_dataset(file: BinaryIO, other: BinaryIO) -> bool:
 def _digest(file: BinaryIO) -> tuple[str, bytes]:
     """Return the transfer syntax, and a digest that nobody can forge: both data sets at once are much memory."""
     file.seek(0)
-    uid, data = normalized(file)
+    uid, data = normalized(file, maximum_inflated=_COMPARED)
     return uid, hashlib.sha256(data).digest()

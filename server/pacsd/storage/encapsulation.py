@@ -14,10 +14,20 @@ if TYPE_CHECKING:
 
     from pacsd.storage.encodings import Encoding
 
-__all__ = ["EncapsulatedPixels", "ExtendedOffsetTable", "encapsulated", "frames_of", "read_encapsulated"]
+__all__ = [
+    "MAXIMUM_FRAGMENTS",
+    "EncapsulatedPixels",
+    "ExtendedOffsetTable",
+    "encapsulated",
+    "frames_of",
+    "read_encapsulated",
+]
 
 ITEM: Final = (0xFFFE, 0xE000)
 SEQUENCE_DELIMITATION: Final = (0xFFFE, 0xE0DD)
+
+MAXIMUM_FRAGMENTS: Final = 500_000
+"""Each of which takes some 250 bytes of memory, be it ever so small."""
 
 Frame = list[memoryview]
 """The fragments of one frame."""
@@ -38,8 +48,13 @@ class EncapsulatedPixels:
     """Where the next element begins in the data set."""
 
 
-def read_encapsulated(data: bytes, position: int, encoding: Encoding) -> EncapsulatedPixels:
-    """Read the items from `position` on; raises `DatasetInvalid` if they are no fragments, or cut off."""
+def read_encapsulated(
+    data: bytes, position: int, encoding: Encoding, *, maximum: int = MAXIMUM_FRAGMENTS
+) -> EncapsulatedPixels:
+    """Read the items from `position` on.
+
+    Raises `DatasetInvalid` if they are no fragments, are cut off, or are more than `maximum`.
+    """
     view = memoryview(data)
     fragments: list[memoryview] = []
     offsets: list[int] = []
@@ -57,6 +72,8 @@ def read_encapsulated(data: bytes, position: int, encoding: Encoding) -> Encapsu
         if len(fragments) == 1:
             first = position + 8 + length
         offsets.append(position - first)
+        if len(fragments) > maximum + 1 or len(fragments[0]) > 4 * maximum:
+            raise DatasetInvalid(f"the pixel data have more than {maximum} fragments")
         position += 8 + length
     table = fragments[0] if fragments else view[:0]
     words = len(table) // 4

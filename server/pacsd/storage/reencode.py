@@ -51,6 +51,8 @@ BITS_ALLOCATED: Final = (0x0028, 0x0100)
 ICON_IMAGE_SEQUENCE: Final = (0x0088, 0x0200)
 DEEPEST_PIXELS: Final = 3
 """Levels, the data set, a sequence and its item, within which pixel data are decompressed: as deep as an icon."""
+MAXIMUM_DEPTH: Final = 1000
+"""Sequences within each other, each of which takes memory while it is open; structured reports have some dozens."""
 PIXEL_DATA: Final = (0x7FE0, 0x0010)
 DATA_SET_TRAILING_PADDING: Final = (0xFFFC, 0xFFFC)
 PIXEL_REPRESENTATION: Final = (0x0028, 0x0103)
@@ -152,10 +154,10 @@ def reencode(
     converted: what is malformed within the defined length of a sequence ends that sequence early, or, if it is
     private, makes it UN. With `normalized` equal data sets become the same bytes: text loses all padding but for a
     last character to an even length, Data Set Trailing Padding goes, encapsulated pixel data are OB (PS3.5 §A.4).
-    Iterative, so that nesting may have any depth.
+    Iterative, and no deeper than `MAXIMUM_DEPTH`.
 
-    Raises `DatasetInvalid` if the data set is malformed or truncated, or what `decompress` raises for its own pixels.
-    Those within a sequence that cannot be decompressed are left out, an icon as a whole.
+    Raises `DatasetInvalid` if the data set is malformed, truncated or nested deeper, or what `decompress` raises for
+    its own pixels. Those within a sequence that cannot be decompressed are left out, an icon as a whole.
     """
     return _Reencoding(
         data,
@@ -278,6 +280,8 @@ class _Reencoding:
             level.signed,
             level.bits_allocated,
         )
+        if len(self.levels) > 2 * MAXIMUM_DEPTH:
+            raise DatasetInvalid(f"sequences are nested more than {MAXIMUM_DEPTH} deep")
         self.levels.append(opened)
         return opened
 
@@ -404,8 +408,7 @@ class _Reencoding:
     def _write_native(self, native: NativePixels, level: _Level) -> None:
         self._write_missing(level, PIXEL_DATA)
         self.output.header(PIXEL_DATA, native.vr, native.length)
-        for frame in native.frames:
-            self.output.data += frame
+        native.append_to(self.output.data)
 
     def _leave_pixels_out(self, tag: Tag) -> None:
         _log.warning("encapsulated-value-left-out", tag=f"{tag[0]:04X},{tag[1]:04X}")

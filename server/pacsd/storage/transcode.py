@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import io
+import os
 import zlib
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from pacsd.decoder.places import Places
+from pacsd.decoder.pool import InstanceDecoding
 from pacsd.errors import DatasetInvalid, TranscodingFailed
+from pacsd.storage.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.storage.decompression import NativePixels, decompress
 from pacsd.storage.encodings import EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
+from pacsd.storage.header import least_inflated_length
 from pacsd.storage.memory import make_sure_of_memory
 from pacsd.storage.part10 import read_part10
 from pacsd.storage.reencode import reencode
 from pacsd.storage.sources import deflate_window_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from pacsd.decoder.pool import DecoderPool
     from pacsd.storage.encapsulation import EncapsulatedPixels
     from pacsd.storage.encodings import Encoding
 
-__all__ = ["TARGETS", "normalized", "transcode"]
+__all__ = ["TARGETS", "Transcoder", "normalized"]
 
 IMPLICIT: Final = "1.2.840.10008.1.2"
 EXPLICIT: Final = "1.2.840.10008.1.2.1"
@@ -50,26 +56,111 @@ REFERENCED: Final = frozenset({
 })  # fmt: skip
 """The JPIP ones, whose pixels are elsewhere."""
 
-MAXIMUM_INFLATED: Final = 1 << 31
-"""Bytes of a deflated data set, which is transcoded in memory."""
+INFLATED_ANYWAY: Final = 512_000_000
+"""Bytes that a deflated data set may become, whatever its length: some are empty images, for the most part."""
+USUAL_RATIO: Final = 50
+"""Bytes that one byte of a larger one may become."""
+MAXIMUM_RATIO: Final = 1032
+"""Bytes that one byte of a deflate stream can become at most."""
 
 
-def transcode(
-    file: Path | BinaryIO, acceptable_transfer_syntaxes: Collection[str]
-) -> tuple[str, bytes | bytearray]:
-    """Return the transfer syntax chosen of those given, and the file's data set in it, without file meta.
+def normalized(file: BinaryIO, *, maximum_inflated: int) -> tuple[str, bytearray]:
+    """Return a transfer syntax, and a data set in the form in which equal ones are equal.
 
-    `file` is a DICOM file with preamble, a file object stands at its beginning. Between native syntaxes no value
-    is touched; compressed pixel data are decompressed, colour becomes RGB. Where the stored syntax is acceptable, it
-    stays, and only what PS3.5 §7.1.1 wants is done: values, and with them the data set, get an even length. What was
-    stored and what is returned are in memory as a whole, nothing else is. Raises `TranscodingFailed`, with the cause,
-    also where there is no memory for that.
+    One without compressed pixels is in Implicit VR Little Endian, others keep their transfer syntax; none has group
+    lengths, sequences of defined length, or padding that says nothing. A deflated one that inflates to more than
+    `maximum_inflated` bytes fails. Raises `TranscodingFailed`.
     """
+    with _failures():
+        meta = read_part10(file)
+        uid = meta.transfer_syntax_uid
+        _verify_known(uid)
+        target = IMPLICIT if _is_native(uid) else uid
+        file.seek(meta.dataset_offset)
+        data = file.read()
+        if uid == DEFLATED:
+            data = _inflate(data, maximum_inflated)
+        encoding = _encoding(target)
+        data = bytes(reencode(data, _encoding(uid), encoding, pixels_are_big_endian=uid == GE_PRIVATE))
+        return target, reencode(data, encoding, encoding, normalized=True)
+
+
+class Transcoder:
+    """Converts stored instances, within what `budgets` allow; one object per process, for all its associations at once.
+
+    All conversions together have no more in memory than twice `budgets.instance`, or else a single one: others wait for
+    their turn. `taken` are the bytes that each process has as they are stored, then those that each process has
+    converted, where several share the memory; see `Places`.
+    """
+
+    def __init__(
+        self,
+        decoders: DecoderPool,
+        budgets: Budgets = DEFAULT_BUDGETS,
+        *,
+        taken: memoryview | None = None,
+        slot: int = 0,
+    ) -> None:
+        self.decoders = decoders
+        self.budgets = budgets
+        halves = (None, None) if taken is None else (taken[: len(taken) // 2], taken[len(taken) // 2 :])
+        self._stored, self.converted = (
+            Places(budgets.instance, what="too much else is being converted", taken=half, slot=slot)
+            for half in halves
+        )
+
+    def __call__(
+        self,
+        file: Path | BinaryIO,
+        acceptable_transfer_syntaxes: Collection[str],
+        *,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> tuple[str, bytes | bytearray]:
+        """Return the transfer syntax chosen of those given, and the file's data set in it, without file meta.
+
+        `file` is a DICOM file with preamble, a file object stands at its beginning. Between native syntaxes no value
+        is touched; compressed pixel data are decompressed, colour becomes RGB. Where the stored syntax is acceptable,
+        it stays, and only what PS3.5 §7.1.1 wants is done: values, and with them the data set, get an even length. What
+        was stored and what is returned are in memory as a whole, nothing else is. Raises `TranscodingFailed`, with the
+        cause, also where there is no memory for that; RetrieveCancelled soon after `is_cancelled` says so.
+        """
+        with _failures():
+            if isinstance(file, Path):
+                with file.open("rb") as opened:
+                    return self._transcode(opened, acceptable_transfer_syntaxes, is_cancelled)
+            return self._transcode(file, acceptable_transfer_syntaxes, is_cancelled)
+
+    def _transcode(
+        self, file: BinaryIO, acceptable: Collection[str], is_cancelled: Callable[[], bool]
+    ) -> tuple[str, bytes | bytearray]:
+        meta = read_part10(file)
+        uid = meta.transfer_syntax_uid
+        target = uid if uid in acceptable else next((each for each in TARGETS if each in acceptable), None)
+        if target is None:
+            raise TranscodingFailed("the peer accepts no uncompressed transfer syntax for this SOP class")
+        _verify_known(uid)
+        size = file.seek(0, os.SEEK_END) - meta.dataset_offset
+        room = size
+        if uid == DEFLATED:
+            room = min(MAXIMUM_RATIO * size, max(USUAL_RATIO * size, INFLATED_ANYWAY), self.budgets.instance)
+        conversion = _Conversion(self, is_cancelled)
+        # Who waits for room for the result has that for what is stored, and never the other way round.
+        with self._stored.held(room, is_cancelled=is_cancelled, within=self.decoders.seconds), conversion:
+            # Compressed pixels need more for what becomes of them, of which they will say how much.
+            make_sure_of_memory(size if target != uid and uid not in ENCODINGS else 2 * size)
+            file.seek(meta.dataset_offset)
+            data = file.read()
+            if uid == DEFLATED:
+                data = _inflate(data, room)
+                make_sure_of_memory(len(data))
+            converted = conversion.convert(data, uid, target)
+            return target, _deflate(converted) if target == DEFLATED else converted
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
     try:
-        if isinstance(file, Path):
-            with file.open("rb") as opened:
-                return _transcode(opened, acceptable_transfer_syntaxes)
-        return _transcode(file, acceptable_transfer_syntaxes)
+        yield
     except (OSError, DatasetInvalid, zlib.error) as error:
         # What a peer is shown of it has 64 characters.
         raise TranscodingFailed(f"not convertible: {error}") from error
@@ -77,17 +168,64 @@ def transcode(
         raise TranscodingFailed("not convertible: it takes more memory than there is") from error
 
 
-def normalized(file: BinaryIO) -> tuple[str, bytearray]:
-    """Return a transfer syntax, and a data set in the form in which equal ones are equal.
+class _Conversion(ExitStack):
+    """The conversion of one data set; has room for its result for as long as it is entered."""
 
-    One without compressed pixels is in Implicit VR Little Endian, others keep their transfer syntax; none has group
-    lengths, sequences of defined length, or padding that says nothing. Raises `TranscodingFailed`.
-    """
-    uid = read_part10(file).transfer_syntax_uid
-    file.seek(0)
-    uid, data = transcode(file, [IMPLICIT if _is_native(uid) else uid])
-    encoding = IMPLICIT_LITTLE_ENDIAN if uid == IMPLICIT else EXPLICIT_LITTLE_ENDIAN
-    return uid, reencode(bytes(data), encoding, encoding, normalized=True)
+    def __init__(self, transcoder: Transcoder, is_cancelled: Callable[[], bool]) -> None:
+        super().__init__()
+        self._transcoder = transcoder
+        self._is_cancelled = is_cancelled
+        self._decode = InstanceDecoding(transcoder.decoders, is_cancelled)
+        self._decompressed = 0
+
+    def convert(self, data: bytes, uid: str, target: str) -> bytes | bytearray:
+        """Return the data set in another transfer syntax, or in its own one with values of even length."""
+        source = _encoding(uid)
+        if target == uid or _is_native(uid):
+            self._make_room(len(data))
+        if target == uid:
+            return reencode(data, source, source)
+        convert = partial(
+            reencode,
+            decompress=partial(self._to_native, transfer_syntax_uid=uid),
+            pixels_are_big_endian=uid == GE_PRIVATE,
+        )
+        if not _is_native(uid) and ENCODINGS[target] is EXPLICIT_BIG_ENDIAN:
+            # What is decompressed is little endian, and becomes big endian with all the rest.
+            little = bytes(convert(data, source, EXPLICIT_LITTLE_ENDIAN))
+            return reencode(little, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN)
+        return convert(data, source, ENCODINGS[target])
+
+    def _to_native(
+        self,
+        values: Mapping[tuple[int, int], bytes],
+        pixels: EncapsulatedPixels,
+        order: str,
+        *,
+        transfer_syntax_uid: str,
+    ) -> NativePixels:
+        budgets = self._transcoder.budgets
+        native = decompress(values, pixels, transfer_syntax_uid, order, decode=self._decode, budgets=budgets)
+        self._decompressed += native.length
+        if self._decompressed > budgets.instance:
+            raise DatasetInvalid(
+                f"{self._decompressed} bytes of pixels are over the limit of {budgets.instance}"
+            )
+        self._make_room(self._decompressed)
+        make_sure_of_memory(native.length)
+        return native
+
+    def _make_room(self, length: int) -> None:
+        """Wait until there is room for so many bytes, after giving back what there was before.
+
+        Two that kept theirs while they waited for more would wait for each other.
+        """
+        self.close()
+        self.enter_context(
+            self._transcoder.converted.held(
+                length, is_cancelled=self._is_cancelled, within=self._transcoder.decoders.seconds
+            )
+        )
 
 
 def _is_native(transfer_syntax_uid: str) -> bool:
@@ -95,54 +233,25 @@ def _is_native(transfer_syntax_uid: str) -> bool:
     return transfer_syntax_uid in ENCODINGS or transfer_syntax_uid == GE_PRIVATE
 
 
-def _transcode(file: BinaryIO, acceptable: Collection[str]) -> tuple[str, bytes | bytearray]:
-    meta = read_part10(file)
-    uid = meta.transfer_syntax_uid
-    target = uid if uid in acceptable else next((each for each in TARGETS if each in acceptable), None)
-    if target is None:
-        raise TranscodingFailed("the peer accepts no uncompressed transfer syntax for this SOP class")
+def _verify_known(uid: str) -> None:
     if not _is_native(uid) and (uid in REFERENCED or not uid.startswith(PUBLIC)):
         raise TranscodingFailed(f"data sets in {uid} cannot be transcoded")
-    size = file.seek(0, io.SEEK_END) - meta.dataset_offset
-    # Compressed pixels need more for what becomes of them, of which they will say how much.
-    make_sure_of_memory(size if target != uid and uid not in ENCODINGS else 2 * size)
-    file.seek(meta.dataset_offset)
-    data = file.read()
-    if uid == DEFLATED:
-        data = _inflate(data)
-        make_sure_of_memory(len(data))
-    if target == uid:
-        encoding = ENCODINGS.get(uid, IMPLICIT_LITTLE_ENDIAN if uid == GE_PRIVATE else EXPLICIT_LITTLE_ENDIAN)
-        converted = reencode(data, encoding, encoding)
-    else:
-        converted = _converted(data, uid, ENCODINGS[target])
-    return target, _deflate(converted) if target == DEFLATED else converted
 
 
-def _converted(data: bytes, uid: str, target: Encoding) -> bytearray:
-    """Return a data set in `target` encoding with native pixel data."""
-
-    def to_native(
-        values: Mapping[tuple[int, int], bytes], pixels: EncapsulatedPixels, order: str
-    ) -> NativePixels:
-        native = decompress(values, pixels, uid, order)
-        make_sure_of_memory(native.length)
-        return native
-
-    source = IMPLICIT_LITTLE_ENDIAN if uid == GE_PRIVATE else ENCODINGS.get(uid, EXPLICIT_LITTLE_ENDIAN)
-    convert = partial(reencode, decompress=to_native, pixels_are_big_endian=uid == GE_PRIVATE)
-    if uid not in ENCODINGS and target is EXPLICIT_BIG_ENDIAN:
-        # What is decompressed is little endian, and becomes big endian with all the rest.
-        return reencode(bytes(convert(data, source, EXPLICIT_LITTLE_ENDIAN)), EXPLICIT_LITTLE_ENDIAN, target)
-    return convert(data, source, target)
+def _encoding(uid: str) -> Encoding:
+    return IMPLICIT_LITTLE_ENDIAN if uid == GE_PRIVATE else ENCODINGS.get(uid, EXPLICIT_LITTLE_ENDIAN)
 
 
-def _inflate(data: bytes) -> bytes:
-    inflater = zlib.decompressobj(deflate_window_bits(data))
-    inflated = inflater.decompress(data, MAXIMUM_INFLATED)
-    if not inflater.eof:
-        raise DatasetInvalid("it is truncated, or inflates to more than can be transcoded")
-    return inflated
+def _inflate(data: bytes, maximum: int) -> bytes:
+    if least_inflated_length(data) <= maximum:
+        inflater = zlib.decompressobj(deflate_window_bits(data))
+        # With room for one byte more, it comes to its end where it is as long as it may be.
+        inflated = inflater.decompress(data, maximum + 1)
+        if inflater.eof and len(inflated) <= maximum:
+            return inflated
+        if len(inflated) <= maximum:
+            raise DatasetInvalid("its deflate stream is truncated")
+    raise DatasetInvalid(f"it inflates to more than {maximum} bytes")
 
 
 def _deflate(data: bytes | bytearray) -> bytes:

@@ -80,6 +80,7 @@ class Processes:
         self.signs = SignsOfLife()
         self.read_only = ""
         """As `WorkerContext.read_only`, for processes that are started from now on."""
+        self._converting = shared_numbers(2 * SLOTS)
         self._children: dict[int, Child] = {}
 
     def __len__(self) -> int:
@@ -161,6 +162,7 @@ class Processes:
         self.signs.forget(child.slot)
         if child.role == WORKER:
             self._callers.forget(child.slot)
+        self._converting[child.slot] = self._converting[SLOTS + child.slot] = 0
         self.workers.set(child.slot, WorkerState.NONE)
 
     def _not_for(self, role: str) -> list[socket.socket]:
@@ -195,6 +197,7 @@ class Processes:
                 self.signs,
                 self._reserved,
                 self._callers,
+                self._converting,
             ),
             read_only=self.read_only,
             signs=OwnSigns(self.signs, slot),

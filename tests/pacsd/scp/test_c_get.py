@@ -154,7 +154,7 @@ def test_what_the_requestor_cannot_read_is_transcoded() -> None:
     instance = study(1)[0]
     asked: list[tuple[bytes, set[str]]] = []
 
-    def transcode(file: io.FileIO, syntaxes: Collection[str]) -> tuple[str, bytes]:
+    def transcode(file: io.FileIO, syntaxes: Collection[str], **_: object) -> tuple[str, bytes]:
         asked.append((file.read(), set(syntaxes)))
         return IMPLICIT, b"converted!"
 
@@ -175,7 +175,7 @@ def test_slow_decompression_does_not_silence_the_pending_responses(monkeypatch: 
     monkeypatch.setattr(retrieving, "_PENDING_INTERVAL", 0.01)
     enough = threading.Event()
 
-    def transcode(file: io.FileIO, syntaxes: Collection[str]) -> tuple[str, bytes]:
+    def transcode(file: io.FileIO, syntaxes: Collection[str], **_: object) -> tuple[str, bytes]:
         assert enough.wait(10)
         return IMPLICIT, bytes(1_000_000)
 
@@ -208,7 +208,7 @@ def test_slow_decompression_does_not_silence_the_pending_responses(monkeypatch: 
 def test_one_instance_that_cannot_be_sent_hurts_no_other(trouble: str, reason: str) -> None:
     instances = study(3)
 
-    def transcode(file: io.FileIO, syntaxes: Collection[str]) -> tuple[str, bytes]:
+    def transcode(file: io.FileIO, syntaxes: Collection[str], **_: object) -> tuple[str, bytes]:
         raise TranscodingFailed("no decoder for it")
 
     with archive_server(transcode=transcode) as server, capture_logs() as logs:
@@ -245,7 +245,7 @@ def test_an_instance_that_was_replaced_meanwhile_is_sent_as_it_is_now() -> None:
     first, second, third = study(3)
     asked: list[tuple[bytes, set[str]]] = []
 
-    def transcode(file: io.FileIO, syntaxes: Collection[str]) -> tuple[str, bytes]:
+    def transcode(file: io.FileIO, syntaxes: Collection[str], **_: object) -> tuple[str, bytes]:
         asked.append((file.read(), set(syntaxes)))
         return EXPLICIT, b"converted!"
 

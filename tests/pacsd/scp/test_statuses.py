@@ -39,6 +39,7 @@ NEVER_ANSWERED: dict[type[PacsdError], str] = {
     errors.MigrationNeeded: "met before anybody can connect",
     errors.InstanceDamaged: "makes a sub-operation fail, not the operation",
     errors.ReindexRefused: "met by a command of the administrator",
+    errors.RetrieveCancelled: "ends the operation as a C-CANCEL does",
     errors.TranscodingFailed: "makes a sub-operation fail, not the operation",
 }
 

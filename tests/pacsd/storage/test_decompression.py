@@ -15,8 +15,10 @@ from dataset_bytes import EXPLICIT, IMPLICIT, Writer
 from test_transcode import part10
 
 from pacsd.errors import TranscodingFailed
-from pacsd.storage.transcode import transcode
+from pacsd.storage.encapsulation import MAXIMUM_FRAGMENTS
+from support.compressed import JPEG, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, JPEG_XL, RLE
 from support.instance import read_dataset
+from support.transcoding import transcode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
-JPEG = "1.2.840.10008.1.2.4.50"
-JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
-JPEG_LS = "1.2.840.10008.1.2.4.80"
-JPEG_2000 = "1.2.840.10008.1.2.4.90"
-JPEG_XL = "1.2.840.10008.1.2.4.110"
-RLE = "1.2.840.10008.1.2.5"
 UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 SIZE = 16
@@ -245,6 +241,15 @@ J8 = lossless(GREY_8)
 J12 = lossless(GREY_12, 12)
 K8, L8, R8 = jpeg_2000(GREY_8), jpeg_ls(GREY_8), rle(GREY_8)
 B8 = jpeg(GREY_8)
+X8 = bytes(imagecodecs.jpegxl_encode(GREY_8, lossless=True))
+
+
+def larger(stream: bytes, rows: int) -> bytes:
+    """A JPEG that says that it has so many rows, and 3000 columns."""
+    size = stream.index(b"\xff\xc0") + 5
+    return stream[:size] + struct.pack(">HH", rows, 3000) + stream[size + 4 :]
+
+
 WRONG = {
     "12 bits in 8 allocated": (image([J12]), JPEG_LOSSLESS, "12 bits per sample in 8"),
     "12 bits with High Bit 15": (
@@ -279,11 +284,41 @@ WRONG = {
     "pixels elsewhere": (image([]), "1.2.840.10008.1.2.4.94", "cannot be transcoded"),
     "an unknown private transfer syntax": (image([J8]), "1.2.3.4", "cannot be transcoded"),
     "Number of Frames is no number": (image([J8], frames="x"), JPEG_LOSSLESS, "no number"),
-    "more frames than a value can hold": (
-        image([J8], frames="65535", rows=65535, columns=65535),
+    "Number of Frames is too long": (image([J8], frames="9" * 5000), JPEG_LOSSLESS, "no number"),
+    "a frame that is too large": (image([J8], rows=65535, columns=65535), JPEG_LOSSLESS, "over the limit"),
+    "more frames than may be held": (
+        image([J8], frames="2000", rows=1000, columns=1100),
         JPEG_LOSSLESS,
-        "frames",
+        "2000 frames of 1100000 bytes are over the limit",
     ),
+    "JPEG that says twice what it holds": (
+        image([J8[:2] + J8[J8.index(b"\xff\xc3") :][:13] + J8[2:]]),
+        JPEG_LOSSLESS,
+        "says twice",
+    ),
+    "JPEG with more restart intervals than there are atoms": (
+        image([B8[:2] + b"\xff\xdd\0\4\0\1" + larger(B8, 65535)[2:]], rows=65535, columns=3000),
+        JPEG,
+        "0 restart markers instead of",
+    ),
+    "more fragments than may be held": (image([b""] * (MAXIMUM_FRAGMENTS + 1)), JPEG, "fragments"),
+    "a longer Basic Offset Table than there may be frames": (
+        image([J8], table=bytes(4 * MAXIMUM_FRAGMENTS + 4)),
+        JPEG,
+        "fragments",
+    ),
+    "a longer Extended Offset Table than there may be frames": (
+        image([J8], before=writer.element(0x7FE00001, "OV", bytes(8 * MAXIMUM_FRAGMENTS + 8))),
+        JPEG,
+        "Extended Offset Table",
+    ),
+    "JPEG XL of another size": (image([X8], rows=32), JPEG_XL, "16 x 16 pixels, the header says 32 x 16"),
+    "JPEG XL without a codestream": (
+        image([b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(20)]),
+        JPEG_XL,
+        "no codestream",
+    ),
+    "JPEG XL of 16 bits in 8": (image([bytes(imagecodecs.jpegxl_encode(GREY_16))]), JPEG_XL, "other samples"),
 }
 
 

@@ -18,8 +18,8 @@ from pacsd.errors import DatasetInvalid
 from pacsd.storage.encodings import EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from pacsd.storage.header import verify_complete
 from pacsd.storage.reencode import reencode
-from pacsd.storage.transcode import transcode
 from support.instance import read_dataset
+from support.transcoding import transcode
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -14,14 +15,18 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from pacsd.decoder.pool import DecoderPool
 from pacsd.errors import DatasetInvalid, TranscodingFailed
+from pacsd.storage.budgets import Budgets
 from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.encodings import EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from pacsd.storage.header import scan, verify_complete
 from pacsd.storage.part10 import part10_header, read_part10
-from pacsd.storage.reencode import reencode
-from pacsd.storage.transcode import transcode
+from pacsd.storage.reencode import MAXIMUM_DEPTH, reencode
+from pacsd.storage.transcode import Transcoder
 from pacsd.storage.wide_pixels import swapped_wide_pixels
+from support.compressed import JPEG_LS, small_images
+from support.transcoding import decoders, transcode
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -239,11 +244,17 @@ def test_ambiguous_vrs_follow_pixel_representation() -> None:
         assert reencode(data, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN)[14:16] == vr
 
 
-def test_nesting_of_any_depth() -> None:
+def test_sequences_are_converted_down_to_the_deepest_allowed() -> None:
     for vr in ("SQ", "UN"):
-        data = Writer().nested(0x00081140, 10_000, vr)
+        data = Writer().nested(0x00081140, MAXIMUM_DEPTH, vr)
         again = reencode(data, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
-        assert again == WRITERS[IMPLICIT].nested(0x00081140, 10_000)
+        assert again == WRITERS[IMPLICIT].nested(0x00081140, MAXIMUM_DEPTH)
+        with pytest.raises(DatasetInvalid, match="nested more than"):
+            reencode(
+                Writer().nested(0x00081140, MAXIMUM_DEPTH + 1, vr),
+                EXPLICIT_LITTLE_ENDIAN,
+                IMPLICIT_LITTLE_ENDIAN,
+            )
 
 
 def test_a_compressed_icon_that_cannot_be_decoded_is_left_out() -> None:
@@ -304,6 +315,57 @@ def test_a_deflated_file_that_is_cut_off_fails() -> None:
     )
     with pytest.raises(TranscodingFailed):
         transcode(io.BytesIO(part10(whole[:5], DEFLATED)), [EXPLICIT])
+
+
+def test_what_inflates_to_more_than_it_may_is_not_converted() -> None:
+    plain = Writer().element(0x7FE00010, "OW", bytes(5000))
+    file = part10(deflate(plain), DEFLATED)
+    budgets = Budgets(frame=1, instance=len(plain))
+    assert transcode(io.BytesIO(file), [EXPLICIT], budgets) == (EXPLICIT, plain)
+    with pytest.raises(TranscodingFailed, match="inflates to more than"):
+        transcode(io.BytesIO(file), [EXPLICIT], Budgets(frame=1, instance=len(plain) - 1))
+    # What was sent without compression is as large as it is said to be.
+    assert transcode(io.BytesIO(part10(plain, EXPLICIT)), [IMPLICIT], budgets)[0] == IMPLICIT
+
+
+def test_all_pixels_of_an_instance_are_counted() -> None:
+    icon = small_images()[1].dataset
+    items = [Writer().item(icon[icon.index(b"\x28\0\x02\0") :])] * 3
+    data = Writer().sequence(0x00880200, items) + Writer().element(0x00880904, "LO", b"behind")
+    file = part10(data, JPEG_LS)
+    frames = read(
+        transcode(io.BytesIO(file), [EXPLICIT], Budgets(frame=1024, instance=3 * 2048))[1], EXPLICIT
+    )
+    assert [len(item.PixelData) for item in frames.IconImageSequence] == [2048] * 3
+    fewer = read(transcode(io.BytesIO(file), [EXPLICIT], Budgets(frame=1024, instance=2 * 2048))[1], EXPLICIT)
+    assert "IconImageSequence" not in fewer
+
+
+def test_conversions_wait_for_room_and_give_it_back() -> None:
+    """What one takes as it is stored, and then as it is converted, is what all processes count."""
+    instance = small_images()[1]
+    taken = memoryview(bytearray(4 * 8)).cast("q")
+    seen: list[list[int]] = []
+
+    class Watched(DecoderPool):
+        def decode(self, *arguments: Any, **options: Any) -> float:
+            seen.append(list(taken))
+            return decoders().decode(*arguments, **options)
+
+    watched = Watched(processes=1, seconds=0.1)
+    budgets = Budgets(frame=10_000, instance=10_000)
+    transcoder = Transcoder(watched, budgets, taken=taken, slot=1)
+    file = part10(instance.dataset, instance.transfer_syntax_uid)
+    transcoder(io.BytesIO(file), [EXPLICIT])
+    assert seen == [[0, len(instance.dataset), 0, 2048]] * 2
+    assert list(taken) == [0] * 4
+    for place in (0, 2):
+        taken[place] = 9_000
+        with pytest.raises(TranscodingFailed, match="not convertible now: too much else"):
+            transcoder(io.BytesIO(file), [EXPLICIT])
+        taken[place] = 0
+    assert list(taken) == [0] * 4
+    watched.close()
 
 
 @pytest.mark.parametrize("declared", ["YBR_FULL_422", "RGB"])
