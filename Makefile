@@ -31,7 +31,7 @@ crash: $(VENV)/.installed-test  ## Kill the server CRASH_ROUNDS (100) times unde
 		$(BIN)/python -m pytest tests/crash $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.installed-test  ## Fuzz each parser for FUZZ_SECONDS (300), with atheris where .venv has it
-	for target in pdu command-set acceptor requestor header identifier part10 archive; do \
+	for target in pdu command-set acceptor requestor header identifier part10 conversion archive; do \
 		PYTHONPATH=server:tests $(BIN)/python -m fuzz.campaign $$target $(FUZZ_SECONDS) || exit 1; \
 	done
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from dicomnet.limits import Limits
 from dicomnet.upper_layer.framing import PduFramer
 from dicomnet.upper_layer.pdu import PresentationDataValue
+from support.compressed import small_images
 from support.constructed import constructed_instances
 from support.instance import Instance, part10_header
 
@@ -21,6 +22,8 @@ TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.1.99",
 )
 """A data set's seed begins with the place of its transfer syntax in here, one byte."""
+COMPRESSED = tuple(image.transfer_syntax_uid for image in small_images())
+"""So does that of a compressed image, in here."""
 
 
 def recorded(suffix: str) -> list[bytes]:
@@ -72,6 +75,11 @@ def datasets() -> list[bytes]:
         bytes([TRANSFER_SYNTAXES.index(instance.transfer_syntax_uid)]) + instance.dataset
         for instance in _instances()
     ]
+
+
+def images() -> list[bytes]:
+    """The data sets of compressed images."""
+    return [bytes([place]) + image.dataset for place, image in enumerate(small_images())]
 
 
 def files() -> list[bytes]:

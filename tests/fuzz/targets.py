@@ -33,16 +33,21 @@ from dicomnet.upper_layer.states import State
 from dicomnet.upper_layer.user_identity import IdentityAccepted, identity_response
 from dicomnet.upper_layer.writer import write_pdu
 from fuzz import seeds
-from pacsd.errors import DatasetInvalid, IdentifierInvalid
+from pacsd.decoder.pool import DecoderPool
+from pacsd.errors import DatasetInvalid, IdentifierInvalid, TranscodingFailed
 from pacsd.identifier import read_identifier
+from pacsd.storage.budgets import Budgets
 from pacsd.storage.decoding import decode_attributes
 from pacsd.storage.header import examine
 from pacsd.storage.part10 import read_part10
+from pacsd.storage.transcode import Transcoder
 from support.archive_server import ArchiveServer, archive_server
+from support.instance import part10_header
 
 Run = Callable[[bytes], None]
 LIMITS = Limits()
 ANSWER_SECONDS = 10.0
+DECODING_SECONDS = 5.0
 LONGEST_STREAM = 1 << 15
 """Bytes that a pair of sockets surely takes while nobody reads."""
 
@@ -256,6 +261,29 @@ def open_archive(*, services: Set[str] = frozenset()) -> Iterator[Run]:
         assert reached >= services, f"no recording came as far as {services - reached}"
 
 
+@contextmanager
+def open_conversion() -> Iterator[Run]:
+    """A compressed image, decompressed for a peer, with decoders that have little time and memory."""
+    decoders = DecoderPool(processes=1, seconds=DECODING_SECONDS, memory=1 << 28)
+    transcoder = Transcoder(decoders, Budgets(frame=1 << 22, instance=1 << 24))
+    converted = 0
+
+    def convert(data: bytes) -> None:
+        nonlocal converted
+        syntax = seeds.COMPRESSED[(data[0] if data else 0) % len(seeds.COMPRESSED)]
+        file = io.BytesIO(part10_header("1.2.3", "1.2.3", syntax) + data[1:])
+        try:
+            converted += len(transcoder(file, [seeds.TRANSFER_SYNTAXES[1]])[1]) > 0
+        except TranscodingFailed:
+            return
+
+    try:
+        yield convert
+    finally:
+        decoders.close()
+    assert converted >= len(seeds.COMPRESSED), "no image was converted"
+
+
 TARGETS = {
     "pdu": Target(lambda: nullcontext(read_one_pdu), seeds.pdus),
     "command-set": Target(lambda: nullcontext(read_one_command_set), seeds.command_sets),
@@ -264,6 +292,7 @@ TARGETS = {
     "header": Target(lambda: nullcontext(examine_header), seeds.datasets),
     "identifier": Target(lambda: nullcontext(read_one_identifier), seeds.identifiers),
     "part10": Target(lambda: nullcontext(read_file_meta), seeds.files),
+    "conversion": Target(open_conversion, seeds.images),
     "archive": Target(
         lambda: open_archive(services={"echo", "store", "find", "get"}), lambda: seeds.recorded("rq")
     ),
