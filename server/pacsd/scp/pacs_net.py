@@ -24,7 +24,7 @@ from pacsd.model import QueryOptions
 from pacsd.scp.admitting_net import AdmittingNet
 from pacsd.scp.extended_negotiation import negotiated_options
 from pacsd.scp.find import Matches
-from pacsd.scp.operations import log_operation, safely
+from pacsd.scp.operations import log_operation, logger_of_association, safely
 from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
 from pacsd.scp.statuses import Answer
@@ -45,6 +45,7 @@ class PacsNet(AdmittingNet):
     def __init__(self, configuration: NetConfiguration, routes: Routes) -> None:
         super().__init__(configuration, routes)
         self._store = StoreHandler(routes.ingest)
+        self._operations_log = logger_of_association()
 
     def on_accept(self, peer_address: tuple[str, int]) -> PacsNet:
         """Serve each connection by an object of its own."""
@@ -233,7 +234,7 @@ class PacsNet(AdmittingNet):
     def _report(self, service: Service, request: Request, answer: Answer, seconds: float) -> None:
         """Count and log an operation that ends here."""
         self._routes.metrics.operation(service.value, answer.status, seconds, self._calling_ae_title)
-        log_operation(service, request, answer, seconds)
+        log_operation(self._operations_log, service, request, answer, seconds)
 
     def _attempt(
         self, service: Service, context: PresentationContext, request: Request, perform: Callable[[], Outcome]

@@ -35,7 +35,8 @@ class CallerTurns:
     def __init__(self, at_once: int, longest_wait: float, note_refusal: Callable[[], None]) -> None:
         self._longest_wait = longest_wait
         self._lock = threading.Lock()
-        self._free = at_once
+        self._free = None if at_once == sys.maxsize else [None] * at_once
+        """An entry for each turn that is free: taken and given back without a lock, as long as nobody waits."""
         self._waiting: deque[threading.Lock] = deque()
         self._note_refusal = note_refusal
         self.users = 0
@@ -67,13 +68,21 @@ class CallerTurns:
 
     def take(self, timeout: float = -1) -> bool:
         """Wait for a turn, for so many seconds or as long as it takes; return whether it has come."""
-        with self._lock:
-            if self._free:
-                self._free -= 1
+        if self._free is None:
+            return True
+        if not self._waiting:
+            try:
+                self._free.pop()
+            except IndexError:
+                pass
+            else:
                 return True
-            waiting = threading.Lock()
-            waiting.acquire()
+        waiting = threading.Lock()
+        waiting.acquire()
+        with self._lock:
             self._waiting.append(waiting)
+            # One may have been given back before anybody could see that we wait.
+            self._hand_over(self._free)
         if waiting.acquire(timeout=timeout):
             return True
         with self._lock:
@@ -84,11 +93,20 @@ class CallerTurns:
 
     def give_back(self) -> None:
         """Let the next one have the turn."""
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._free += 1
+        if self._free is None:
+            return
+        self._free.append(None)
+        if self._waiting:
+            with self._lock:
+                self._hand_over(self._free)
+
+    def _hand_over(self, free: list[None]) -> None:
+        while self._waiting and free:
+            try:
+                free.pop()
+            except IndexError:
+                return  # somebody was quicker, and will give it back
+            self._waiting.popleft().release()
 
 
 class WhileWaiting:

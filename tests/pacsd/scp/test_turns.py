@@ -124,7 +124,7 @@ def test_turns_are_taken_by_many_and_none_is_lost() -> None:
     for each in threads:
         each.join()
     assert most[0] <= 3
-    wait_until(lambda: turns._free == 3, within=WITHIN, what="all turns are given back")
+    wait_until(lambda: turns._free == [None] * 3, within=WITHIN, what="all turns are given back")
 
 
 def echo(server: ArchiveServer, peers: ExitStack, calling: str) -> WireAssociation:
