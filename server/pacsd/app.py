@@ -53,7 +53,7 @@ from pacsd.services.archive import adopt_index, adopt_store, begin_generation, i
 from pacsd.services.housekeeping import Housekeeping
 from pacsd.services.ingest import Ingest
 from pacsd.services.long_values import LongValues
-from pacsd.services.quarantine import quarantine_instance, restore_file
+from pacsd.services.quarantine import QuarantinedInstance, quarantine_instance, restore_file
 from pacsd.services.records import attributes_of_file, record_of_file
 from pacsd.services.reindex import Reindexed, Reread
 from pacsd.services.reindex import reindex as build_extra_keys
@@ -279,7 +279,7 @@ def verify(
     return scrub.reached
 
 
-def quarantine(settings: Settings, sop_instance_uid: str, reason: str) -> str | None:
+def quarantine(settings: Settings, sop_instance_uid: str, reason: str) -> QuarantinedInstance:
     """Take an instance out of service, beside a running server or without one; see `services.quarantine`."""
     with _checked_index(settings) as index:
         return quarantine_instance(_file_store(settings), index, sop_instance_uid, reason)

@@ -48,17 +48,21 @@ def add(
 
     settings = archive_settings(config)
     for uid in sop_instance_uids:
-        name = app.quarantine(settings, uid, reason)
-        say(
-            f"{uid} is in quarantine as {name}."
-            if name
-            else f"{uid} is out of service; its file was missing."
-        )
+        taken = app.quarantine(settings, uid, reason)
+        if taken.name is None:
+            say(f"{uid} is out of service; its file was missing.")
+            continue
+        say(f"{uid} is in quarantine as {taken.name}.")
+        if taken.fault:
+            note(f"{taken.name} is not as it was stored and cannot be restored: {taken.fault}.")
 
 
 @commands.command()
 def restore(names: Names = None, config: ConfigFile = None) -> None:
-    """Put files back into service. The server may run meanwhile. Exit status 1 if one could not be put back."""
+    """Put files back into service. The server may run meanwhile. Exit status 1 if one could not be put back.
+
+    A file that is not as it was stored is not put back: have its instance sent again.
+    """
     from pacsd import app  # noqa: PLC0415
 
     if not names:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from pacsd.errors import DatasetInvalid, QuarantineRefused
+from pacsd.errors import DatasetInvalid, InstanceDamaged, QuarantineRefused, StorageUnavailable
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
+from pacsd.services.records import ReadableStore
+from pacsd.services.verification import open_instance, verify_file
 
-__all__ = ["QuarantiningIndex", "QuarantiningStore", "quarantine_instance", "restore_file"]
+__all__ = [
+    "QuarantinedInstance",
+    "QuarantiningIndex",
+    "QuarantiningStore",
+    "quarantine_instance",
+    "restore_file",
+]
 
 
-class QuarantiningStore(Protocol):
+class QuarantiningStore(ReadableStore, Protocol):
     """The file store; see `storage.filesystem.FileStore`."""
 
     def note_day(self, relative_path: str, /) -> None:
         """Have the next sweep look at a published file's day."""
 
-    def announce_quarantine(self, relative_path: str, reason: str, /) -> str:
+    def announce_quarantine(self, relative_path: str, reason: str, recorded: StoredInstance, /) -> str:
         """Note durably that a published file is about to be quarantined; return its name in quarantine."""
+
+    def recorded_of_quarantined(self, name: str, /) -> StoredInstance | None:
+        """Return what was `recorded` of a file in quarantine, with its path there; None where nobody knows."""
 
     def complete_quarantine(self, name: str, relative_path: str, /) -> str | None:
         """Quarantine a file that was announced; return its name, None if it is not there."""
@@ -55,24 +67,48 @@ class QuarantiningIndex(Protocol):
         """Keep a batch."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantinedInstance:
+    """An instance that was taken out of service."""
+
+    name: str | None
+    """Of its file in quarantine; None where the file is missing."""
+    fault: str = ""
+    """How its file differs from what the index had recorded of it; "" where it does not."""
+
+
 def quarantine_instance(
     store: QuarantiningStore, index: QuarantiningIndex, sop_instance_uid: str, reason: str
-) -> str | None:
+) -> QuarantinedInstance:
     """Take an instance out of service: it is found no more, and stored anew when it is sent again.
 
-    Returns the name of its file in quarantine, None where the file is missing. Raises QuarantineRefused where the
-    index knows no such instance.
+    Raises QuarantineRefused where the index knows no such instance.
     """
     kept = index.find_by_sop_instance_uid(sop_instance_uid)
     if kept is None:
         raise QuarantineRefused(f"the index has no instance {sop_instance_uid}")
     store.note_day(kept.path)
     # Announced first, and then the row: a sweep completes what was announced, and never indexes it again.
-    name = store.announce_quarantine(kept.path, reason)
+    name = store.announce_quarantine(kept.path, reason, kept)
     if not index.forget(kept.sop_instance_uid, kept.path):
         store.withdraw_quarantine(name)
         raise QuarantineRefused(f"{sop_instance_uid} was replaced just now: look at it again")
-    return store.complete_quarantine(name, kept.path)
+    if store.complete_quarantine(name, kept.path) is None:
+        return QuarantinedInstance(None)
+    return QuarantinedInstance(name, _fault_of(store, name))
+
+
+def _fault_of(store: QuarantiningStore, name: str) -> str:
+    """Return how a file in quarantine differs from what was recorded of it, "" where it does not or nobody knows."""
+    recorded = store.recorded_of_quarantined(name)
+    if recorded is None:
+        return ""
+    try:
+        with open_instance(store, recorded) as file:
+            verify_file(file, recorded, by="checksum")
+    except (InstanceDamaged, StorageUnavailable) as error:
+        return str(error)
+    return ""
 
 
 def restore_file(
@@ -83,9 +119,16 @@ def restore_file(
 ) -> str:
     """Put a file in quarantine back into service and return its path; it leaves the quarantine only after that.
 
-    `index` must keep the first of duplicates. Raises QuarantineRefused where the index names another file for its
-    instance, DatasetInvalid where it is no complete instance, StorageUnavailable.
+    `index` must keep the first of duplicates. Raises QuarantineRefused where the file differs from what was recorded of
+    it, or the index names another file for its instance; DatasetInvalid where it is no complete instance;
+    StorageUnavailable.
     """
+    # First of all: the record that is made below would call a damaged file's content the right one.
+    if fault := _fault_of(store, name):
+        raise QuarantineRefused(
+            f"{fault}, so it stays in quarantine: send the instance again, or put a whole copy from a backup in this "
+            "file's place"
+        )
     path = store.copy_from_quarantine(name)
     store.sync_directories([path])
     try:

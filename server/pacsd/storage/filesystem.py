@@ -39,7 +39,7 @@ from pacsd.storage.syncing import SyncThreads, make_durable
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from pacsd.model import ArchiveIdentity
+    from pacsd.model import ArchiveIdentity, StoredInstance
     from pacsd.storage.syncing import CompleteFile
 
 __all__ = ["FileStore", "IncomingFile"]
@@ -302,10 +302,16 @@ class FileStore:
         """As `received_days`, of the notes alone: what may have come since a sweep that began in this generation."""
         return self._received_days.since(generation)
 
-    def announce_quarantine(self, relative_path: str, reason: str) -> str:
+    def announce_quarantine(
+        self, relative_path: str, reason: str, recorded: StoredInstance | None = None
+    ) -> str:
         """Note that a published file is about to be quarantined; see `Quarantine.announce`."""
         self._resolve(relative_path)
-        return self.quarantined.announce(relative_path, reason)
+        return self.quarantined.announce(relative_path, reason, recorded)
+
+    def recorded_of_quarantined(self, name: str) -> StoredInstance | None:
+        """Return what the index had recorded of a file in quarantine; see `Quarantine.recorded_of`."""
+        return self.quarantined.recorded_of(name)
 
     def complete_quarantine(self, name: str, relative_path: str) -> str | None:
         """Quarantine a file that was announced; see `Quarantine.complete`."""

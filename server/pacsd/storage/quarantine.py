@@ -7,11 +7,12 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pacsd.errors import StorageUnavailable
+from pacsd.model import StoredInstance
 from pacsd.permissions import give_to_owner
 from pacsd.storage.disk import storage_errors, sync_directory
 from pacsd.storage.layout import has_receipt
@@ -28,6 +29,9 @@ _NOTE: Final = ".json"
 _FILE: Final = ".dcm"
 _COMMAND: Final = "command"
 """In a note, under "by": the file was taken out of service by people, and shall stay so."""
+
+_RECORDED: Final = "recorded"
+"""In a note: what the index had recorded of the file."""
 
 _SETTLED: Final = 2_000_000_000
 """Nanoseconds after a change from which another one would have another time."""
@@ -68,11 +72,15 @@ class Quarantine:
                 return None
         return self.complete(self._announce(relative_path, reason), relative_path)
 
-    def announce(self, relative_path: str, reason: str) -> str:
-        """Write the note of a file that is to come by command, durably; return its name. `complete` moves the file."""
-        return self._announce(relative_path, reason, by=_COMMAND)
+    def announce(self, relative_path: str, reason: str, recorded: StoredInstance | None = None) -> str:
+        """Write the note of a file that is to come by command, durably; return its name. `complete` moves the file.
 
-    def _announce(self, relative_path: str, reason: str, **more: str) -> str:
+        `recorded` is what the index has recorded of the file; `recorded_of` returns it again.
+        """
+        more = {} if recorded is None else {_RECORDED: asdict(recorded)}
+        return self._announce(relative_path, reason, by=_COMMAND, **more)
+
+    def _announce(self, relative_path: str, reason: str, **more: Any) -> str:
         with storage_errors("move an object into quarantine"):
             is_new = not self._folder.exists()
             self._folder.mkdir(exist_ok=True)
@@ -139,13 +147,30 @@ class Quarantine:
 
     def _note_of(self, name: str) -> dict[str, str]:
         """Return what a note says; nothing where it is missing or damaged."""
+        try:
+            note = self._content_of(name)
+            known = {key: str(note[key]) for key in ("path", "at", "reason")}
+            return known | ({"by": str(note["by"])} if "by" in note else {})
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return {}
+
+    def _content_of(self, name: str) -> Any:
         with storage_errors("look into the quarantine"):
             try:
-                note = json.loads((self._folder / f"{name}{_NOTE}").read_text("utf-8"))
-                known = {key: str(note[key]) for key in ("path", "at", "reason")}
-                return known | ({"by": str(note["by"])} if "by" in note else {})
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                return json.loads((self._folder / f"{name}{_NOTE}").read_text("utf-8"))
+            except FileNotFoundError:
                 return {}
+
+    def recorded_of(self, name: str) -> StoredInstance | None:
+        """Return what the index had recorded of a file when it was announced, with the file's path in quarantine.
+
+        None where its note does not say, as those of earlier versions. Raises as `find`.
+        """
+        path = self.path_of(name)
+        try:
+            return replace(StoredInstance(**self._content_of(name)[_RECORDED]), path=path)
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def _move(self, source: Path, target: Path) -> None:
         try:
@@ -162,7 +187,7 @@ class Quarantine:
             sync_directory(target.parent)
             source.unlink()
 
-    def _write_note(self, name: str, note: dict[str, str]) -> None:
+    def _write_note(self, name: str, note: dict[str, Any]) -> None:
         with (self._folder / f"{name}{_NOTE}").open("x", encoding="utf-8") as file:
             file.write(json.dumps(note) + "\n")
             file.flush()

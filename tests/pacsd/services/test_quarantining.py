@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pacsd.errors import DatasetInvalid, IndexUnavailable, QuarantineRefused, StorageUnavailable
-from pacsd.services.quarantine import quarantine_instance, restore_file
+from pacsd.services.quarantine import QuarantinedInstance, quarantine_instance, restore_file
 from pacsd.services.records import record_of_file
 from pacsd.storage.filesystem import FileStore
 from support.fake_archive import altered, take
@@ -38,9 +39,9 @@ def restore(store: FileStore, index: Index, name: str) -> str:
 
 
 def quarantined(store: FileStore, index: Index, instance: Instance) -> str:
-    name = quarantine_instance(store, index, instance.sop_instance_uid, REASON)
-    assert name is not None
-    return name
+    taken = quarantine_instance(store, index, instance.sop_instance_uid, REASON)
+    assert taken.name is not None
+    return taken.name
 
 
 def test_it_goes_and_comes_back(store: FileStore, index: Index) -> None:
@@ -68,7 +69,7 @@ def test_what_is_not_there_is_refused(store: FileStore, index: Index) -> None:
 def test_a_missing_file_leaves_no_row(store: FileStore, index: Index) -> None:
     instance = altered()
     store.remove(stored(store, index, instance))
-    assert quarantine_instance(store, index, instance.sop_instance_uid, REASON) is None
+    assert quarantine_instance(store, index, instance.sop_instance_uid, REASON) == QuarantinedInstance(None)
     assert paths_of(index) == []
 
 
@@ -95,10 +96,60 @@ def test_other_content_is_not_put_over_what_is_kept(store: FileStore, index: Ind
     assert [each.name for each in store.quarantined.list()] == [other]
 
 
+def flipped(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+DAMAGE = {
+    "changed": (flipped, "content has changed"),
+    "cut": (lambda content: content[:-2], "bytes instead of"),
+    "grown": (lambda content: content + b"\0\0", "bytes instead of"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_file_does_not_come_back(store: FileStore, index: Index, kind: str) -> None:
+    """It would be served as whole, under a checksum of its own; a whole copy in its place comes back."""
+    instance = altered()
+    damage, said = DAMAGE[kind]
+    path = store.root / stored(store, index, instance)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    taken = quarantine_instance(store, index, instance.sop_instance_uid, REASON)
+    assert taken.name is not None
+    assert said in taken.fault
+    with pytest.raises(QuarantineRefused, match=f"{said}.*send the instance again"):
+        restore(store, index, taken.name)
+    assert list(store.published()) == paths_of(index) == []
+    assert store.quarantined.count() == 1
+    (store.root / store.quarantined.path_of(taken.name)).write_bytes(whole)
+    restored = restore(store, index, taken.name)
+    assert paths_of(index) == [restored]
+
+
+@pytest.mark.parametrize("recorded", [None, {"size": "no"}, []])
+def test_a_note_that_records_nothing_is_as_it_ever_was(
+    store: FileStore, index: Index, recorded: object
+) -> None:
+    """Earlier versions recorded nothing, nor does the sweep."""
+    instance = altered()
+    path = store.root / stored(store, index, instance)
+    path.write_bytes(flipped(path.read_bytes()))
+    name = quarantined(store, index, instance)
+    note = store.root / "quarantine" / f"{name}.json"
+    content = json.loads(note.read_text())
+    assert content.pop("recorded")["checksum"]
+    note.write_text(json.dumps(content if recorded is None else {**content, "recorded": recorded}))
+    restored = restore(store, index, name)
+    assert paths_of(index) == [restored]
+
+
 def test_what_is_no_instance_stays_in_quarantine(store: FileStore, index: Index) -> None:
     path = stored(store, index, altered())
     (store.root / path).write_bytes(b"damaged")
-    name = quarantined(store, index, altered())
+    name = store.quarantine(path, REASON)
+    assert name is not None
+    assert index.forget(altered().sop_instance_uid, path)
     with pytest.raises((DatasetInvalid, StorageUnavailable)):
         restore(store, index, name)
     assert paths_of(index) == []
