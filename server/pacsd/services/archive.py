@@ -76,6 +76,11 @@ class _Halves:
         """Whether there is neither a file nor a row."""
         return not (self.has_files or self.index.has_instances)
 
+    @property
+    def has_lost_files(self) -> bool:
+        """Whether there are rows, and not a single file."""
+        return self.index.has_instances and not self.has_files
+
 
 def begin_generation(store: ArchiveStore, index: ArchiveIndex) -> ArchiveIdentity:
     """Make sure that store and index belong together, and begin a new generation of them; returns it.
@@ -133,9 +138,11 @@ def is_whole_as_it_is(store: ArchiveStore, index: ArchiveIndex) -> tuple[Archive
 def adopt_index(store: ArchiveStore, index: ArchiveIndex) -> None:
     """Take the index, whatever it was, for the store's: all files are looked at when the server starts.
 
-    Raises ArchiveMismatch where the store is the half that is missing.
+    Raises ArchiveMismatch where the store is the half that is missing, or has lost its files.
     """
     halves = _look(store, index)
+    if halves.has_lost_files:
+        _refuse_empty_store()
     if halves.store is None and not halves.has_files:
         raise ArchiveMismatch(
             "the storage root holds no archive: is its disk mounted, and is storage.root right? "
@@ -170,11 +177,13 @@ def _verify(halves: _Halves, store: ArchiveStore, index: ArchiveIndex) -> None:
         return  # new, or killed while it was made
     if halves.store is not None and halves.index.identity is not None:
         if halves.store.identity != halves.index.identity:
+            if halves.has_lost_files:
+                _refuse_empty_store()
             raise ArchiveMismatch(
                 "the index belongs to another store: correct index.url or storage.root. If this index shall serve "
                 "this store from now on, run `pacsd adopt index`: then all files are looked at"
             )
-    elif halves.index.has_instances and not halves.has_files:
+    elif halves.has_lost_files:
         _refuse_empty_store()
     elif halves.has_files and not halves.index.has_instances:
         _refuse_empty_index()

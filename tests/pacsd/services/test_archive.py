@@ -81,7 +81,7 @@ CASES = [
     Case("A", "B", files=True, rows=True, advice=FOREIGN),
     Case("A", "B", files=True, rows=True, strangers=True, advice=FOREIGN),
     Case("A", "B", files=True, rows=False, advice=FOREIGN),
-    Case("A", "B", files=False, rows=True, advice=FOREIGN),
+    Case("A", "B", files=False, rows=True, advice=NO_STORE),
 ]
 
 
@@ -147,6 +147,18 @@ def test_an_index_is_not_adopted_by_a_store_that_is_not_there(store: FileStore, 
     with pytest.raises(ArchiveMismatch, match=r"is its disk mounted.*pacsd adopt store"):
         adopt_index(store, index)
     assert store.identity is None
+
+
+@pytest.mark.parametrize("index_identity", ["", "A", "B"])
+def test_an_index_with_rows_is_not_adopted_by_a_store_without_files(
+    store: FileStore, index: Index, index_identity: str
+) -> None:
+    """Every instance would be missing; only `adopt store` says that this is meant."""
+    arrange(Case("A", index_identity, files=False, rows=True), store, index)
+    before = (store.identity, index.state())
+    with pytest.raises(ArchiveMismatch, match=NO_STORE):
+        adopt_index(store, index)
+    assert (store.identity, index.state()) == before
 
 
 def test_a_store_is_not_adopted_by_an_empty_index(store: FileStore, index: Index) -> None:
