@@ -6,7 +6,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,16 @@ import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
 from pacsd.decoder.pool import DecoderPool
-from pacsd.errors import ArchiveInUse, ConfigurationError, IndexIncomplete
+from pacsd.errors import (
+    ArchiveInUse,
+    ArchiveMismatch,
+    ConfigurationError,
+    IndexIncomplete,
+    IndexUnavailable,
+)
 from pacsd.index import migrations
 from pacsd.index.capacity import capacity, connections_of_each
-from pacsd.index.engines import database_file, database_url
+from pacsd.index.engines import database_file, database_place, database_url
 from pacsd.index.promises import broken_promises, refuse_shared_sessions
 from pacsd.index.repository import Index
 from pacsd.model import (
@@ -49,7 +55,13 @@ from pacsd.scp.routes import Routes
 from pacsd.scp.sop_classes import Service
 from pacsd.scp.turns import Turns, WhileWaiting
 from pacsd.scu.peer import Peer
-from pacsd.services.archive import adopt_index, adopt_store, begin_generation, is_whole_as_it_is
+from pacsd.services.archive import (
+    adopt_index,
+    adopt_store,
+    begin_generation,
+    is_whole_as_it_is,
+    require_store,
+)
 from pacsd.services.housekeeping import Housekeeping
 from pacsd.services.ingest import Ingest
 from pacsd.services.long_values import LongValues
@@ -65,7 +77,7 @@ from pacsd.services.verification import VerifyBy
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
 from pacsd.storage.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.storage.filesystem import FileStore
-from pacsd.storage.identity import identity_fault
+from pacsd.storage.identity import ARCHIVE, identity_fault
 from pacsd.storage.memory import total_memory
 from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.transcode import Transcoder
@@ -96,6 +108,8 @@ __all__ = [
 
 _log = structlog.get_logger()
 
+_RIGHT_PLACE: Final = "are this the configuration and the working folder of the server?"
+"""What to ask where there is no archive: paths may be relative to the working folder."""
 CONNECTIONS_THAT_END: Final = 250
 """That a worker may have besides those with an association and those that wait for one: they were told to end."""
 _COMPLETION_SECONDS: Final = 3.0
@@ -130,7 +144,8 @@ def prepare(settings: Settings) -> ArchiveIdentity:
     store.open()
     index = _whole_index(settings)
     try:
-        begun = _begun_generation(store, index)
+        with _naming_both_halves(settings):
+            begun = _begun_generation(store, index)
         half_files = remove_half_files(store)
         _log.info("archive-opened", generation=begun.generation, half_files_removed=half_files)
         unbuilt = index.register_extra_keys()
@@ -164,7 +179,8 @@ def prepare_to_read(settings: Settings) -> tuple[ArchiveIdentity, bool]:
     store = _file_store(settings)
     index = Index(settings.index.url, duplicates=settings.storage.duplicates, read_only=True)
     try:
-        return is_whole_as_it_is(store, index)
+        with _naming_both_halves(settings):
+            return is_whole_as_it_is(store, index)
     finally:
         index.dispose()
 
@@ -260,22 +276,22 @@ def verify(
 ) -> WorkProgress:
     """Compare the index with the files in both directions; beside a running server, or without one.
 
-    `bytes_per_second` bounds how fast files are read. Raises IndexUnavailable, MigrationNeeded, StorageUnavailable.
+    `bytes_per_second` bounds how fast files are read. Raises IndexUnavailable, MigrationNeeded, StorageUnavailable, and
+    ArchiveMismatch where there is no archive.
     """
-    migrations.check(settings.index.url)
-    index = _whole_index(settings)
-    scrub = Scrub(store=_file_store(settings), index=index, work=VERIFY[by], by=by, report_fault=report_fault)
-    try:
-        report_begin(scrub.begin(anew=anew))
-        while (read := scrub.step()) is not None:
-            report(scrub.reached)
-            if bytes_per_second:
-                time.sleep(read / bytes_per_second)
-    except KeyboardInterrupt:
-        scrub.pause()
-        raise
-    finally:
-        index.dispose()
+    with _checked_index(settings) as index:
+        scrub = Scrub(
+            store=_file_store(settings), index=index, work=VERIFY[by], by=by, report_fault=report_fault
+        )
+        try:
+            report_begin(scrub.begin(anew=anew))
+            while (read := scrub.step()) is not None:
+                report(scrub.reached)
+                if bytes_per_second:
+                    time.sleep(read / bytes_per_second)
+        except KeyboardInterrupt:
+            scrub.pause()
+            raise
     return scrub.reached
 
 
@@ -303,18 +319,57 @@ def _default_character_set(settings: Settings, ae_title: str) -> str:
 
 
 def quarantined_files(settings: Settings) -> Quarantine:
-    """Return the quarantine of the store."""
+    """Return the quarantine of the store; raises ArchiveMismatch where there is no archive, StorageUnavailable."""
+    with _naming_both_halves(settings):
+        _require_store_of_archive(settings)
+        # It can be looked at, and emptied, while the database is away.
+        with suppress(IndexUnavailable):
+            _require_database(settings)
     return _file_store(settings).quarantined
 
 
 @contextmanager
 def _checked_index(settings: Settings) -> Iterator[Index]:
+    """Yield the index of an archive that there is, and make nothing where there is none: raises ArchiveMismatch."""
+    with _naming_both_halves(settings):
+        _require_store_of_archive(settings)
+        _require_database(settings)
     migrations.check(settings.index.url)
     index = _whole_index(settings)
     try:
+        if index.state().identity is None:
+            with _naming_both_halves(settings):
+                raise ArchiveMismatch(f"the index belongs to no archive yet: {_RIGHT_PLACE}")
         yield index
     finally:
         index.dispose()
+
+
+def _require_store_of_archive(settings: Settings) -> None:
+    if not _file_store(settings).is_archive:
+        raise ArchiveMismatch(
+            f"the storage root holds no archive (no {ARCHIVE}): is its disk mounted, and {_RIGHT_PLACE}"
+        )
+
+
+def _require_database(settings: Settings) -> None:
+    if migrations.current(settings.index.url, read_only=True) is None:
+        raise ArchiveMismatch(
+            f"the index's database is missing or empty: {_RIGHT_PLACE} To have the index made anew from the stored "
+            "files, run `pacsd adopt index`"
+        )
+
+
+@contextmanager
+def _naming_both_halves(settings: Settings) -> Iterator[None]:
+    """Let an ArchiveMismatch say which store and which index were looked at."""
+    try:
+        yield
+    except ArchiveMismatch as error:
+        raise ArchiveMismatch(
+            f"{error} (storage.root is {settings.storage.root.absolute()}, the index is "
+            f"{database_place(settings.index.url)})"
+        ) from error
 
 
 def _whole_index(
@@ -352,8 +407,24 @@ def attribute_conflicts(settings: Settings) -> Iterator[DisagreeingObjects]:
 def adopt(settings: Settings, half: Literal["index", "store"]) -> None:
     """Make store and index one archive, whatever they were; no server may run.
 
-    Raises ArchiveInUse, ArchiveMismatch, StorageUnavailable, IndexUnavailable and MigrationNeeded.
+    Nothing is made where the half that is to stay is not there. Raises ArchiveInUse, ArchiveMismatch,
+    StorageUnavailable, IndexUnavailable and MigrationNeeded.
     """
+    with _naming_both_halves(settings):
+        _require_half_that_stays(settings, half)
+        _adopt(settings, half)
+
+
+def _require_half_that_stays(settings: Settings, half: Literal["index", "store"]) -> None:
+    if half == "store":
+        _require_database(settings)
+    elif settings.storage.root.is_dir():
+        require_store(_file_store(settings))
+    else:
+        raise ArchiveMismatch(f"there is no folder storage.root: is its disk mounted, and {_RIGHT_PLACE}")
+
+
+def _adopt(settings: Settings, half: Literal["index", "store"]) -> None:
     with own(_locks(settings)):
         store = _file_store(settings)
         store.open()

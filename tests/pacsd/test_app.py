@@ -361,8 +361,10 @@ def test_an_index_that_was_lost_stops_the_start_until_it_is_adopted(
     with worker(tables) as running, associated(running, STORAGE) as net:
         assert store(net, altered(1)) == 0x0000
     shutil.copy(migrated, running.settings.storage.root.parent / "index.db")
-    with pytest.raises(ArchiveMismatch, match="pacsd adopt index"):
+    with pytest.raises(ArchiveMismatch, match="pacsd adopt index") as refused:
         app.prepare(running.settings)
+    root = running.settings.storage.root
+    assert f"(storage.root is {root}, the index is {root.parent}/index.db)" in str(refused.value)
     app.adopt(running.settings, "index")
     with worker(tables) as running, associated(running, FIND) as net:
         found = list(net.c_find(net.context_for(FIND), identifier(StudyInstanceUID="")))

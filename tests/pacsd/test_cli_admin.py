@@ -8,20 +8,32 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
 import pacsd
+from pacsd import cli
 from pacsd.cli.configuration import as_toml
 from pacsd.configuration import load_settings
+from pacsd.errors import ArchiveMismatch
+from pacsd.index import migrations
 from pacsd.settings import IndexSettings, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHIPPED = Path(__file__).parents[2] / "config" / "pacsd.toml"
 
 
 @pytest.fixture(autouse=True)
-def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
+    # Commands that are run in this process set it.
+    umask = os.umask(0o022)
+    yield
+    os.umask(umask)
 
 
 def _pacsd(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -45,6 +57,64 @@ def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     done = _pacsd(*arguments)
     assert done.returncode == 2
     assert "No such" in done.stderr
+
+
+AT_WORK = (
+    "adopt index",
+    "adopt store",
+    "verify",
+    "conflicts",
+    "quarantine list",
+    "quarantine add 1.2",
+    "quarantine restore 20260102T030405-00000000",
+    "quarantine purge --older-than 0",
+)
+"""Commands that work on an archive."""
+
+
+def _everything_here() -> set[Path]:
+    return set(Path().rglob("*"))
+
+
+@pytest.mark.parametrize("arguments", AT_WORK)
+def test_where_no_archive_is_commands_make_none(arguments: str) -> None:
+    """As in a wrong folder: a relative path leads to nothing there, and the message says whereto."""
+    _refused(arguments, f"(storage.root is {Path('data/store').absolute()}, ")
+    _refused(arguments, f"the index is {Path('data/index.db').absolute()})")
+    assert _everything_here() == set()
+
+
+def test_a_refusal_is_status_1() -> None:
+    done = _pacsd("verify")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "holds no archive" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", AT_WORK[2:])
+def test_half_an_archive_is_none(arguments: str) -> None:
+    """A database beside no store, an empty file beside one, and a database that was never used beside one."""
+    migrations.upgrade("sqlite:///data/index.db")
+    before = _everything_here()
+    _refused(arguments, "holds no archive")
+    assert _everything_here() == before
+
+    store, index = Path("data/store"), Path("data/index.db")
+    store.mkdir()
+    (store / "archive.json").write_text('{"identity": "A", "generation": 1}')
+    if arguments.split()[1:2] not in (["list"], ["purge"]):
+        _refused(arguments, "belongs to no archive yet")
+    index.write_bytes(b"")
+    before = _everything_here()
+    _refused(arguments, "missing or empty")
+    assert _everything_here() == before
+    assert index.read_bytes() == b""
+
+
+def _refused(arguments: str, why: str) -> None:
+    done = CliRunner().invoke(cli.app, arguments.split())
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert isinstance(done.exception, ArchiveMismatch | SystemExit)
+    assert why in f"{done.exception} {done.stderr}"
 
 
 class TestCheckConfig:

@@ -38,6 +38,7 @@ __all__ = [
     "Connections",
     "asking_engine",
     "database_file",
+    "database_place",
     "database_url",
     "ends_connection",
     "is_behind_pooler",
@@ -149,6 +150,17 @@ def _host_and_port(given: str) -> tuple[str, str]:
 def database_file(url: URL) -> Path | None:
     """The file of an SQLite database, None for others."""
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def database_place(url: str | URL) -> str:
+    """Where the database is, for messages: SQLite's file by its absolute path, else the URL without a password."""
+    parsed = database_url(url)
+    file = database_file(parsed)
+    if file is not None:
+        return str(file.absolute())
+    # libpq takes passwords in the query, too.
+    secrets = [name for name in parsed.query if "password" in name]
+    return parsed.difference_update_query(secrets).render_as_string(hide_password=True)
 
 
 def wal_bytes(url: str | URL) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "adopt_store",
     "begin_generation",
     "is_whole_as_it_is",
+    "require_store",
 ]
 
 _log = structlog.get_logger()
@@ -143,12 +144,17 @@ def adopt_index(store: ArchiveStore, index: ArchiveIndex) -> None:
     halves = _look(store, index)
     if halves.has_lost_files:
         _refuse_empty_store()
-    if halves.store is None and not halves.has_files:
+    require_store(store)
+    _unite(halves, store, index, halves.store.identity if halves.store else str(uuid.uuid4()))
+
+
+def require_store(store: ArchiveStore) -> None:
+    """Return if a store has files or says which archive it is; else raise ArchiveMismatch."""
+    if store.identity is None and next(store.published(None), None) is None:
         raise ArchiveMismatch(
             "the storage root holds no archive: is its disk mounted, and is storage.root right? "
             "To go on with an empty store, run `pacsd adopt store`"
         )
-    _unite(halves, store, index, halves.store.identity if halves.store else str(uuid.uuid4()))
 
 
 def adopt_store(store: ArchiveStore, index: ArchiveIndex) -> None:

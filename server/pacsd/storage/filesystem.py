@@ -29,7 +29,7 @@ from pacsd.storage.disk import (
     storage_errors,
     sync_directory,
 )
-from pacsd.storage.identity import ReceivedDays, read_identity, write_identity
+from pacsd.storage.identity import ARCHIVE, ReceivedDays, read_identity, write_identity
 from pacsd.storage.incoming import IncomingFile
 from pacsd.storage.layout import path_of_receipt, path_without_receipt
 from pacsd.storage.quarantine import Quarantine
@@ -137,6 +137,12 @@ class FileStore:
     def identity(self) -> ArchiveIdentity | None:
         """What the store says of itself, as of now; None where it says nothing. Raises `StorageUnavailable`."""
         return read_identity(self.root)
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether the store says, readably or not, which archive it is. Raises `StorageUnavailable`."""
+        with storage_errors(f"look for {self.root / ARCHIVE}"):
+            return (self.root / ARCHIVE).exists()
 
     def identify(self, identity: ArchiveIdentity) -> None:
         """Have the store say this of itself from now on, durably; raises `StorageUnavailable` or `StorageFull`."""
