@@ -40,7 +40,8 @@ def read_identity(root: Path) -> ArchiveIdentity | None:
         return _read(root)
     except ValueError as error:
         raise StorageUnavailable(
-            f"{root / ARCHIVE} is damaged: put it back from a backup, or move it away and run `pacsd adopt store`"
+            f"{root / ARCHIVE} is damaged: put it back from a backup, or move it away and start the server, which "
+            "writes it anew from what the index knows"
         ) from error
 
 
