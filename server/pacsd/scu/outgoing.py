@@ -77,7 +77,11 @@ def associate(
     try:
         net.connect(peer.host, peer.port, tls=peer.tls)
         net.associate(request)
-    except (AssociationEnded, AssociationRejected) as error:
+    except AssociationEnded as error:
+        # The reason first, and the address once: whoever asked for a C-MOVE is shown 64 characters.
+        why = str(error).removeprefix(f"cannot connect to {peer.host}:{peer.port}: ")
+        raise DestinationUnreachable(f"{why}: {peer.ae_title} at {peer.host}:{peer.port}") from error
+    except AssociationRejected as error:
         raise DestinationUnreachable(f"{peer.ae_title} at {peer.host}:{peer.port}: {error}") from error
 
 

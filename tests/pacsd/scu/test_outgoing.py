@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dicomnet import DicomNet, NetConfiguration
+from pacsd.errors import DestinationUnreachable
 from pacsd.model import StoredInstance
-from pacsd.scu.outgoing import MAX_CONTEXTS, in_associations, storage_syntaxes
+from pacsd.scu.outgoing import MAX_CONTEXTS, associate, in_associations, storage_syntaxes
+from pacsd.scu.peer import Peer
+from support.peers import free_port
 
 EXPLICIT, IMPLICIT, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.50"
 
@@ -67,3 +72,12 @@ def test_many_syntaxes_of_one_class_share_the_uncompressed_context() -> None:
     instances = instances_of([(1, number) for number in range(127)])
     ((proposals, part),) = in_associations(instances)
     assert (len(proposals), len(part)) == (128, 127)
+
+
+def test_why_nobody_is_reached_fits_into_an_error_comment() -> None:
+    """PS3.7 E.1: (0000,0902) is LO, of 64 characters; the address is said once, and whole."""
+    peer = Peer("SIXTEEN_LETTERS_", "127.0.0.1", free_port())
+    with pytest.raises(DestinationUnreachable) as unreachable:
+        associate(DicomNet(NetConfiguration()), peer, [], calling_ae_title="PACSD")
+    assert str(unreachable.value) == f"Connection refused: SIXTEEN_LETTERS_ at 127.0.0.1:{peer.port}"
+    assert len(str(unreachable.value)) <= 64
