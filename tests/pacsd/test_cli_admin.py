@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import pacsd
@@ -57,6 +58,23 @@ def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     done = _pacsd(*arguments)
     assert done.returncode == 2
     assert "No such" in done.stderr
+
+
+def _commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, each in getattr(command, "commands", {}).items():
+        yield from _commands(each, *path, name)
+
+
+def test_no_help_text_loses_what_looks_like_markup() -> None:
+    """As "A [[peer]] of the configuration", of which "A []" was left."""
+    commands = list(_commands(get_command(cli.app)))
+    assert ("quarantine", "add") in commands
+    for command in commands:
+        done = CliRunner().invoke(cli.app, [*command, "--help"], env={"COLUMNS": "200"})
+        assert done.exit_code == 0
+        assert "[]" not in done.stdout, command
+        assert ("A [[peer]] of the configuration" in done.stdout) == ("--peer " in done.stdout), command
 
 
 AT_WORK = (

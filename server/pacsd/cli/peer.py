@@ -76,7 +76,12 @@ Called = Annotated[
 ]
 PeerName = Annotated[
     str | None,
-    typer.Option("--peer", metavar="AE", help="A [[peer]] of the configuration, instead of HOST and PORT."),
+    typer.Option(
+        "--peer",
+        metavar="AE",
+        # Escaped, as help texts are markup.
+        help=r"A [\[peer]] of the configuration, instead of HOST and PORT.",
+    ),
 ]
 Timeout = Annotated[
     float | None,

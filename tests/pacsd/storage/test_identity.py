@@ -56,7 +56,9 @@ def test_an_identity_is_read_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_a_damaged_identity_is_no_new_archive(tmp_path: Path, content: bytes) -> None:
     (tmp_path / ARCHIVE).write_bytes(content)
-    with pytest.raises(StorageUnavailable, match=r"damaged: put it back from a backup, or move it away and start"):
+    with pytest.raises(
+        StorageUnavailable, match=r"damaged: put it back from a backup, or move it away and start"
+    ):
         read_identity(tmp_path)
 
 
