@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Final, Literal
 
@@ -44,6 +45,7 @@ from pacsd.model import (
 from pacsd.observability.health import watched_index_disk, watched_storage_disk
 from pacsd.observability.metrics import Metrics
 from pacsd.ownership import lock_files, own
+from pacsd.permissions import give_to_owner
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
@@ -76,6 +78,7 @@ from pacsd.services.sweep import Sweeping, remove_half_files
 from pacsd.services.verification import VerifyBy
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
 from pacsd.storage.budgets import DEFAULT_BUDGETS, Budgets
+from pacsd.storage.disk import storage_errors
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.identity import ARCHIVE, identity_fault
 from pacsd.storage.memory import total_memory
@@ -102,6 +105,7 @@ __all__ = [
     "restore",
     "run_housekeeping",
     "run_worker",
+    "upgrade_database",
     "verify",
     "why_read_only",
 ]
@@ -412,7 +416,41 @@ def adopt(settings: Settings, half: Literal["index", "store"]) -> None:
     """
     with _naming_both_halves(settings):
         _require_half_that_stays(settings, half)
-        _adopt(settings, half)
+        with _new_index_files_given_away(settings):
+            _adopt(settings, half)
+
+
+def upgrade_database(settings: Settings) -> None:
+    """Bring the index's database to the schema of this version; see `migrations.upgrade`."""
+    with _new_index_files_given_away(settings):
+        migrations.upgrade(settings.index.url)
+
+
+@contextmanager
+def _new_index_files_given_away(settings: Settings) -> Iterator[None]:
+    """Let what root makes of an SQLite index in the block belong to the store's owner, as the server may not be root.
+
+    Only where there is a store to go by. Raises StorageUnavailable.
+    """
+    file = database_file(database_url(settings.index.url))
+    if file is None:
+        yield
+        return
+    before = _files_and_folders(file)
+    try:
+        yield
+    finally:
+        with storage_errors("give the index to the owner of the storage root"):
+            for made in _files_and_folders(file) - before:
+                with suppress(FileNotFoundError):
+                    give_to_owner(made, settings.storage.root)
+
+
+def _files_and_folders(file: Path) -> set[Path]:
+    """Return which there are: the folders that lead to an index, itself, and what is kept beside it under its name."""
+    file = file.absolute()
+    beside = file.parent.glob(f"{escape(file.name)}*")
+    return {path for path in (*file.parents, *beside) if path.exists()}
 
 
 def _require_half_that_stays(settings: Settings, half: Literal["index", "store"]) -> None:

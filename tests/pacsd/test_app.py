@@ -16,6 +16,7 @@ from pacsd import app
 from pacsd.errors import ArchiveMismatch, IndexUnavailable, StorageUnavailable
 from pacsd.identifier import elements_of, read_identifier, write_identifier
 from pacsd.index import migrations
+from pacsd.model import ArchiveIdentity
 from pacsd.settings import Settings
 from pacsd.storage.filesystem import FileStore
 from pacsd.supervision.shared_numbers import WorkerState
@@ -369,6 +370,28 @@ def test_an_index_that_was_lost_stops_the_start_until_it_is_adopted(
     with worker(tables) as running, associated(running, FIND) as net:
         found = list(net.c_find(net.context_for(FIND), identifier(StudyInstanceUID="")))
     assert len(found) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+@pytest.mark.parametrize("command", ["adopt", "upgrade"])
+def test_what_root_makes_of_an_index_belongs_to_the_stores_owner(tmp_path: Path, command: str) -> None:
+    """The server, which is not root, could not open it."""
+    root, owner = tmp_path / "store", 12345
+    files = FileStore(root)
+    root.mkdir()
+    os.chown(root, owner, owner)
+    files.identify(ArchiveIdentity("A", 1))
+    os.chown(tmp_path, 0, 0)
+    tables = {"storage": {"root": str(root)}, "index": {"url": f"sqlite:///{tmp_path}/new/index.db"}}
+    if command == "adopt":
+        app.adopt(Settings(**tables), "index")
+    else:
+        app.upgrade_database(Settings(**tables))
+    made = {tmp_path / "new", *(tmp_path / "new").iterdir(), *root.rglob("*")}
+    assert {"new", "index.db", "archive.json"} <= {path.name for path in made}
+    assert {path.name: path.stat().st_uid for path in made if path.stat().st_uid != owner} == {}
+    assert {path.stat().st_gid for path in made} == {owner}
+    assert tmp_path.stat().st_uid == 0, "what was there stays whose it was"
 
 
 def test_a_store_that_cannot_be_used_is_told_before_any_worker(

@@ -15,11 +15,12 @@ commands = typer.Typer(help="The index database's schema.", no_args_is_help=True
 @commands.command()
 def upgrade(config: ConfigFile = None) -> None:
     """Bring the database to the schema that this version needs, making it where there is none."""
+    from pacsd import app  # noqa: PLC0415
     from pacsd.index import migrations  # noqa: PLC0415
 
-    url = archive_settings(config).index.url
-    migrations.upgrade(url)
-    typer.echo(f"The database has revision {migrations.current(url)}.")
+    settings = archive_settings(config)
+    app.upgrade_database(settings)
+    typer.echo(f"The database has revision {migrations.current(settings.index.url)}.")
 
 
 @commands.command()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import StorageFull, StorageUnavailable
+from pacsd.permissions import give_to_owner
 from pacsd.storage.checksums import new_checksum
 from pacsd.storage.disk import (
     WatchedDisk,
@@ -117,6 +118,8 @@ class FileStore:
         with storage_errors(f"use the storage root {self.root}"):
             created = [path for path in (self._incoming, *self._incoming.parents) if not path.exists()]
             self._incoming.mkdir(parents=True, exist_ok=True)
+            if self._incoming in created:
+                give_to_owner(self._incoming, self.root)
             probe = self._incoming / f"probe-{os.getpid()}-{secrets.token_hex(8)}"
             linked = probe.with_suffix(".link")
             try:
@@ -128,7 +131,9 @@ class FileStore:
             spread_subdirectories(self._incoming)
             for _ in range(INCOMING_DIRECTORIES - len(self._incoming_directories())):
                 # ext4 finds their places by their names.
-                (self._incoming / secrets.token_hex(4)).mkdir()
+                directory = self._incoming / secrets.token_hex(4)
+                directory.mkdir()
+                give_to_owner(directory, self._incoming)
             if self.sync:
                 for directory in {self.root, *(path.parent for path in created)}:
                     sync_directory(directory)
