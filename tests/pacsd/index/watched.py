@@ -35,7 +35,7 @@ _STEPS_A_ROW = 10
 """Of SQLite's virtual machine; hardly a row is looked at in fewer."""
 _PARTIAL = ("_inexact", "_said")
 """How the names of indices end that have few rows in them: all of those are wanted."""
-_SMALL = re.compile(r"SCAN (CONSTANT ROW|\(|anon_|\d|disputed USING INDEX ix_series_said)")
+_SMALL = re.compile(r"SCAN (CONSTANT ROW|\(|anon_|\d|(disputed|series_1) USING INDEX ix_series_said)")
 """Values that the statement brings itself, or a few below one row: no table; or an index that has few rows in it."""
 
 
