@@ -260,3 +260,9 @@ def test_several_hosts_of_which_one_is_there(durable: Postgres, tmp_path: Path) 
     with closing(engine.raw_connection()) as connection:
         assert connection.dbapi_connection.info.host == str(durable.folder)  # type: ignore[union-attr]
     engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:secret@a/db", "postgresql://u@a/db?password=secret"])
+def test_where_a_database_is_is_said_without_its_password(url: str) -> None:
+    assert "secret" not in engines.database_place(url)
+    assert "@a/db" in engines.database_place(url)
