@@ -62,6 +62,8 @@ def test_pacsd_is_measured_with_default_settings():
     }
     assert set_keys == {
         "dicom.ae_title", "dicom.host", "dicom.port", "storage.root", "index.url", "http.port",
+        # One client stands for all of a hospital's.
+        "limits.associations_per_address", "limits.associations_per_title",
     }  # fmt: skip
     assert {key for peer in measured["peer"] for key in peer} == {"ae_title", "host", "port"}
 

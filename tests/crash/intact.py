@@ -50,7 +50,7 @@ def assert_intact(server: PacsdServer, url: str) -> dict[str, int]:
     assert server.incoming_files() == set()
     for file in (server.root / "quarantine").glob("*.dcm"):
         note = json.loads(file.with_suffix(".json").read_text())
-        assert set(note) - {"by"} == {"path", "at", "reason"}
+        assert set(note) - {"by", "recorded"} == {"path", "at", "reason"}
     verified = server.run("verify", "--anew")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     return versions
