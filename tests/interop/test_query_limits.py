@@ -141,7 +141,9 @@ def test_slow_takers_keep_nothing_from_others(server: PacsdServer) -> None:
         with asking(server, query(encoded(scu.keys("STUDY", StudyInstanceUID="1.2.4.1.1")))) as peer:
             assert [peer.read_response().status for _ in range(2)] == [0xFF00, 0x0000]
             peer.release()
-        assert server.metric("pacsd_operations_total", service="find") == finished + 1, "the others wait"
+        # The buffers of some connections hold a whole answer.
+        done = server.metric("pacsd_operations_total", service="find")
+        assert finished + 1 <= done < finished + SLOW // 2, "the others wait"
         with closing(sqlite3.connect(server.index_path, isolation_level=None)) as other:
             wait_until(
                 lambda: other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0,
