@@ -10,6 +10,7 @@ from typing import Final
 
 __all__ = [
     "LONGER_THAN_KEPT",
+    "UNIQUE_KEYS",
     "ArchiveIdentity",
     "AttributeConflict",
     "CommitOutcome",
@@ -44,6 +45,15 @@ class QueryLevel(Enum):
     STUDY = "STUDY"
     SERIES = "SERIES"
     IMAGE = "IMAGE"
+
+
+UNIQUE_KEYS: Final = {
+    QueryLevel.PATIENT: "PatientID",
+    QueryLevel.STUDY: "StudyInstanceUID",
+    QueryLevel.SERIES: "SeriesInstanceUID",
+    QueryLevel.IMAGE: "SOPInstanceUID",
+}
+"""The unique key of each level, from the top (PS3.4 §C.6.1, §C.6.2)."""
 
 
 class QueryModel(Enum):

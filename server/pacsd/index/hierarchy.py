@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Final
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.attributes import attribute
 from pacsd.index.normalization import values_of
-from pacsd.model import QueryLevel, QueryModel
+from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
 
 if TYPE_CHECKING:
     from pacsd.model import FindQuery
 
-__all__ = ["UNIQUE_KEYS", "check_hierarchy", "check_level", "depth", "supported_keys", "unsupported_keys"]
-
-UNIQUE_KEYS: Final = {
-    QueryLevel.PATIENT: "PatientID",
-    QueryLevel.STUDY: "StudyInstanceUID",
-    QueryLevel.SERIES: "SeriesInstanceUID",
-    QueryLevel.IMAGE: "SOPInstanceUID",
-}
+__all__ = ["check_hierarchy", "check_level", "depth", "supported_keys", "unsupported_keys"]
 
 _LEVELS: Final = {
     QueryModel.PATIENT_ROOT: tuple(QueryLevel),

@@ -17,10 +17,10 @@ from pacsd.index.aggregates import AGGREGATES
 from pacsd.index.attributes import Attribute, Source, attribute
 from pacsd.index.conditions import attribute_condition, identifying_keywords, leading_keywords
 from pacsd.index.extra_values import leading_to
-from pacsd.index.hierarchy import UNIQUE_KEYS, depth
+from pacsd.index.hierarchy import depth
 from pacsd.index.prebuilt import positional
 from pacsd.index.tables import TABLES, instances, patients, series, studies
-from pacsd.model import QueryLevel
+from pacsd.model import UNIQUE_KEYS, QueryLevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,7 +15,7 @@ from pacsd.effort import Effort
 from pacsd.errors import IdentifierInvalid, OperationTooCostly
 from pacsd.identifier import Element, Identifier, read_identifier
 from pacsd.identifier_writer import IdentifierWriter
-from pacsd.model import LONGER_THAN_KEPT, FindQuery, QueryLevel, QueryModel, QueryOptions
+from pacsd.model import LONGER_THAN_KEPT, UNIQUE_KEYS, FindQuery, QueryLevel, QueryModel, QueryOptions
 from pacsd.scp.access import AnswerRules
 from pacsd.scp.sop_classes import FIND_MODELS
 from pacsd.scp.statuses import Answer, limited_answer
@@ -34,12 +34,6 @@ _NO_KEYS: Final = frozenset(
     }
 )
 """Attributes of an identifier that say how to answer and are not matched (PS3.4 §C.4.1.1.3)."""
-_UNIQUE_KEYS: Final = {
-    QueryLevel.PATIENT: "PatientID",
-    QueryLevel.STUDY: "StudyInstanceUID",
-    QueryLevel.SERIES: "SeriesInstanceUID",
-    QueryLevel.IMAGE: "SOPInstanceUID",
-}
 _RETRIEVE_AE_TITLE: Final = 0x00080054
 _ENCODERS_REMEMBERED: Final = 256
 _MOST_KEYS_REMEMBERED: Final = 100
@@ -127,7 +121,7 @@ class FindHandler:
         level = query_level(identifier)
         keys = {keyword: value for keyword, value in identifier.keys.items() if keyword not in _NO_KEYS}
         if can_be_long := not CAN_BE_LONG.isdisjoint(keys):
-            keys.setdefault(_UNIQUE_KEYS[level], "")  # to know where the values are
+            keys.setdefault(UNIQUE_KEYS[level], "")  # to know where the values are
         query = FindQuery(
             model=FIND_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
             level=level,
@@ -180,7 +174,7 @@ class FindHandler:
         if not missing:
             return match
         unread = dict.fromkeys(missing, "")
-        return {**match, **unread, **self._long_values(level, match[_UNIQUE_KEYS[level]], missing)}
+        return {**match, **unread, **self._long_values(level, match[UNIQUE_KEYS[level]], missing)}
 
 
 class _AnswerEncoder:

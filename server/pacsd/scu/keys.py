@@ -17,17 +17,9 @@ from pacsd.identifier import (
     read_identifier,
     write_identifier,
 )
-from pacsd.model import QueryLevel, QueryModel
+from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
 
-__all__ = ["UNIQUE_KEYS", "element", "level_element", "parse_keys", "retrieve_keys", "unique_keys_down_to"]
-
-UNIQUE_KEYS: Final = {
-    QueryLevel.PATIENT: "PatientID",
-    QueryLevel.STUDY: "StudyInstanceUID",
-    QueryLevel.SERIES: "SeriesInstanceUID",
-    QueryLevel.IMAGE: "SOPInstanceUID",
-}
-"""By level, from the top (PS3.4 §C.6.1, §C.6.2)."""
+__all__ = ["element", "level_element", "parse_keys", "retrieve_keys", "unique_keys_down_to"]
 
 _TAG: Final = re.compile(r"\(?([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)?")
 _WILDCARD: Final = re.compile(r"[*?]")

@@ -16,8 +16,8 @@ from pydicom.uid import UID
 
 from dicomnet import DicomNet
 from pacsd.identifier import Element
-from pacsd.model import QueryLevel, QueryModel
-from pacsd.scu.keys import UNIQUE_KEYS, element, unique_keys_down_to
+from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
+from pacsd.scu.keys import element, unique_keys_down_to
 from pacsd.scu.outgoing import MAX_CONTEXTS, AbstractAndTransferSyntaxes
 from pacsd.scu.querying import find
 from pacsd.storage.layout import is_valid_uid
