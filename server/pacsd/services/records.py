@@ -163,13 +163,7 @@ def long_values_of_file(
     """
     with _opened(store, path) as file:
         meta = read_part10(file)
-        offset = meta.dataset_offset
-        scan = scan_long_values(
-            os.fstat(file.fileno()).st_size - offset,
-            lambda position, length: os.pread(file.fileno(), length, offset + position),
-            meta.transfer_syntax_uid,
-            keywords,
-        )
+        scan = scan_long_values(*_dataset_of(file, meta), meta.transfer_syntax_uid, keywords)
     attributes = decode_attributes(scan, default_character_set(meta.source_ae_title))
     return {
         keyword: value
@@ -210,12 +204,7 @@ def have_same_dataset(store: ReadableStore, path: str, other_path: str) -> bool:
 
 
 def _element_checksums(file: io.FileIO, meta: FileMetaInformation) -> dict[str, str]:
-    offset = meta.dataset_offset
-    return element_checksums(
-        os.fstat(file.fileno()).st_size - offset,
-        lambda position, length: os.pread(file.fileno(), length, offset + position),
-        meta.transfer_syntax_uid,
-    )
+    return element_checksums(*_dataset_of(file, meta), meta.transfer_syntax_uid)
 
 
 def _all_said(file: io.FileIO, meta: FileMetaInformation, maximum_inflated: int) -> dict[str, str]:
@@ -232,17 +221,24 @@ def _opened(store: ReadableStore, path: str) -> Iterator[io.FileIO]:
             raise StorageUnavailable(f"cannot read a stored object: {error.strerror or error}") from error
 
 
+def _dataset_of(file: io.FileIO, meta: FileMetaInformation) -> tuple[int, ReadAt]:
+    """Return the length of a file's data set, and what reads from it while the file is open."""
+    offset = meta.dataset_offset
+    return (
+        os.fstat(file.fileno()).st_size - offset,
+        lambda position, length: os.pread(file.fileno(), length, offset + position),
+    )
+
+
 def _attributes(
     file: io.FileIO,
     meta: FileMetaInformation,
     default_character_set: DefaultCharacterSet,
     maximum_inflated: int,
 ) -> dict[str, str]:
-    offset = meta.dataset_offset
     return attributes_of_dataset(
         b"",
-        os.fstat(file.fileno()).st_size - offset,
-        lambda position, length: os.pread(file.fileno(), length, offset + position),
+        *_dataset_of(file, meta),
         transfer_syntax_uid=meta.transfer_syntax_uid,
         sop_class_uid=meta.sop_class_uid,
         sop_instance_uid=meta.sop_instance_uid,
