@@ -94,12 +94,17 @@ class Quarantine:
         return name
 
     def complete(self, name: str, relative_path: str) -> str | None:
-        """Move an announced file here and return its name; None, and no note is left, if it is not there."""
-        source = self._root / relative_path
+        """Move an announced file here and return its name; None, and no note is left, if it is not there.
+
+        A sweep completes what it finds announced, so it may have come just before.
+        """
+        source, target = self._root / relative_path, self._folder / f"{name}{_FILE}"
         with storage_errors("move an object into quarantine"):
             try:
-                self._move(source, self._folder / f"{name}{_FILE}")
+                self._move(source, target)
             except FileNotFoundError:
+                if target.exists():
+                    return name
                 (self._folder / f"{name}{_NOTE}").unlink(missing_ok=True)
                 return None
             if self._sync:

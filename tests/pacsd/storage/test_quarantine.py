@@ -115,6 +115,14 @@ def test_a_file_that_goes_meanwhile_leaves_no_note(
     assert list((tmp_path / QUARANTINE).iterdir()) == []
 
 
+def test_what_a_sweep_has_completed_first_keeps_its_note(quarantine: Quarantine, tmp_path: Path) -> None:
+    name = quarantine.announce(PATH, "damaged")
+    assert Quarantine(tmp_path).complete(name, PATH) == name
+    assert quarantine.complete(name, PATH) == name
+    (listed,) = quarantine.list()
+    assert (listed.name, listed.path, listed.reason) == (name, PATH, "damaged")
+
+
 @pytest.mark.parametrize("note", [None, "", "{", "[]", '{"path": "x"}'])
 def test_a_lost_note_does_not_hide_the_file(quarantine: Quarantine, tmp_path: Path, note: str | None) -> None:
     name = taken(quarantine)
