@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFLATED",
+    "DEFLATED_EXPLICIT",
     "HeaderIncomplete",
     "HeaderScan",
     "examine",

@@ -15,7 +15,7 @@ from pacsd.errors import DatasetInvalid, TranscodingFailed
 from pacsd.storage.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.storage.decompression import NativePixels, decompress
 from pacsd.storage.encodings import EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
-from pacsd.storage.header import least_inflated_length
+from pacsd.storage.header import DEFLATED_EXPLICIT, least_inflated_length
 from pacsd.storage.memory import make_sure_of_memory
 from pacsd.storage.part10 import read_part10
 from pacsd.storage.reencode import reencode
@@ -33,14 +33,13 @@ __all__ = ["TARGETS", "Transcoder", "normalized"]
 IMPLICIT: Final = "1.2.840.10008.1.2"
 EXPLICIT: Final = "1.2.840.10008.1.2.1"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
-DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 GE_PRIVATE: Final = "1.2.840.113619.5.2"
 """GE's Implicit VR Little Endian with pixel data in big endian."""
 
 ENCODINGS: Final[dict[str, Encoding]] = {
     EXPLICIT: EXPLICIT_LITTLE_ENDIAN,
     IMPLICIT: IMPLICIT_LITTLE_ENDIAN,
-    DEFLATED: EXPLICIT_LITTLE_ENDIAN,
+    DEFLATED_EXPLICIT: EXPLICIT_LITTLE_ENDIAN,
     BIG_ENDIAN: EXPLICIT_BIG_ENDIAN,
 }
 TARGETS: Final = tuple(ENCODINGS)
@@ -78,9 +77,10 @@ def normalized(file: BinaryIO, *, maximum_inflated: int) -> tuple[str, bytearray
         target = IMPLICIT if _is_native(uid) else uid
         file.seek(meta.dataset_offset)
         data = file.read()
-        if uid == DEFLATED:
+        if uid == DEFLATED_EXPLICIT:
             data = _inflate(data, maximum_inflated)
         encoding = _encoding(target)
+        # In two steps: the second sees all VRs by the target's rules, whichever the source had said.
         data = bytes(reencode(data, _encoding(uid), encoding, pixels_are_big_endian=uid == GE_PRIVATE))
         return target, reencode(data, encoding, encoding, normalized=True)
 
@@ -141,7 +141,7 @@ class Transcoder:
         _verify_known(uid)
         size = file.seek(0, os.SEEK_END) - meta.dataset_offset
         room = size
-        if uid == DEFLATED:
+        if uid == DEFLATED_EXPLICIT:
             room = min(MAXIMUM_RATIO * size, max(USUAL_RATIO * size, INFLATED_ANYWAY), self.budgets.instance)
         conversion = _Conversion(self, is_cancelled)
         # Who waits for room for the result has that for what is stored, and never the other way round.
@@ -150,11 +150,11 @@ class Transcoder:
             make_sure_of_memory(size if target != uid and uid not in ENCODINGS else 2 * size)
             file.seek(meta.dataset_offset)
             data = file.read()
-            if uid == DEFLATED:
+            if uid == DEFLATED_EXPLICIT:
                 data = _inflate(data, room)
                 make_sure_of_memory(len(data))
             converted = conversion.convert(data, uid, target)
-            return target, _deflate(converted) if target == DEFLATED else converted
+            return target, _deflate(converted) if target == DEFLATED_EXPLICIT else converted
 
 
 @contextmanager
