@@ -50,9 +50,9 @@ _DECISIONS: Final = 5
 """On one duplicate, while others change what is kept."""
 _OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 """Why a file cannot be opened that may well be whole."""
-_NOT_KEPT: Final = frozenset((CommitOutcome.IDENTICAL, CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
-
-_OTHER_CONTENT: Final = frozenset((CommitOutcome.REPLACED, CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
+_REFUSED: Final = frozenset((CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
+_NOT_KEPT: Final = _REFUSED | {CommitOutcome.IDENTICAL}
+_OTHER_CONTENT: Final = _REFUSED | {CommitOutcome.REPLACED}
 _MOST_NAMED: Final = 30
 """Of the attributes in which two objects differ, besides the last, which may be their pixels."""
 
@@ -282,9 +282,9 @@ class Ingest:
         except Exception:
             self._withdraw(record.path)
             raise
-        was_refused = result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED)
         # Where what is kept is damaged or missing, nothing vouches for it; its name may even be the new file's.
-        if was_refused and record.distrusted is None and self._is_kept_otherwise(record):
+        may_be_same = result.outcome in _REFUSED and record.distrusted is None
+        if may_be_same and self._is_kept_otherwise(record):
             result = replace(result, outcome=CommitOutcome.IDENTICAL)
         if result.outcome in _OTHER_CONTENT:
             # While both files are there.
@@ -294,7 +294,7 @@ class Ingest:
         self._observe_outcome(result.outcome)
         if result.outcome is CommitOutcome.HEALED:
             _log.warning("instance-healed", sop_instance_uid=record.sop_instance_uid, path=record.path)
-        if result.outcome in (CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED):
+        if result.outcome in _REFUSED:
             raise DuplicateInstance("another object with this SOP Instance UID is kept")
         return result.outcome
 
