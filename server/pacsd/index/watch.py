@@ -40,6 +40,7 @@ class Watched:
         self.turn = threading.Lock()
         """Held by the query's own thread, but for while it waits for the database: then others may look at the peer."""
         self.interrupted: float | None = None
+        """When PostgreSQL was asked to end it."""
 
     def __enter__(self) -> Self:
         self.turn.acquire()
@@ -207,11 +208,11 @@ def _put_aside(away: Away) -> None:
 
 
 def _interrupt(watched: Watched) -> None:
-    now = time.monotonic()
     if hasattr(watched.connection, "interrupt"):
-        watched.interrupted = now
         watched.connection.interrupt()
-    elif watched.interrupted is None:
+        return
+    now = time.monotonic()
+    if watched.interrupted is None:
         watched.interrupted = now
         # Whatever the driver raises: the server cannot be asked, and is cut off in time.
         with suppress(Exception):

@@ -112,10 +112,10 @@ class Places:
         if not self._associations.enter(keep_free=0 if is_known else limits.kept_for_peers):
             return "max-associations" if is_known or self._associations.is_full else "places-kept-for-peers"
         reached = None
+        by_address, by_title = _callers(address, ae_title)
         with self._lock:
-            for caller in _callers(address, ae_title):
+            for caller in (by_address, by_title):
                 self._callers.add(self._slot, caller, 1)
-            by_address, by_title = _callers(address, ae_title)
             if 0 < limits.per_address < self._callers.total(by_address):
                 reached = "associations-per-address"
             elif 0 < limits.per_title < self._callers.total(by_title):

@@ -501,8 +501,7 @@ def _prepared_to_read(
     why_read_only: Callable[[Settings], str],
 ) -> tuple[str, tuple[ArchiveIdentity, bool] | None]:
     """Return why the server is to store nothing, and what `prepare_to_read` says; "" and None if it may store."""
-    reason = why_read_only(settings) if prepare_to_read is not None else ""
-    if not reason or prepare_to_read is None:
+    if prepare_to_read is None or not (reason := why_read_only(settings)):
         return "", None
     try:
         return reason, prepare_to_read(settings)
