@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 try:
-    from pacsd.storage.checksums import ALGORITHMS, new_checksum
+    from pacsd.dataset.checksums import ALGORITHMS, new_checksum
 except ImportError:
     sys.exit("Run this with the Python in which pacsd is installed, such as /opt/pacsd/bin/python.")
 

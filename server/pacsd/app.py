@@ -16,6 +16,9 @@ from typing import Final, Literal
 import structlog
 
 from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
+from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
+from pacsd.dataset.memory import total_memory
+from pacsd.dataset.transcode import Transcoder
 from pacsd.decoder.pool import DecoderPool
 from pacsd.errors import (
     ArchiveInUse,
@@ -77,13 +80,10 @@ from pacsd.services.scrub import SCRUB, VERIFY, Fault, Scrub
 from pacsd.services.sweep import Sweeping, remove_half_files
 from pacsd.services.verification import VerifyBy
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
-from pacsd.storage.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.storage.disk import storage_errors
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.identity import ARCHIVE, identity_fault
-from pacsd.storage.memory import total_memory
 from pacsd.storage.quarantine import Quarantine
-from pacsd.storage.transcode import Transcoder
 from pacsd.supervision.places import PlaceLimits, Places
 from pacsd.supervision.shared_numbers import IndexCompleteness
 from pacsd.supervision.signs_of_life import Acceptance

@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pacsd.dataset.defined_terms import verify_character_set, verify_default_character_set
 from pacsd.model import DemographicsPolicy, DuplicatePolicy
-from pacsd.storage.defined_terms import verify_character_set, verify_default_character_set
 
 __all__ = [
     "ENVIRONMENT_DELIMITER",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interop.test_failing_disk import assert_kept_exactly, instance, store
-from pacsd.storage.checksums import new_checksum
+from pacsd.dataset.checksums import new_checksum
 from support.constructed import encode, simple_dataset
 from support.peers import missing
 from support.scu import CALLING_AE_TITLE

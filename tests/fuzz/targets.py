@@ -33,14 +33,14 @@ from dicomnet.upper_layer.states import State
 from dicomnet.upper_layer.user_identity import IdentityAccepted, identity_response
 from dicomnet.upper_layer.writer import write_pdu
 from fuzz import seeds
+from pacsd.dataset.budgets import Budgets
+from pacsd.dataset.decoding import decode_attributes
+from pacsd.dataset.header import examine
+from pacsd.dataset.identifier import read_identifier
+from pacsd.dataset.part10 import read_part10
+from pacsd.dataset.transcode import Transcoder
 from pacsd.decoder.pool import DecoderPool
 from pacsd.errors import DatasetInvalid, IdentifierInvalid, TranscodingFailed
-from pacsd.identifier import read_identifier
-from pacsd.storage.budgets import Budgets
-from pacsd.storage.decoding import decode_attributes
-from pacsd.storage.header import examine
-from pacsd.storage.part10 import read_part10
-from pacsd.storage.transcode import Transcoder
 from support.archive_server import ArchiveServer, archive_server
 from support.instance import part10_header
 

@@ -18,8 +18,8 @@ from dicomnet.upper_layer import events as ul
 from dicomnet.upper_layer.reader import read_pdu
 from fuzz.campaign import budgets, run_one
 from fuzz.targets import feed_acceptor
+from pacsd.dataset.header import examine
 from pacsd.errors import DatasetInvalid
-from pacsd.storage.header import examine
 
 EXPLICIT, IMPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
 UNDEFINED = 0xFFFFFFFF

@@ -20,10 +20,10 @@ from dicomnet.limits import Limits
 from dicomnet.upper_layer.reader import read_pdu
 from fuzz import seeds
 from fuzz.targets import Run, open_archive
+from pacsd.dataset.part10 import part10_header
 from pacsd.errors import DatasetInvalid
 from pacsd.scp.sop_classes import service_of
 from pacsd.storage.layout import instance_path
-from pacsd.storage.part10 import part10_header
 from support.constructed import encode, simple_dataset
 from support.instance import Instance
 from support.wire import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pacsd import app
-from pacsd.identifier import elements_of, read_identifier, write_identifier
+from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
 from pacsd.index import migrations
 from pacsd.services import ingest, sweep
 from pacsd.settings import Settings

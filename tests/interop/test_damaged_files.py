@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dicomnet import AssociationAborted
-from pacsd.identifier import elements_of, write_identifier
+from pacsd.dataset.identifier import elements_of, write_identifier
 from support import scp, scu
 from support.archive_server import EXPLICIT, Client, association_request
 from support.constructed import FAMILY_NAME, PATIENT_ID, encode, simple_dataset

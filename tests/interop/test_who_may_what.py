@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dicomnet import AssociationAborted, AssociationEnded, AssociationRejected
-from pacsd.identifier import elements_of, write_identifier
+from pacsd.dataset.identifier import elements_of, write_identifier
 from support import scu
 from support.archive_server import EXPLICIT, Client, association_request
 from support.bundled import bundled_instances

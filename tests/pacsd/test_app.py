@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from dicomnet import AssociationRejected
 from pacsd import app
+from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
 from pacsd.errors import ArchiveMismatch, IndexUnavailable, StorageUnavailable
-from pacsd.identifier import elements_of, read_identifier, write_identifier
 from pacsd.index import migrations
 from pacsd.model import ArchiveIdentity
 from pacsd.settings import Settings

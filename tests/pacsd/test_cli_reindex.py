@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pacsd import app
-from pacsd.identifier import elements_of, write_identifier
+from pacsd.dataset.identifier import elements_of, write_identifier
 from pacsd.index import migrations
 from pacsd.settings import Settings
 from support.app_worker import associated, worker

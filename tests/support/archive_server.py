@@ -106,7 +106,7 @@ class CountedPlaces:
 def no_transcoding(
     file: io.FileIO, syntaxes: Collection[str], *, is_cancelled: Callable[[], bool]
 ) -> tuple[str, bytes]:
-    """Stands in for `storage.transcode` where nothing can be converted."""
+    """Stands in for `dataset.transcode` where nothing can be converted."""
     raise TranscodingFailed("nothing is converted here")
 
 

@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from pacsd.dataset.checksums import new_checksum
 from pacsd.errors import StorageFull, StorageUnavailable
-from pacsd.storage.checksums import new_checksum
 from pacsd.storage.layout import path_of_receipt
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import atexit
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
+from pacsd.dataset.transcode import Transcoder
 from pacsd.decoder.pool import DecoderPool
-from pacsd.storage.budgets import DEFAULT_BUDGETS, Budgets
-from pacsd.storage.transcode import Transcoder
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,5 +27,5 @@ def decoders() -> DecoderPool:
 def transcode(
     file: Path | BinaryIO, acceptable: Collection[str], budgets: Budgets = DEFAULT_BUDGETS
 ) -> tuple[str, bytes | bytearray]:
-    """Convert; see `storage.transcode.Transcoder`."""
+    """Convert; see `dataset.transcode.Transcoder`."""
     return Transcoder(decoders(), budgets)(file, acceptable)

@@ -16,7 +16,7 @@ from dicomnet import (
     SubOperationResponse,
     SupportedAbstractSyntax,
 )
-from pacsd.identifier import elements_of, read_identifier, write_identifier
+from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
 from support.archive_server import EXPLICIT, TIMEOUTS, ArchiveServer, Client, archive_server
 from support.fake_archive import altered
 from support.instance import Instance

@@ -26,7 +26,7 @@ from pacsd.cli.terminal import note, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pacsd.identifier import Element, Identifier
+    from pacsd.dataset.identifier import Element, Identifier
 
 __all__ = ["Keys", "Level", "Model", "find", "read_keys"]
 

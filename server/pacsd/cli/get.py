@@ -26,7 +26,7 @@ from pacsd.cli.terminal import note, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pacsd.identifier import Element
+    from pacsd.dataset.identifier import Element
     from pacsd.model import QueryLevel, QueryModel
     from pacsd.scu.outgoing import AbstractAndTransferSyntaxes
     from pacsd.scu.receiving import ReceivingNet

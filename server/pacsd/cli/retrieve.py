@@ -14,7 +14,7 @@ from pacsd.cli.terminal import note, progress_bar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pacsd.identifier import Element
+    from pacsd.dataset.identifier import Element
     from pacsd.model import QueryLevel, QueryModel
     from pacsd.scu.retrieving import Counts, Retrieved
 

@@ -64,10 +64,10 @@ def send(
     """
     # Here and not above: no other command should have to wait for it.
     from dicomnet import DicomNet  # noqa: PLC0415
+    from pacsd.dataset.transcode import Transcoder  # noqa: PLC0415
     from pacsd.decoder.pool import DecoderPool  # noqa: PLC0415
     from pacsd.scu.files import find_instances  # noqa: PLC0415
     from pacsd.scu.sending import FileSender  # noqa: PLC0415
-    from pacsd.storage.transcode import Transcoder  # noqa: PLC0415
 
     host, port, names = (None, None, arguments) if peer is not None else _split(arguments)
     call = call_to(

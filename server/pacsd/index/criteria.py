@@ -11,15 +11,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pacsd.dataset.sequences import items_of, text_of
 from pacsd.errors import IdentifierInvalid
 from pacsd.index import instants, normalization
 from pacsd.index.attributes import Attribute, Matching, attribute
-from pacsd.sequences import items_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pacsd.sequences import Items
+    from pacsd.dataset.sequences import Items
 
 __all__ = [
     "Alternative",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
+from pacsd.dataset.sequences import items_of, text_of
 from pacsd.index import instants, normalization
 from pacsd.index.attributes import Matching
 from pacsd.index.criteria import (
@@ -22,12 +23,11 @@ from pacsd.index.criteria import (
     Wildcard,
 )
 from pacsd.model import LONGER_THAN_KEPT
-from pacsd.sequences import items_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pacsd.sequences import Items
+    from pacsd.dataset.sequences import Items
 
 __all__ = ["forms", "matcher", "matches"]
 

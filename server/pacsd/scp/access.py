@@ -13,6 +13,7 @@ from dicomnet import (
     PeerCertificate,
     SupportedAbstractSyntax,
 )
+from pacsd.dataset.transfer_syntaxes import is_unknown_transfer_syntax
 from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
 from pacsd.scp.host_addresses import HostAddresses, as_ipv4
 from pacsd.scp.sop_classes import (
@@ -21,7 +22,6 @@ from pacsd.scp.sop_classes import (
     Service,
     service_of,
 )
-from pacsd.storage.transfer_syntaxes import is_unknown_transfer_syntax
 
 __all__ = ["AccessRules", "Admission", "AnswerRules", "KnownPeer", "Rejection"]
 
@@ -44,7 +44,7 @@ class KnownPeer:
     host: str | None = None
     answers: AnswerRules = AnswerRules()
     default_character_set: str = ""
-    """See `storage.charsets.character_set_in_effect`."""
+    """See `dataset.charsets.character_set_in_effect`."""
     certificates: tuple[str, ...] = ()
     """By one of which it must prove who it is; see `PeerSettings.certificate`."""
     move_to: frozenset[str] | None = None
@@ -81,7 +81,7 @@ class Admission:
     """SOP classes of which the peer says that they belong to the Storage service class (57H)."""
     answers: AnswerRules = AnswerRules()
     default_character_set: str = ""
-    """Of what this peer sends without saying so; see `storage.charsets.character_set_in_effect`."""
+    """Of what this peer sends without saying so; see `dataset.charsets.character_set_in_effect`."""
     unknown_transfer_syntaxes: frozenset[str] = frozenset()
     """In which the peer may store beside the known ones."""
     is_known: bool = False

@@ -11,15 +11,15 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from dicomnet import Limits, PresentationContext, ReceivedDataset, Status
+from pacsd.dataset.identifier import Element, Identifier, read_identifier
+from pacsd.dataset.identifier_writer import IdentifierWriter
+from pacsd.dataset.indexed_attributes import CAN_BE_LONG
 from pacsd.effort import Effort
 from pacsd.errors import IdentifierInvalid, OperationTooCostly
-from pacsd.identifier import Element, Identifier, read_identifier
-from pacsd.identifier_writer import IdentifierWriter
 from pacsd.model import LONGER_THAN_KEPT, UNIQUE_KEYS, FindQuery, QueryLevel, QueryModel, QueryOptions
 from pacsd.scp.access import AnswerRules
 from pacsd.scp.sop_classes import FIND_MODELS
 from pacsd.scp.statuses import Answer, limited_answer
-from pacsd.storage.attributes import CAN_BE_LONG
 
 __all__ = ["FindHandler", "FindIndex", "FoundMatches", "LongValuesOf", "Matches", "query_level"]
 

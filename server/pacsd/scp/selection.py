@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pacsd.identifier import Identifier, elements_of, read_identifier, write_identifier
+from pacsd.dataset.identifier import Identifier, elements_of, read_identifier, write_identifier
 from pacsd.model import InstanceSelection, QueryModel
 from pacsd.scp.find import query_level
 

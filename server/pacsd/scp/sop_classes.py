@@ -9,9 +9,9 @@ from typing import Final
 
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
-from pacsd.identifier import NATIVE_TRANSFER_SYNTAXES
+from pacsd.dataset.identifier import NATIVE_TRANSFER_SYNTAXES
+from pacsd.dataset.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 from pacsd.model import QueryModel
-from pacsd.storage.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 
 __all__ = [
     "FIND_MODELS",

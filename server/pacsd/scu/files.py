@@ -10,11 +10,11 @@ from typing import Final
 
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from pacsd.dataset.header import HeaderIncomplete, scan
+from pacsd.dataset.part10 import FileMetaInformation, read_part10
 from pacsd.errors import DatasetInvalid
 from pacsd.model import StoredInstance
-from pacsd.storage.header import HeaderIncomplete, scan
 from pacsd.storage.layout import is_keepable_uid, is_valid_uid
-from pacsd.storage.part10 import FileMetaInformation, read_part10
 
 __all__ = ["FoundFiles", "find_instances"]
 

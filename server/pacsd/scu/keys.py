@@ -9,14 +9,14 @@ from typing import Final
 
 from pydicom.datadict import keyword_dict, keyword_for_tag
 
-from pacsd.errors import IdentifierInvalid
-from pacsd.identifier import (
+from pacsd.dataset.identifier import (
     NATIVE_TRANSFER_SYNTAXES,
     Element,
     elements_of,
     read_identifier,
     write_identifier,
 )
+from pacsd.errors import IdentifierInvalid
 from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
 
 __all__ = ["element", "level_element", "parse_keys", "retrieve_keys", "unique_keys_down_to"]

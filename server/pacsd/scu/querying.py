@@ -8,7 +8,13 @@ from types import MappingProxyType
 from typing import Final
 
 from dicomnet import DicomNet, StatusClass
-from pacsd.identifier import NATIVE_TRANSFER_SYNTAXES, Element, Identifier, read_identifier, write_identifier
+from pacsd.dataset.identifier import (
+    NATIVE_TRANSFER_SYNTAXES,
+    Element,
+    Identifier,
+    read_identifier,
+    write_identifier,
+)
 from pacsd.model import QueryLevel, QueryModel
 from pacsd.scu.keys import level_element
 from pacsd.scu.outgoing import AbstractAndTransferSyntaxes

@@ -15,7 +15,7 @@ from typing import Final
 from pydicom.uid import UID
 
 from dicomnet import DicomNet
-from pacsd.identifier import Element
+from pacsd.dataset.identifier import Element
 from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
 from pacsd.scu.keys import element, unique_keys_down_to
 from pacsd.scu.outgoing import MAX_CONTEXTS, AbstractAndTransferSyntaxes

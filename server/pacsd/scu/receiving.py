@@ -16,10 +16,10 @@ from dicomnet import (
     ReceivedDataset,
     Status,
 )
+from pacsd.dataset.part10 import part10_header
 from pacsd.errors import DatasetInvalid
 from pacsd.storage.disk import FULL, sync_directory
 from pacsd.storage.layout import is_keepable_uid, name_of_uid
-from pacsd.storage.part10 import part10_header
 
 __all__ = ["ReceivingNet"]
 

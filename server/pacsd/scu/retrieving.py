@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Final
 
 from dicomnet import DicomNet, StatusClass, SubOperationResponse
+from pacsd.dataset.identifier import Element, read_identifier, write_identifier
 from pacsd.errors import IdentifierInvalid
-from pacsd.identifier import Element, read_identifier, write_identifier
 from pacsd.model import QueryLevel, QueryModel
 from pacsd.scu.keys import level_element
 from pacsd.scu.verdicts import RequestFailed, verdict

@@ -11,15 +11,15 @@ from typing import Final, Protocol
 import structlog
 
 from dicomnet import CStoreResponse, DicomNet, LocalProtocolError, fragment_length
+from pacsd.dataset.header import DEFLATED
 from pacsd.errors import StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
-from pacsd.storage.header import DEFLATED
 
 __all__ = ["StoreRequester", "Transcode"]
 
 
 class Transcode(Protocol):
-    """What converts stored instances; see `storage.transcode.Transcoder`."""
+    """What converts stored instances; see `dataset.transcode.Transcoder`."""
 
     def __call__(
         self, file: io.FileIO, acceptable: Collection[str], /, *, is_cancelled: Callable[[], bool]

@@ -18,6 +18,8 @@ from typing import Final, Protocol
 import structlog
 
 from dicomnet import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from pacsd.dataset.part10 import part10_header
+from pacsd.dataset.sources import MAXIMUM_INFLATED
 from pacsd.errors import (
     DatasetInvalid,
     DuplicateInstance,
@@ -37,8 +39,6 @@ from pacsd.services.records import (
 )
 from pacsd.services.verification import open_instance, verify_file
 from pacsd.storage.layout import instance_path
-from pacsd.storage.part10 import part10_header
-from pacsd.storage.sources import MAXIMUM_INFLATED
 
 __all__ = ["Fragment", "IncomingInstance", "Ingest", "InstanceIndex", "InstanceStore", "ReceivedInstance"]
 
@@ -140,7 +140,7 @@ class IncomingInstance:
     transfer_syntax_uid: str
     calling_ae_title: str
     default_character_set: str = ""
-    """What the sender uses without saying so, see `storage.charsets.character_set_in_effect`."""
+    """What the sender uses without saying so, see `dataset.charsets.character_set_in_effect`."""
     may_correct: bool = False
     """As `InstanceRecord` has it."""
 

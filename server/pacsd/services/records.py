@@ -12,15 +12,15 @@ from typing import Final, Protocol
 
 import structlog
 
+from pacsd.dataset.checksums import new_checksum
+from pacsd.dataset.decoding import decode_attributes
+from pacsd.dataset.differences import differing, element_checksums, is_same_dataset
+from pacsd.dataset.header import DEFLATED, HeaderScan, examine, scan_long_values, scan_readable_part
+from pacsd.dataset.part10 import FileMetaInformation, read_part10
+from pacsd.dataset.sources import MAXIMUM_INFLATED, ReadAt
+from pacsd.dataset.transfer_syntaxes import is_unknown_transfer_syntax
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import LONGER_THAN_KEPT, InstanceRecord
-from pacsd.storage.checksums import new_checksum
-from pacsd.storage.decoding import decode_attributes
-from pacsd.storage.differences import differing, element_checksums, is_same_dataset
-from pacsd.storage.header import DEFLATED, HeaderScan, examine, scan_long_values, scan_readable_part
-from pacsd.storage.part10 import FileMetaInformation, read_part10
-from pacsd.storage.sources import MAXIMUM_INFLATED, ReadAt
-from pacsd.storage.transfer_syntaxes import is_unknown_transfer_syntax
 
 __all__ = [
     "DefaultCharacterSet",
@@ -47,7 +47,7 @@ _TRIED: Final = (
 """As what a data set in an unknown transfer syntax is read."""
 
 DefaultCharacterSet = Callable[[str], str]
-"""Returns what the AE of a title uses without saying so, see `storage.charsets.character_set_in_effect`."""
+"""Returns what the AE of a title uses without saying so, see `dataset.charsets.character_set_in_effect`."""
 
 
 def _nothing_known(_ae_title: str) -> str:

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
 
+from pacsd.dataset.checksums import ALGORITHMS, Checksum, new_checksum
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance
 from pacsd.services.records import ReadableStore
-from pacsd.storage.checksums import ALGORITHMS, Checksum, new_checksum
 from pacsd.storage.disk import storage_error
 
 __all__ = [

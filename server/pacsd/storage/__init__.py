@@ -1,1 +1,1 @@
-"""The file store: layout, Part 10 files, the header scan."""
+"""The file store: its layout, files on their way in, and the disk below."""

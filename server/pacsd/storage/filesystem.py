@@ -20,9 +20,9 @@ from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pacsd.dataset.checksums import new_checksum
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.permissions import give_to_owner
-from pacsd.storage.checksums import new_checksum
 from pacsd.storage.disk import (
     WatchedDisk,
     spread_subdirectories,

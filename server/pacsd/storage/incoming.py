@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from pacsd.dataset.checksums import new_checksum
 from pacsd.errors import StorageFull, StorageUnavailable
-from pacsd.storage.checksums import new_checksum
 from pacsd.storage.disk import start_writing_back, storage_error
 
 if TYPE_CHECKING:

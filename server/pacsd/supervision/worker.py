@@ -74,7 +74,7 @@ class SharedState:
     callers: CallerCounts = field(default_factory=CallerCounts)
     """How many associations each of them has open, in all processes."""
     converting: memoryview = field(default_factory=lambda: shared_numbers(2 * SLOTS))
-    """Bytes that conversions hold, of each process; see `storage.transcode.Transcoder`."""
+    """Bytes that conversions hold, of each process; see `dataset.transcode.Transcoder`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from dicomnet import (
     SupportedAbstractSyntax,
     TlsConfiguration,
 )
-from pacsd.identifier import elements_of, read_identifier, write_identifier
+from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 IMPLICIT = "1.2.840.10008.1.2"

@@ -11,12 +11,12 @@ from questions import patient_query, query
 from records import record
 from sqlalchemy import text
 
+from pacsd.dataset.sequences import text_of
 from pacsd.index import migrations
 from pacsd.index.accents import without_accents
 from pacsd.index.engines import database_url, writing_engine
 from pacsd.index.normalization import name_groups
 from pacsd.model import QueryOptions
-from pacsd.sequences import text_of
 
 if TYPE_CHECKING:
     from conftest import OpenIndex

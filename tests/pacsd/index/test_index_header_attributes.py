@@ -13,11 +13,11 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from records import record
 
+from pacsd.dataset.decoding import decode_attributes
+from pacsd.dataset.header import examine
+from pacsd.dataset.indexed_attributes import INDEXED_ATTRIBUTES, SEQUENCE_KEYWORDS
+from pacsd.dataset.part10 import read_part10
 from pacsd.model import FindQuery, QueryLevel, QueryModel
-from pacsd.storage.attributes import INDEXED_ATTRIBUTES, SEQUENCE_KEYWORDS
-from pacsd.storage.decoding import decode_attributes
-from pacsd.storage.header import examine
-from pacsd.storage.part10 import read_part10
 
 if TYPE_CHECKING:
     from pacsd.index.repository import Index

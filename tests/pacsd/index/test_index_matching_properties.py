@@ -12,6 +12,7 @@ from records import record
 from sqlalchemy import create_engine
 from values_and_keys import MOMENTS, RANGES, REPRESENTATIONS, keys_like
 
+from pacsd.dataset.sequences import text_of
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.attributes import Attribute, attribute
 from pacsd.index.criteria import criterion
@@ -20,7 +21,6 @@ from pacsd.index.normalization import date, name_groups, number, time_of_day, va
 from pacsd.index.repository import Index
 from pacsd.index.tables import extra_keys, metadata
 from pacsd.model import LONGER_THAN_KEPT, DuplicatePolicy, QueryOptions
-from pacsd.sequences import text_of
 from support.matches import matches_of
 from support.plain_matching import means_something, plainly_between, plainly_matches
 

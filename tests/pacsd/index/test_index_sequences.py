@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from records import record
 
+from pacsd.dataset.sequences import text_of
 from pacsd.errors import IdentifierInvalid
 from pacsd.model import FindQuery, QueryLevel, QueryModel, QueryOptions
-from pacsd.sequences import text_of
 
 if TYPE_CHECKING:
+    from pacsd.dataset.sequences import Item
     from pacsd.index.repository import Index
-    from pacsd.sequences import Item
 
 HEAD = {"CodeValue": "RPID22", "CodingSchemeDesignator": "RADLEX", "CodeMeaning": "CT Kopf"}
 CHEST = {"CodeValue": "RPID16", "CodingSchemeDesignator": "99LOCAL", "CodeMeaning": "CT Thorax"}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from records import record
 
+from pacsd.dataset.sequences import text_of
 from pacsd.model import FindQuery, QueryLevel, QueryModel
-from pacsd.sequences import text_of
 from support.matches import matches_of
 from support.standard_keys import INSTANCES, LEVELS_OF, keys_down_to, question_at
 

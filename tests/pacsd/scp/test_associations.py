@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dicomnet import AssociationRejected, CFindRequest, CFindResponse, CStoreRequest, Status
-from pacsd.identifier import elements_of, write_identifier
+from pacsd.dataset.identifier import elements_of, write_identifier
 from pacsd.scp.access import KnownPeer
 from pacsd.scp.sop_classes import Service
 from support.archive_server import CLIENT, EXPLICIT, ArchiveServer, archive_server, client

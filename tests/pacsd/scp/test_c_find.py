@@ -10,8 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomnet import Status
+from pacsd.dataset.identifier import Identifier, elements_of, read_identifier, write_identifier
 from pacsd.errors import IdentifierInvalid, IndexUnavailable
-from pacsd.identifier import Identifier, elements_of, read_identifier, write_identifier
 from support import scu
 from support.archive_server import EXPLICIT, ArchiveServer, Client, client
 from support.fake_archive import altered

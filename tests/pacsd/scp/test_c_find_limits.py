@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from pacsd.identifier import elements_of, write_identifier
+from pacsd.dataset.identifier import elements_of, write_identifier
 from pacsd.scp.access import AnswerRules, KnownPeer
 from pacsd.scp.sop_classes import Service
 from support.archive_server import EXPLICIT, ArchiveServer, archive_server, client

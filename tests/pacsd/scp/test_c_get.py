@@ -11,8 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from dicomnet import AssociationEnded, CStoreRequest, Status, SubOperationResponse
+from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
 from pacsd.errors import IndexUnavailable, TranscodingFailed
-from pacsd.identifier import elements_of, read_identifier, write_identifier
 from pacsd.scp import retrieving
 from support import scu
 from support.archive_server import EXPLICIT, ArchiveServer, Client, archive_server, client

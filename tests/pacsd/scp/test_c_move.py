@@ -16,7 +16,7 @@ from dicomnet import (
     Status,
     SubOperationResponse,
 )
-from pacsd.identifier import elements_of, write_identifier
+from pacsd.dataset.identifier import elements_of, write_identifier
 from pacsd.model import InstanceRecord
 from pacsd.scp import retrieving
 from support.archive_server import CLIENT, EXPLICIT, archive_server, client

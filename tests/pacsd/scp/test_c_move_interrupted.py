@@ -14,7 +14,7 @@ from tests.dicomnet.net.gate import in_background
 from tests.dicomnet.net.raw_acceptor import listening
 
 from dicomnet import CStoreRequest, PresentationContext, Status, SubOperationResponse
-from pacsd.identifier import elements_of, write_identifier
+from pacsd.dataset.identifier import elements_of, write_identifier
 from pacsd.scu import storing
 from pacsd.services.verification import LARGEST_HELD
 from support.archive_server import EXPLICIT, TIMEOUTS, ArchiveServer, archive_server, client

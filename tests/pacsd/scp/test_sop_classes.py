@@ -6,6 +6,7 @@ import pytest
 from pydicom import uid as pydicom_uids
 from pynetdicom import AllStoragePresentationContexts, sop_class
 
+from pacsd.dataset.transfer_syntaxes import is_unknown_transfer_syntax
 from pacsd.model import QueryModel
 from pacsd.scp.sop_classes import (
     FIND_MODELS,
@@ -17,7 +18,6 @@ from pacsd.scp.sop_classes import (
     is_registered,
     service_of,
 )
-from pacsd.storage.transfer_syntaxes import is_unknown_transfer_syntax
 
 STORAGE_IN_THE_REGISTRY = {
     uid

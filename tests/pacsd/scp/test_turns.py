@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from pacsd.dataset.identifier import elements_of, write_identifier
 from pacsd.errors import OperationTooCostly
-from pacsd.identifier import elements_of, write_identifier
 from pacsd.scp.access import KnownPeer
 from pacsd.scp.sop_classes import Service
 from pacsd.scp.turns import CallerTurns, Turns, WhileWaiting

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dicomnet import AssociationAborted, AssociationEnded, CStoreRequest, Status
-from pacsd.identifier import elements_of, write_identifier
+from pacsd.dataset.identifier import elements_of, write_identifier
 from pacsd.scp import admitting_net
 from pacsd.scp.access import AccessRules, KnownPeer
 from pacsd.scp.sop_classes import Service

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from pacsd.dataset.checksums import new_checksum
 from pacsd.errors import IndexUnavailable, InstanceDamaged, PacsdError, StorageUnavailable, TranscodingFailed
 from pacsd.model import InstanceRecord, StoredInstance
 from pacsd.services.retrieve import KeptInstances, Progress, Sent, SubOperation
 from pacsd.services.verification import DatasetBuffer
-from pacsd.storage.checksums import new_checksum
 from support.fake_index import FakeIndex
 from support.fake_store import FakeStore
 from support.service_parts import record_of

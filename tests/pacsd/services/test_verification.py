@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacsd.dataset.checksums import ALGORITHMS, new_checksum
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance
 from pacsd.services import verification
@@ -24,7 +25,6 @@ from pacsd.services.verification import (
     open_instance,
     verify_file,
 )
-from pacsd.storage.checksums import ALGORITHMS, new_checksum
 from pacsd.storage.filesystem import FileStore
 
 if TYPE_CHECKING:
