@@ -1,4 +1,4 @@
-"""Name columns are kept without accents, whether or not accents matter to queries; see `pacsd.index.accents`.
+"""Name columns are kept without accents, whether or not accents matter to queries; see `pacsd.query.accents`.
 
 Values of extra keys may be names too, and are built anew by `pacsd reindex`.
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from pacsd.index.accents import without_accents
+from pacsd.query.accents import without_accents
 
 revision = "0004"
 down_revision = "0003"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPICursor
 
     from pacsd.index.attempts import Attempts
-    from pacsd.index.attributes import Attribute
     from pacsd.index.rows import Received
+    from pacsd.query.attributes import Attribute
 
 __all__ = ["add", "prepare"]
 

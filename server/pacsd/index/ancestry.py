@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, exists, select
 
-from pacsd.index import normalization
 from pacsd.index.disagreement import is_empty, keep_said, keep_what_was_said, set_modality
 from pacsd.index.known import KNOWN, has_modality, is_up_to_date, known_from, series_key, shared
 from pacsd.index.levelrows import LevelRows, Told, prefer_first, prefer_first_and_images, prefer_latest
 from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, studies
 from pacsd.model import DemographicsDifference, DemographicsPolicy, QueryLevel, StudyConflict
+from pacsd.query import normalization
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from pacsd.index.aggregates import LISTS
-from pacsd.index.attributes import Attribute, Source
 from pacsd.index.disagreement import effective
 from pacsd.index.failures import unavailable
-from pacsd.index.matching import matcher
 from pacsd.index.spool import Spool, Spools
 from pacsd.index.statements import OWN, SAID, header_column, inexact_column
 from pacsd.index.streams import Page
 from pacsd.model import QueryLevel
+from pacsd.query.attributes import Attribute, Source
+from pacsd.query.matching import matcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from pacsd.effort import Effort
     from pacsd.index.attempts import Attempts
     from pacsd.index.combined_ranges import CombinedRange
-    from pacsd.index.criteria import AnyCriterion
     from pacsd.index.rows import Header
     from pacsd.index.watch import Watch
+    from pacsd.query.criteria import AnyCriterion
 
 __all__ = ["Answers", "Comparison", "Matches"]
 

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from sqlalchemy import and_, or_
 
-from pacsd.index import normalization
-from pacsd.index.attributes import Attribute, attribute
-from pacsd.index.criteria import Criterion, Interval
 from pacsd.index.tables import TABLES
+from pacsd.query import normalization
+from pacsd.query.attributes import Attribute, attribute
+from pacsd.query.criteria import Criterion, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sqlalchemy import ColumnElement
 
-    from pacsd.index.criteria import AnyCriterion
+    from pacsd.query.criteria import AnyCriterion
 
 __all__ = ["CombinedRange", "Ends", "combine", "condition"]
 

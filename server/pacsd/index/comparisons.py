@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
 
 from sqlalchemy import and_, or_
 
-from pacsd.index.criteria import (
+from pacsd.query.criteria import (
     Alternative,
     Criterion,
     EmptyCriterion,

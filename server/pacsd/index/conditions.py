@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, or_, select, union_all
 from sqlalchemy.ext.compiler import compiles
 
 from pacsd.index.aggregates import LISTS
-from pacsd.index.attributes import Attribute, Matching, Source
 from pacsd.index.comparisons import EMPTY, EQUAL, condition, name_conditions
 from pacsd.index.tables import TABLES
+from pacsd.query.attributes import Attribute, Matching, Source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

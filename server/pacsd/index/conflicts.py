@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 
-from pacsd.index.attributes import LEVEL_OF
 from pacsd.index.disagreement import effective, said_by_series
 from pacsd.index.tables import instances, patients, series, studies
 from pacsd.model import DisagreeingObjects, QueryLevel, StudyPatient
+from pacsd.query.attributes import LEVEL_OF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

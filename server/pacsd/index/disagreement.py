@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, exists, func, select, update
 
-from pacsd.index.attributes import LEVEL_OF
 from pacsd.index.extra_values import rewrite
 from pacsd.index.levelrows import (
     Told,
@@ -27,6 +26,7 @@ from pacsd.index.levelrows import (
 from pacsd.index.rows import Header, columns_of, header_json
 from pacsd.index.tables import MOST_PARAMETERS, TABLES, instances, patients, series, studies
 from pacsd.model import DemographicsPolicy, QueryLevel
+from pacsd.query.attributes import LEVEL_OF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pacsd.index import normalization
 from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy
+from pacsd.query import normalization
 
 if TYPE_CHECKING:
     from pacsd.model import InstanceRecord

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pacsd.index.attributes import Attribute, Matching, Source, attribute
 from pacsd.index.tables import TABLES, extra_keys
+from pacsd.query.attributes import Attribute, Matching, Source, attribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Text, bindparam, cast, delete, insert, select, union_all
 
-from pacsd.index import normalization
-from pacsd.index.attributes import Attribute, Matching
 from pacsd.index.comparisons import condition
-from pacsd.index.criteria import Alternative, Criterion, Exact, NameCriterion
-from pacsd.index.matching import forms
 from pacsd.index.rows import LONGEST_MATCHED, Header
 from pacsd.index.tables import MOST_PARAMETERS, TABLES, extra_keys, extra_values, instances
 from pacsd.model import LONGER_THAN_KEPT
+from pacsd.query import normalization
+from pacsd.query.attributes import Attribute, Matching
+from pacsd.query.criteria import Alternative, Criterion, Exact, NameCriterion
+from pacsd.query.matching import forms
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, Connection, Select, Table
 
-    from pacsd.index.attributes import Attribute
     from pacsd.model import QueryLevel
+    from pacsd.query.attributes import Attribute
 
 __all__ = [
     "LevelRow",

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.aggregates import LISTS
 from pacsd.index.answers import Answers, Comparison
-from pacsd.index.attributes import Attribute, Matching, Source, attribute
 from pacsd.index.combined_ranges import CombinedRange, combine
 from pacsd.index.comparisons import compared
-from pacsd.index.criteria import (
+from pacsd.index.extra_values import criterion_of_values
+from pacsd.index.statements import Shape, statement
+from pacsd.index.tables import MOST_PARAMETERS
+from pacsd.query.attributes import Attribute, Matching, Source, attribute
+from pacsd.query.criteria import (
     AnyCriterion,
     Criterion,
     EmptyCriterion,
     SequenceCriterion,
     criterion,
 )
-from pacsd.index.extra_values import criterion_of_values
-from pacsd.index.hierarchy import check_hierarchy, supported_keys, unsupported_keys
-from pacsd.index.multiple_values import separate_keys
-from pacsd.index.statements import Shape, statement
-from pacsd.index.tables import MOST_PARAMETERS
+from pacsd.query.hierarchy import check_hierarchy, supported_keys, unsupported_keys
+from pacsd.query.multiple_values import separate_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

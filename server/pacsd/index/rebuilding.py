@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, select, update
 
-from pacsd.index.attributes import attribute
 from pacsd.index.extra_keys import registered
 from pacsd.index.extra_values import rewrite
 from pacsd.index.tables import TABLES, extra_keys, extra_values
 from pacsd.model import ExtraKeysBuild, QueryLevel
+from pacsd.query.attributes import attribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

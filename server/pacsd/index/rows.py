@@ -10,9 +10,9 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, Final
 
 from pacsd.errors import DatasetInvalid
-from pacsd.index import normalization
-from pacsd.index.attributes import COLUMN_ATTRIBUTES, LEVEL_OF, Attribute, Matching
 from pacsd.model import QueryLevel
+from pacsd.query import normalization
+from pacsd.query.attributes import COLUMN_ATTRIBUTES, LEVEL_OF, Attribute, Matching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

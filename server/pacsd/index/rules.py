@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pacsd.index.attributes import Attribute
     from pacsd.model import DemographicsPolicy, DuplicatePolicy, QueryLevel
+    from pacsd.query.attributes import Attribute
 
 __all__ = ["Rules"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.index.hierarchy import check_level, depth
-from pacsd.index.normalization import text
 from pacsd.index.tables import MOST_PARAMETERS, instances, patients, series, studies
 from pacsd.model import UNIQUE_KEYS, QueryModel, StoredInstance
+from pacsd.query.hierarchy import check_level, depth
+from pacsd.query.normalization import text
 from pacsd.selected import SelectedInstances
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from sqlalchemy import ColumnElement, bindparam, literal_column, select, union_a
 
 from pacsd.index import combined_ranges
 from pacsd.index.aggregates import AGGREGATES
-from pacsd.index.attributes import Attribute, Source, attribute
 from pacsd.index.conditions import attribute_condition, identifying_keywords, leading_keywords
 from pacsd.index.extra_values import leading_to
-from pacsd.index.hierarchy import depth
 from pacsd.index.prebuilt import positional
 from pacsd.index.tables import TABLES, instances, patients, series, studies
 from pacsd.model import UNIQUE_KEYS, QueryLevel
+from pacsd.query.attributes import Attribute, Source, attribute
+from pacsd.query.hierarchy import depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -13,10 +13,10 @@ from sqlalchemy import text
 
 from pacsd.dataset.sequences import text_of
 from pacsd.index import migrations
-from pacsd.index.accents import without_accents
 from pacsd.index.engines import database_url, writing_engine
-from pacsd.index.normalization import name_groups
 from pacsd.model import QueryOptions
+from pacsd.query.accents import without_accents
+from pacsd.query.normalization import name_groups
 
 if TYPE_CHECKING:
     from conftest import OpenIndex

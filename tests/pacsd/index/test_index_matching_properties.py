@@ -14,13 +14,13 @@ from values_and_keys import MOMENTS, RANGES, REPRESENTATIONS, keys_like
 
 from pacsd.dataset.sequences import text_of
 from pacsd.errors import IdentifierInvalid
-from pacsd.index.attributes import Attribute, attribute
-from pacsd.index.criteria import criterion
-from pacsd.index.matching import matches
-from pacsd.index.normalization import date, name_groups, number, time_of_day, values_of
 from pacsd.index.repository import Index
 from pacsd.index.tables import extra_keys, metadata
 from pacsd.model import LONGER_THAN_KEPT, DuplicatePolicy, QueryOptions
+from pacsd.query.attributes import Attribute, attribute
+from pacsd.query.criteria import criterion
+from pacsd.query.matching import matches
+from pacsd.query.normalization import date, name_groups, number, time_of_day, values_of
 from support.matches import matches_of
 from support.plain_matching import means_something, plainly_between, plainly_matches
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.index.criteria import MOST_PATTERNS
-from pacsd.index.normalization import values_of
+from pacsd.query.criteria import MOST_PATTERNS
+from pacsd.query.normalization import values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pacsd.index.attributes import Attribute
     from pacsd.model import FindQuery
+    from pacsd.query.attributes import Attribute
 
 __all__ = ["separate_keys"]
 

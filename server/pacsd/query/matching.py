@@ -10,9 +10,10 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from pacsd.dataset.sequences import items_of, text_of
-from pacsd.index import instants, normalization
-from pacsd.index.attributes import Matching
-from pacsd.index.criteria import (
+from pacsd.model import LONGER_THAN_KEPT
+from pacsd.query import instants, normalization
+from pacsd.query.attributes import Matching
+from pacsd.query.criteria import (
     Alternative,
     AnyCriterion,
     EmptyCriterion,
@@ -22,7 +23,6 @@ from pacsd.index.criteria import (
     SequenceCriterion,
     Wildcard,
 )
-from pacsd.model import LONGER_THAN_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from pacsd.dataset.sequences import items_of, text_of
 from pacsd.errors import IdentifierInvalid
-from pacsd.index import instants, normalization
-from pacsd.index.attributes import Attribute, Matching, attribute
+from pacsd.query import instants, normalization
+from pacsd.query.attributes import Attribute, Matching, attribute
 
 if TYPE_CHECKING:
     from collections.abc import Callable

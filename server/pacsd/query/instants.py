@@ -9,7 +9,7 @@ import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from pacsd.index import normalization
+from pacsd.query import normalization
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from typing import Final
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from pacsd.index.levels import PATIENT_KEYWORDS, SERIES_KEYWORDS, STUDY_KEYWORDS
 from pacsd.model import QueryLevel
+from pacsd.query.levels import PATIENT_KEYWORDS, SERIES_KEYWORDS, STUDY_KEYWORDS
 
 __all__ = ["COLUMN_ATTRIBUTES", "LEVEL_OF", "Attribute", "Matching", "Source", "attribute"]
 

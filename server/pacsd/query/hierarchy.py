@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.index.attributes import attribute
-from pacsd.index.normalization import values_of
 from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
+from pacsd.query.attributes import attribute
+from pacsd.query.normalization import values_of
 
 if TYPE_CHECKING:
     from pacsd.model import FindQuery

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from typing import Final
 
-from pacsd.index.accents import without_accents
+from pacsd.query.accents import without_accents
 
 __all__ = [
     "date",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacsd.index.attributes import attribute
-from pacsd.index.criteria import Criterion, Interval, Wildcard, criterion
-from pacsd.index.matching import Matching, matcher, matches
+from pacsd.query.attributes import attribute
+from pacsd.query.criteria import Criterion, Interval, Wildcard, criterion
+from pacsd.query.matching import Matching, matcher, matches
 
 SECONDS = 0.5
 """Each of these takes a hundredth of it; looked through for each pair, two seconds to twelve."""
