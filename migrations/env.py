@@ -1,6 +1,6 @@
 """Runs the revisions on the connection it is given, each in a transaction of its own.
 
-`pacsd.index.migrations` connects, takes the lock that keeps two servers from migrating at once, and calls
+`pacsd.index.schema.migrations` connects, takes the lock that keeps two servers from migrating at once, and calls
 Alembic.
 """
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from alembic import context
 
-from pacsd.index.tables import metadata
+from pacsd.index.schema.tables import metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import create_engine
 
 from harness.comparison import log
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from scale import postgres
 from scale.archive import Archive
 from scale.filling import fill

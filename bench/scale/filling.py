@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table
 
-from pacsd.index import migrations
-from pacsd.index.engines import database_url, writing_engine
-from pacsd.index.rows import Header, Received, columns_of, received
-from pacsd.index.tables import instances, patients, series, studies
+from pacsd.index.database.engines import database_url, writing_engine
+from pacsd.index.schema import migrations
+from pacsd.index.schema.rows import Header, SplitRecord, columns_of, split_record
+from pacsd.index.schema.tables import instances, patients, series, studies
 from pacsd.model import QueryLevel
 from scale.archive import Archive
 
@@ -39,7 +39,7 @@ def _batches(archive: Archive) -> Iterator[Rows]:
     for start in range(0, archive.studies, _STUDIES_A_TRANSACTION):
         rows: Rows = {table: [] for table in (patients, studies, series, instances)}
         for study in range(start, min(start + _STUDIES_A_TRANSACTION, archive.studies)):
-            all_received = [received(record) for record in archive.instances(study)]
+            all_received = [split_record(record) for record in archive.instances(study)]
             _add_above(rows, study, archive.patients, all_received[0])
             _add_series(rows, study + 1, all_received, first_series, first_instance)
             first_series = rows[series][-1]["id"] + 1
@@ -47,7 +47,7 @@ def _batches(archive: Archive) -> Iterator[Rows]:
         yield rows
 
 
-def _add_above(rows: Rows, study: int, all_patients: int, first: Received) -> None:
+def _add_above(rows: Rows, study: int, all_patients: int, first: SplitRecord) -> None:
     if study < all_patients:
         key = {"id": study + 1, "patient_key": first.patient_key}
         rows[patients].append(key | _columns_of(QueryLevel.PATIENT, first.patient, first))
@@ -60,7 +60,7 @@ def _add_above(rows: Rows, study: int, all_patients: int, first: Received) -> No
 
 
 def _add_series(
-    rows: Rows, study_row_id: int, all_received: Sequence[Received], series_id: int, instance_id: int
+    rows: Rows, study_row_id: int, all_received: Sequence[SplitRecord], series_id: int, instance_id: int
 ) -> None:
     """Add the rows of a study's series and instances; those of a series come together."""
     last = ""
@@ -74,7 +74,7 @@ def _add_series(
         instance_id += 1
 
 
-def _columns_of(level: QueryLevel, header: Header, first: Received) -> dict[str, Any]:
+def _columns_of(level: QueryLevel, header: Header, first: SplitRecord) -> dict[str, Any]:
     return {**columns_of(level, header), "told_at": first.received_at}
 
 

@@ -1,6 +1,6 @@
 """The first schema: patients, studies, series and instances.
 
-Every level keeps its header for answers, and columns for what is matched. See `pacsd.index.tables`.
+Every level keeps its header for answers, and columns for what is matched. See `pacsd.index.schema.tables`.
 
 Revision: 0001
 """

@@ -1,6 +1,6 @@
 """Values of the attributes that the administrator has indexed, one in a row, and how far each key is built.
 
-See `pacsd.index.extra_keys`.
+See `pacsd.index.schema.extra_keys`.
 
 Revision: 0003
 """

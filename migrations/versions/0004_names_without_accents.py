@@ -1,4 +1,4 @@
-"""Name columns are kept without accents, whether or not accents matter to queries; see `pacsd.query.accents`.
+"""Name columns are kept without accents, whether or not accents matter to queries.
 
 Values of extra keys may be names too, and are built anew by `pacsd reindex`.
 
@@ -7,10 +7,11 @@ Revision: 0004
 
 from __future__ import annotations
 
+import unicodedata
+from functools import lru_cache
+
 import sqlalchemy as sa
 from alembic import op
-
-from pacsd.query.accents import without_accents
 
 revision = "0004"
 down_revision = "0003"
@@ -19,6 +20,8 @@ depends_on = None
 
 _NAMES = {"patients": "patient_name", "studies": "referring_physician_name"}
 _STEP = 5000
+_SCRIPTS = ("LATIN ", "GREEK ", "CYRILLIC ")
+_WILDCARDS = "*?"
 
 
 def upgrade() -> None:
@@ -42,9 +45,29 @@ def _rewrite(name: str, columns: tuple[str, ...]) -> None:
         for row in rows:
             before = {column: getattr(row, column) for column in columns}
             changed = {
-                column: without_accents(value)
+                column: _without_accents(value)
                 for column, value in before.items()
-                if value is not None and without_accents(value) != value
+                if value is not None and _without_accents(value) != value
             }
             if changed:
                 connection.execute(table.update().where(table.c.id == row.id).values(changed))
+
+
+def _without_accents(text: str) -> str:
+    """As `pacsd.query.accents` did it at this revision; whatever that becomes, this stays."""
+    if text.isascii():
+        return text
+    kept: list[str] = []
+    is_bare = False
+    for character in unicodedata.normalize("NFD", text):
+        if unicodedata.category(character) != "Mn":
+            is_bare = _loses_marks(character)
+            kept.append(character)
+        elif not is_bare:
+            kept.append(character)
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+@lru_cache(maxsize=4096)
+def _loses_marks(character: str) -> bool:
+    return character in _WILDCARDS or unicodedata.name(character, "").startswith(_SCRIPTS)

@@ -1,6 +1,6 @@
 """Which store the index belongs to, and how far long work has come.
 
-See `pacsd.index.archive` and `pacsd.index.progress`.
+See `pacsd.index.maintenance.archive` and `pacsd.index.progress`.
 
 Revision: 0005
 """

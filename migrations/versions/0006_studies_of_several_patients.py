@@ -1,7 +1,7 @@
 """A study whose objects name several patients is a row of each: it is unique by Study Instance UID and patient.
 
 Each row above the instances says when the object was received that its header is of, and where objects disagree it is
-kept what each of them says. See `pacsd.index.ancestry` and `pacsd.index.disagreement`.
+kept what each of them says. See `pacsd.index.write.parent_rows` and `pacsd.index.write.disagreement`.
 
 Revision: 0006
 """

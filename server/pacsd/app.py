@@ -27,11 +27,11 @@ from pacsd.errors import (
     IndexIncomplete,
     IndexUnavailable,
 )
-from pacsd.index import migrations
-from pacsd.index.capacity import capacity, connections_of_each
-from pacsd.index.engines import database_file, database_place, database_url
-from pacsd.index.promises import broken_promises, refuse_shared_sessions
+from pacsd.index.database.engines import database_file, database_place, database_url
+from pacsd.index.maintenance.capacity import capacity, connections_of_each
+from pacsd.index.maintenance.promises import broken_promises, refuse_shared_sessions
 from pacsd.index.repository import Index
+from pacsd.index.schema import migrations
 from pacsd.model import (
     ArchiveIdentity,
     AttributeConflict,

@@ -24,7 +24,7 @@ def with_password(settings: Settings) -> Settings:
     if file is None:
         return settings
     # Here and not above: no command without a database should have to wait for it.
-    from pacsd.index.engines import database_url  # noqa: PLC0415
+    from pacsd.index.database.engines import database_url  # noqa: PLC0415
 
     url = database_url(settings.index.url)
     if url.get_backend_name() == "sqlite":

@@ -90,7 +90,7 @@ def _default_character_set(value: str) -> str:
 
 
 def _extra_key(keyword: str) -> str:
-    from pacsd.index.extra_keys import extra_key  # noqa: PLC0415  only where there is one
+    from pacsd.index.schema.extra_keys import extra_key  # noqa: PLC0415  only where there is one
 
     return extra_key(keyword).keyword
 

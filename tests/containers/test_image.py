@@ -10,7 +10,7 @@ import pytest
 
 from containers.conftest import REVISION, VERSION
 from containers.project import ROOT, docker
-from pacsd.index.migrations import latest
+from pacsd.index.schema.migrations import latest
 
 COMPILERS = ("as", "c++", "cargo", "cc", "clang", "g++", "gcc", "gfortran", "ld", "make", "rustc")
 
@@ -53,5 +53,5 @@ def test_no_compiler_is_in_it(image: str) -> None:
 
 
 def test_the_newest_migration_is_in_it(image: str) -> None:
-    script = "from pacsd.index.migrations import latest; print(latest())"
+    script = "from pacsd.index.schema.migrations import latest; print(latest())"
     assert _inside(image, "python", "-c", script).strip() == latest()

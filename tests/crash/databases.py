@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from support.postgres import DURABLE, USER, Postgres, postgres_server
 
 if TYPE_CHECKING:

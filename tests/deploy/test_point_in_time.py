@@ -13,7 +13,7 @@ import yaml
 from sqlalchemy import create_engine, text
 
 from interop.test_failing_disk import assert_kept_exactly, instance, store
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from support.deadline import wait_until
 from support.postgres import DURABLE, Postgres, postgres_server
 from support.scu import CALLING_AE_TITLE

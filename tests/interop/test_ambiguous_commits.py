@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 
 from interop.test_failing_database import OUT_OF_RESOURCES, serving
 from interop.test_failing_disk import assert_kept_exactly, instance, store
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from support.deadline import wait_until
 from support.postgres import DURABLE, Postgres, postgres_server, postgres_standby
 from support.postgres_proxy import Hold, PostgresProxy, postgres_proxy

@@ -10,7 +10,7 @@ import pytest
 
 from pacsd import app
 from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from pacsd.services import ingest, sweep
 from pacsd.settings import Settings
 from support.app_worker import associated, worker

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from interop.test_failing_disk import assert_kept_exactly, instance, store
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from support import scu
 from support.deadline import wait_until
 from support.postgres import DURABLE, Postgres, postgres_server

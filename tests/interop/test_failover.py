@@ -10,8 +10,8 @@ from sqlalchemy import create_engine, text
 from crash import load
 from crash.kept import assert_found
 from interop.test_failing_database import serving
-from pacsd.index import migrations
-from pacsd.index.engines import database_url
+from pacsd.index.database.engines import database_url
+from pacsd.index.schema import migrations
 from support.deadline import wait_until
 from support.patroni import Cluster, patroni_cluster
 

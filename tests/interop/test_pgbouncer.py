@@ -8,8 +8,8 @@ import pytest
 
 from interop.test_failing_database import serving
 from interop.test_failing_disk import assert_kept_exactly, instance, store
-from pacsd.index import migrations
-from pacsd.index.engines import database_url, reading_engine, writing_engine
+from pacsd.index.database.engines import database_url, reading_engine, writing_engine
+from pacsd.index.schema import migrations
 from support.pgbouncer import pgbouncer
 from support.postgres import DURABLE, Postgres, postgres_server
 

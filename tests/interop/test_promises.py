@@ -9,7 +9,7 @@ import pytest
 
 from interop.test_failing_database import serving
 from interop.test_failing_disk import instance, store
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from support.postgres import postgres_server
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from dicomnet import AssociationRejected
 from pacsd import app
 from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
 from pacsd.errors import ArchiveMismatch, IndexUnavailable, StorageUnavailable
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from pacsd.model import ArchiveIdentity
 from pacsd.settings import Settings
 from pacsd.storage.filesystem import FileStore

@@ -19,7 +19,7 @@ from pacsd import cli
 from pacsd.cli.configuration import as_toml
 from pacsd.configuration import load_settings
 from pacsd.errors import ArchiveMismatch
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from pacsd.settings import IndexSettings, Settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from pacsd import app
 from pacsd.dataset.identifier import elements_of, write_identifier
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from pacsd.settings import Settings
 from support.app_worker import associated, worker
 from support.archive_server import EXPLICIT

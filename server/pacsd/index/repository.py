@@ -11,20 +11,29 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pacsd.effort import Effort
 from pacsd.errors import IndexUnavailable
-from pacsd.index import additions, archive, conflicts, extra_keys, queries, rebuilding, rereading, selection
-from pacsd.index.answers import Matches
-from pacsd.index.attempts import Patience
-from pacsd.index.commits import commit, in_transaction, read_patiently
-from pacsd.index.engines import Connections, database_file, database_url, reading_engine, writing_engine
-from pacsd.index.failures import unavailable
-from pacsd.index.noticing import Noticed
-from pacsd.index.orphans import forget
-from pacsd.index.rules import Rules
-from pacsd.index.spool import Spools
-from pacsd.index.streams import QueryPlaces, stream
-from pacsd.index.tables import instances
-from pacsd.index.turns import Turns
-from pacsd.index.watch import Watch
+from pacsd.index.database.attempts import Patience
+from pacsd.index.database.engines import (
+    Connections,
+    database_file,
+    database_url,
+    reading_engine,
+    writing_engine,
+)
+from pacsd.index.database.failures import unavailable
+from pacsd.index.database.write_lock import WriteLock
+from pacsd.index.maintenance import archive, conflicts, extra_keys_build, rereading
+from pacsd.index.read import queries, selection
+from pacsd.index.read.answers import Matches
+from pacsd.index.read.query_watch import Watch
+from pacsd.index.read.spool import Spools
+from pacsd.index.read.streams import QueryPlaces, stream
+from pacsd.index.schema import extra_keys
+from pacsd.index.schema.tables import instances
+from pacsd.index.write import additions
+from pacsd.index.write.commits import commit, in_transaction, read_patiently
+from pacsd.index.write.new_disagreements import Noticed
+from pacsd.index.write.orphans import forget
+from pacsd.index.write.rules import Rules
 from pacsd.model import DemographicsPolicy
 
 if TYPE_CHECKING:
@@ -124,10 +133,10 @@ class Index:
         if generation is not None:
             archive.fence(self._writing, generation)
         file = database_file(parsed)
-        self._turns: Final = (
+        self._write_lock: Final = (
             None
             if file is None
-            else Turns(
+            else WriteLock(
                 lock_file or file.with_name(f"{file.name}.lock"),
                 timeout=turn_timeout,
                 observe_wait=observe_wait,
@@ -150,7 +159,7 @@ class Index:
         return commit(
             records,
             self._writing,
-            self._turns,
+            self._write_lock,
             self._patience,
             self._rules,
             self._noticed,
@@ -321,15 +330,15 @@ class Index:
     def unbuilt_extra_keys(self) -> Sequence[ExtraKeysBuild]:
         """What `build_extra_keys` has to do."""
         with self._connected() as connection:
-            return rebuilding.unbuilt(connection)
+            return extra_keys_build.unbuilt(connection)
 
     def build_extra_keys(self, build: ExtraKeysBuild) -> ExtraKeysBuild:
         """Build some more of it, in a transaction; returns where it stands then."""
-        return self._write(lambda connection: rebuilding.build_step(connection, build))
+        return self._write(lambda connection: extra_keys_build.build_step(connection, build))
 
     def remove_extra_values(self) -> int:
         """Remove some values of keys that are not registered, in a transaction; returns how many."""
-        return self._write(rebuilding.remove_step)
+        return self._write(extra_keys_build.remove_step)
 
     def stored_after(self, path: str, most: int) -> Sequence[StoredInstance]:
         """The next instances behind a file, in the order of paths; from the first one behind ""."""
@@ -354,11 +363,11 @@ class Index:
         self._writing.dispose()
         self._patience.close()
         self._watch.close()
-        if self._turns is not None:
-            self._turns.close()
+        if self._write_lock is not None:
+            self._write_lock.close()
 
     def _write(self, work: Callable[[Connection], _T]) -> _T:
-        return in_transaction(self._writing, work, self._turns, self._patience)
+        return in_transaction(self._writing, work, self._write_lock, self._patience)
 
     def _read(self, work: Callable[[Connection], _T]) -> _T:
         """For what a peer waits for."""

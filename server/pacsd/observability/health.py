@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from pacsd.index.archive import state as archive_state
-from pacsd.index.engines import asking_engine, database_file, database_url
-from pacsd.index.failures import unavailable
-from pacsd.index.promises import broken_promises_of
+from pacsd.index.database.engines import asking_engine, database_file, database_url
+from pacsd.index.database.failures import unavailable
+from pacsd.index.maintenance.archive import state as archive_state
+from pacsd.index.maintenance.promises import broken_promises_of
 from pacsd.permissions import reason
 from pacsd.storage.disk import WatchedDisk
 from pacsd.storage.identity import identity_fault

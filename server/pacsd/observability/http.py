@@ -20,7 +20,7 @@ import structlog
 
 import pacsd
 from pacsd.errors import PacsdError
-from pacsd.index.engines import wal_bytes
+from pacsd.index.database.engines import wal_bytes
 from pacsd.observability.health import (
     Check,
     liveness,

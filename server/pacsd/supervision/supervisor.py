@@ -20,8 +20,8 @@ import structlog
 
 from pacsd.configuration import load_settings
 from pacsd.errors import ConfigurationError, PacsdError
-from pacsd.index import migrations
-from pacsd.index.engines import database_file, database_url
+from pacsd.index.database.engines import database_file, database_url
+from pacsd.index.schema import migrations
 from pacsd.observability.log_output import LogOutput
 from pacsd.observability.logging import configure_server_logging, drain_logs, end_logs
 from pacsd.observability.metrics import share_between_processes

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from pacsd.index import migrations
 from pacsd.index.repository import Index
-from pacsd.index.tables import metadata
+from pacsd.index.schema import migrations
+from pacsd.index.schema.tables import metadata
 from pacsd.model import DuplicatePolicy
 from support.postgres import postgres_server
 

@@ -12,8 +12,8 @@ from records import record
 from sqlalchemy import text
 
 from pacsd.dataset.sequences import text_of
-from pacsd.index import migrations
-from pacsd.index.engines import database_url, writing_engine
+from pacsd.index.database.engines import database_url, writing_engine
+from pacsd.index.schema import migrations
 from pacsd.model import QueryOptions
 from pacsd.query.accents import without_accents
 from pacsd.query.normalization import name_groups

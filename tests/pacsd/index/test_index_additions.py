@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from records import record
 from sqlalchemy import create_engine, select, text
 
-from pacsd.index import additions, commits, known
-from pacsd.index.additions import add
 from pacsd.index.repository import Index
-from pacsd.index.rows import received
-from pacsd.index.tables import instances, metadata, patients, series, studies
+from pacsd.index.schema.rows import split_record
+from pacsd.index.schema.tables import instances, metadata, patients, series, studies
+from pacsd.index.write import additions, commits, existing_series
+from pacsd.index.write.additions import add
 from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy, InstanceRecord
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ STORED = CommitResult(CommitOutcome.STORED)
 
 
 def added(index: Index, *records: InstanceRecord) -> bool:
-    return add(index._writing, [received(each) for each in records])
+    return add(index._writing, [split_record(each) for each in records])
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_long_headers_are_compared_but_not_remembered(index: Index) -> None:
     index.commit([record("1.1", **long)])
     index.commit([record("1.2")])
     assert added(index, record("1.2.1"))
-    before = known._remembered.cache_info()
+    before = existing_series._remembered.cache_info()
     assert added(index, record("1.3", **long))
     assert not added(index, record("1.4", PatientComments="y" * 100_000))
-    after = known._remembered.cache_info()
+    after = existing_series._remembered.cache_info()
     assert after.currsize == before.currsize
     assert after.hits - before.hits == 4  # of study and series, twice
 

@@ -12,15 +12,16 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from pacsd.effort import Effort
 from pacsd.errors import IndexUnavailable
-from pacsd.index import attempts, commits, migrations, overtime
-from pacsd.index.answers import Matches
-from pacsd.index.attempts import Patience
-from pacsd.index.failures import UnconfirmedError
-from pacsd.index.levelrows import OvertakenError
+from pacsd.index.database import attempts, overtime
+from pacsd.index.database.attempts import Patience
+from pacsd.index.database.failures import OvertakenError, UnconfirmedError
+from pacsd.index.read.answers import Matches
+from pacsd.index.read.query_watch import Watch
+from pacsd.index.read.spool import Spools
+from pacsd.index.read.streams import Page
 from pacsd.index.repository import Index
-from pacsd.index.spool import Spools
-from pacsd.index.streams import Page
-from pacsd.index.watch import Watch
+from pacsd.index.schema import migrations
+from pacsd.index.write import commits
 from pacsd.model import CommitOutcome, DuplicatePolicy, InstanceSelection, QueryLevel, QueryModel
 from support.deadline import wait_until
 from support.matches import matches_of

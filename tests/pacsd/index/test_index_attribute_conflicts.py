@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from records import RECEIVED_AT, record
 
-from pacsd.index.additions import add
-from pacsd.index.rows import received
+from pacsd.index.schema.rows import split_record
+from pacsd.index.write.additions import add
 from pacsd.model import AttributeConflict, DisagreeingObjects, DuplicatePolicy, QueryLevel
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def test_a_correction_is_told_of_as_it_begins_and_a_new_conflict_after_it_again(
 def test_others_of_a_series_whose_conflict_is_known_take_the_short_way(open_index: OpenIndex) -> None:
     index = open_index()
     index.commit([image(1), report(2)])
-    assert add(index._writing, [received(report(3))], noticed=index._noticed)
-    assert not add(index._writing, [received(report(4, SeriesDescription="Other", SeriesNumber="7"))])
+    assert add(index._writing, [split_record(report(3))], noticed=index._noticed)
+    assert not add(index._writing, [split_record(report(4, SeriesDescription="Other", SeriesNumber="7"))])
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from records import record
 from sqlalchemy import text
 
-from pacsd.index.engines import database_url as parsed
-from pacsd.index.engines import reading_engine
+from pacsd.index.database.engines import database_url as parsed
+from pacsd.index.database.engines import reading_engine
 from pacsd.index.repository import Index
 from pacsd.model import CommitOutcome, CommitResult, DuplicatePolicy, InstanceRecord
 from support.rows import paths_of

@@ -145,7 +145,7 @@ def test_nothing_is_told_of_what_was_not_committed(
     def fail(*_: object) -> None:
         raise IndexUnavailable("the index cannot be written: a test's failure")
 
-    monkeypatch.setattr("pacsd.index.batch._insert", fail)
+    monkeypatch.setattr("pacsd.index.write.batch._insert", fail)
     with pytest.raises(IndexUnavailable):
         index.commit([record("1.2", PatientName="B")])
     assert told == []

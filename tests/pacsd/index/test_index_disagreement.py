@@ -12,9 +12,9 @@ from questions import query, study_query
 from records import RECEIVED_AT, record
 from sqlalchemy import select
 
-from pacsd.index.additions import add
-from pacsd.index.rows import received
-from pacsd.index.tables import instances, series
+from pacsd.index.schema.rows import split_record
+from pacsd.index.schema.tables import instances, series
+from pacsd.index.write.additions import add
 from pacsd.model import DuplicatePolicy, QueryOptions
 from support.matches import matches_of
 
@@ -138,7 +138,7 @@ def test_what_agrees_with_its_rows_is_found_beside_what_does_not(index: Index) -
 def test_of_a_series_that_disagrees_already_others_take_the_short_way(index: Index) -> None:
     (patient,) = headers(index, "patients")
     other = record("1.9", **{**patient, "Modality": "SR", "StudyDescription": "Another"})
-    assert add(index._writing, [received(other)], noticed=index._noticed)
+    assert add(index._writing, [split_record(other)], noticed=index._noticed)
     assert images(index, StudyDescription="Another", Modality="")["1.9"]["Modality"] == "SR"
 
 

@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pacsd.effort import Effort
 from pacsd.errors import IndexUnavailable, OperationCancelled, OperationTooCostly
-from pacsd.index import streams
-from pacsd.index.engines import Connections
-from pacsd.index.streams import QueryPlaces, stream
+from pacsd.index.database.engines import Connections
+from pacsd.index.read import streams
+from pacsd.index.read.streams import QueryPlaces, stream
 from pacsd.model import InstanceSelection, QueryLevel, QueryModel
 from support.deadline import wait_until
 from support.matches import matches_of

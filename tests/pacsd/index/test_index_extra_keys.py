@@ -12,8 +12,8 @@ from records import RECEIVED_AT, record
 from sqlalchemy import create_engine, text
 
 from pacsd.errors import ReindexRefused
-from pacsd.index import queries
-from pacsd.index.extra_keys import extra_key
+from pacsd.index.read import queries
+from pacsd.index.schema.extra_keys import extra_key
 from pacsd.model import DemographicsPolicy, DuplicatePolicy, ExtraKeysBuild
 from pacsd.services.reindex import Reindexed, reindex
 
@@ -210,7 +210,7 @@ def test_values_of_a_key_that_is_left_out_are_removed(open_index: OpenIndex) -> 
 def test_a_build_that_was_ended_is_taken_up_where_it_was(
     open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pacsd.index.rebuilding._STEP", 4)
+    monkeypatch.setattr("pacsd.index.maintenance.extra_keys_build._STEP", 4)
     open_index().commit(_records())
     index = open_index(extra_keywords=("KVP",))
     index.register_extra_keys()
@@ -237,7 +237,7 @@ def test_a_build_that_was_ended_is_taken_up_where_it_was(
 def test_what_is_stored_and_changed_during_a_build_is_found_after_it(
     open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pacsd.index.rebuilding._STEP", 2)
+    monkeypatch.setattr("pacsd.index.maintenance.extra_keys_build._STEP", 2)
     open_index().commit([record(f"1.{n}", series=f"2.{n}", study=f"3.{n}", PatientID=f"P{n}",
                                 PatientComments="before", KVP="1") for n in range(40)])  # fmt: skip
     keys = ("PatientComments", "KVP")

@@ -9,8 +9,8 @@ from questions import query, study_query
 from records import record
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.index.extra_keys import extra_key
 from pacsd.index.repository import Index
+from pacsd.index.schema.extra_keys import extra_key
 from pacsd.model import DuplicatePolicy, FindQuery, QueryLevel, QueryModel, QueryOptions
 from support.matches import matches_of
 from support.matching_cases import CASES, Case, cases_with_roots

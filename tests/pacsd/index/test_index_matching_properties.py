@@ -15,7 +15,7 @@ from values_and_keys import MOMENTS, RANGES, REPRESENTATIONS, keys_like
 from pacsd.dataset.sequences import text_of
 from pacsd.errors import IdentifierInvalid
 from pacsd.index.repository import Index
-from pacsd.index.tables import extra_keys, metadata
+from pacsd.index.schema.tables import extra_keys, metadata
 from pacsd.model import LONGER_THAN_KEPT, DuplicatePolicy, QueryOptions
 from pacsd.query.attributes import Attribute, attribute
 from pacsd.query.criteria import criterion

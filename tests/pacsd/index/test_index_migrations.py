@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from pacsd.errors import ConfigurationError, IndexUnavailable, MigrationNeeded
-from pacsd.index import migrations
-from pacsd.index.engines import database_url, writing_engine
-from pacsd.index.tables import metadata
+from pacsd.index.database.engines import database_url, writing_engine
+from pacsd.index.schema import migrations
+from pacsd.index.schema.tables import metadata
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -74,7 +75,8 @@ def test_servers_that_start_at_once_migrate_once(empty_database_url: str) -> Non
         ready.wait(20)
         try:
             subprocess.run(
-                [sys.executable, "-c", "import sys; from pacsd.index import migrations as m; m.upgrade(sys.argv[1])",
+                [sys.executable, "-c",
+                 "import sys; from pacsd.index.schema import migrations as m; m.upgrade(sys.argv[1])",
                  empty_database_url],
                 check=True, capture_output=True, text=True, timeout=60,
             )  # fmt: skip
@@ -88,6 +90,16 @@ def test_servers_that_start_at_once_migrate_once(empty_database_url: str) -> Non
         each.join(60)
     assert failures == []
     migrations.check(empty_database_url)
+
+
+def test_revisions_are_frozen() -> None:
+    """What a revision did stays what it does, so none imports code that goes on changing."""
+    revisions = sorted((Path(__file__).parents[3] / "migrations" / "versions").glob("*.py"))
+    assert revisions
+    for each in revisions:
+        assert not re.search(r"^\s*(from|import) (pacsd|dicomnet)\b", each.read_text(), re.MULTILINE), (
+            each.name
+        )
 
 
 def test_a_step_that_fails_leaves_nothing_half_done(empty_database_url: str) -> None:
@@ -145,7 +157,7 @@ def test_the_wheel_contains_and_runs_the_migrations(tmp_path: Path) -> None:
     shutil.rmtree(source)
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pacsd.index import migrations\n"
+        "from pacsd.index.schema import migrations\n"
         "assert str(migrations.scripts()).startswith(sys.argv[1]), migrations.scripts()\n"
         "migrations.upgrade(sys.argv[2]); migrations.check(sys.argv[2]); print(migrations.current(sys.argv[2]))\n"
     )

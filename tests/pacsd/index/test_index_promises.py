@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy import create_engine
 
 from pacsd.errors import ConfigurationError, IndexUnavailable
-from pacsd.index import engines, migrations, promises
-from pacsd.index.capacity import Capacity, capacity, connections_of_each
-from pacsd.index.engines import Connections, database_url
-from pacsd.index.promises import Mount, broken_promises, mount_of, refuse_shared_sessions
+from pacsd.index.database import engines
+from pacsd.index.database.engines import Connections, database_url
+from pacsd.index.maintenance import promises
+from pacsd.index.maintenance.capacity import Capacity, capacity, connections_of_each
+from pacsd.index.maintenance.promises import Mount, broken_promises, mount_of, refuse_shared_sessions
+from pacsd.index.schema import migrations
 from support.postgres import DURABLE, Postgres, postgres_server
 
 if TYPE_CHECKING:

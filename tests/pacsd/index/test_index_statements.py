@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from values_and_keys import REPRESENTATIONS
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.index import statements, streams
+from pacsd.index.read import statements, streams
 from pacsd.index.repository import Index
 from pacsd.model import DuplicatePolicy
 from support.matches import matches_of

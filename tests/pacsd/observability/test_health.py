@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from pacsd.index import migrations
 from pacsd.index.repository import Index
+from pacsd.index.schema import migrations
 from pacsd.model import ArchiveIdentity, DuplicatePolicy
 from pacsd.observability.health import (
     Check,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pacsd.index import migrations
 from pacsd.index.repository import Index
+from pacsd.index.schema import migrations
 from pacsd.model import DuplicatePolicy
 from pacsd.observability.http import run_http
 from pacsd.observability.metrics import CONTENT_TYPE, Metrics

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pacsd.index import migrations
+from pacsd.index.schema import migrations
 from pacsd.model import DuplicatePolicy
 from pacsd.storage.filesystem import FileStore
 from support.service_parts import OpenIndex, opened_indexes

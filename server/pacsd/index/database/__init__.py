@@ -1,0 +1,1 @@
+"""Connections to SQLite and PostgreSQL, their failures, and what is tried again."""

@@ -1,0 +1,1 @@
+"""Queries and selections: a plan, its SELECT, and the rows as they stream."""

@@ -1,0 +1,157 @@
+"""One SELECT's rows as they stream from the database, by way of its driver: they are never all in memory.
+
+Each is a transaction of its own, so there is nothing to begin and nothing to end.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from pacsd.errors import IndexUnavailable
+from pacsd.index.database.engines import ends_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from sqlalchemy import Engine
+
+    from pacsd.effort import Effort
+    from pacsd.index.read.query_watch import Watch, Watched
+
+__all__ = ["Page", "QueryPlaces", "stream"]
+
+_PAGE: Final = 200
+_FIRST_PAGE: Final = 5
+"""So that somebody sees something soon."""
+_FEW: Final = 500
+"""Rows that are taken from PostgreSQL all at once, where no more are expected."""
+
+_LONGEST_WAIT: Final = 30.0
+"""Seconds for a place."""
+
+
+class Page(NamedTuple):
+    """Rows that come together."""
+
+    rows: Sequence[Sequence[Any]]
+    is_last: bool
+
+
+class QueryPlaces:
+    """A context manager around a query's use of a connection, as queries leave some of them to those who store.
+
+    Raises IndexUnavailable where no place is free for long.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(places):
+            self._free.put(None)
+
+    def __enter__(self) -> None:
+        try:
+            self._free.get(timeout=_LONGEST_WAIT)
+        except Empty:
+            raise IndexUnavailable(
+                "the index cannot be read: too many queries are under way; try again later"
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        self._free.put(None)
+
+
+def stream(
+    engine: Engine,
+    text: str,
+    parameters: Sequence[Any],
+    *,
+    places: QueryPlaces,
+    watch: Watch,
+    effort: Effort,
+    finds_few: bool = False,
+) -> Generator[Page, None, None]:
+    """Execute a statement as text and yield its rows by pages; raises SQLAlchemyError, also where `effort` ends it.
+
+    `finds_few` says what is expected; whatever comes is yielded. Exhaust the generator or close it: it holds a
+    connection, and a state of the database of which nothing can be cleared away.
+    """
+    with (
+        places,
+        _connection(engine, text) as connection,
+        closing(connection.cursor()) as cursor,
+        watch.watching(connection, effort) as watched,
+    ):
+        if engine.dialect.name == "sqlite":
+            yield from _sqlite_pages(cursor, text, parameters, watched)
+        else:
+            yield from _postgresql_pages(connection, cursor, text, parameters, watched, finds_few=finds_few)
+
+
+@contextmanager
+def _connection(engine: Engine, text: str) -> Iterator[Any]:
+    """A driver's connection from the pool; its errors become SQLAlchemy's, without the values."""
+    driver: Any = engine.dialect.loaded_dbapi
+    pooled: Any = None
+    try:
+        pooled = engine.raw_connection()
+        yield pooled.dbapi_connection
+    except driver.Error as error:
+        if pooled is not None and ends_connection(engine, error, pooled.dbapi_connection):
+            pooled.invalidate(error)
+            # Others in the pool lead to the same server.
+            engine.dispose()
+        kind = OperationalError if isinstance(error, driver.OperationalError) else DBAPIError
+        raise kind(text, None, error, hide_parameters=True) from error
+    finally:
+        if pooled is not None:
+            pooled.close()
+
+
+def _sqlite_pages(
+    cursor: Any, text: str, parameters: Sequence[Any], watched: Watched
+) -> Generator[Page, None, None]:
+    watched.wait_for(cursor.execute, text, parameters)
+    yield from _pages(lambda most: watched.wait_for(cursor.fetchmany, most))
+
+
+def _postgresql_pages(
+    connection: Any,
+    cursor: Any,
+    text: str,
+    parameters: Sequence[Any],
+    watched: Watched,
+    *,
+    finds_few: bool,
+) -> Generator[Page, None, None]:
+    """In one round trip, where a cursor in the server takes five.
+
+    The server waits when nobody fetches, and is told to stop when this is closed early. But it plans what is streamed
+    each time, which takes longer than to find few rows; what is taken at once it plans for all times.
+    """
+    connection.autocommit = True
+    try:
+        if finds_few:
+            rows = watched.wait_for(cursor.execute, f"{text} LIMIT {_FEW + 1}", parameters).fetchall()
+            if len(rows) <= _FEW:
+                yield Page(rows, is_last=True)
+                return
+        with closing(cursor.stream(text, parameters, size=_PAGE)) as rows:
+            yield from _pages(lambda most: watched.wait_for(list, islice(rows, most)))
+    finally:
+        if not connection.closed:
+            connection.autocommit = False
+
+
+def _pages(fetch: Callable[[int], Sequence[Sequence[Any]]]) -> Generator[Page, None, None]:
+    most = _FIRST_PAGE
+    is_last = False
+    while not is_last:
+        rows = fetch(most)
+        is_last = len(rows) < most
+        yield Page(rows, is_last)
+        most = _PAGE

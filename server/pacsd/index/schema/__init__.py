@@ -1,0 +1,1 @@
+"""The tables, how a header fills their columns, and the schema's versions."""
