@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pacsd.cli.options import ConfigFile
-from pacsd.cli.peer import Called, Calling, Host, PeerName, Port, Timeout, call_to
-from pacsd.cli.security import (
-    Authorities,
-    Certificate,
-    CheckName,
-    PasswordFile,
-    PrivateKey,
-    Security,
-    Tls,
-)
+from pacsd.cli.peer import Connection, calls_a_peer
 from pacsd.cli.terminal import note, printable
 
 if TYPE_CHECKING:
@@ -68,10 +58,10 @@ USUAL = {
 }
 
 
+@calls_a_peer
 def find(
-    host: Host = None,
-    port: Port = None,
     *,
+    connection: Connection,
     key: Keys = [],  # noqa: B006 - typer reads it and never changes it
     level: Annotated[Level, typer.Option("--level", case_sensitive=False)] = Level.STUDY,
     model: Annotated[
@@ -93,17 +83,6 @@ def find(
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Cancel (C-CANCEL) after N matches.")
     ] = None,
-    calling: Calling = None,
-    called: Called = None,
-    peer: PeerName = None,
-    timeout: Timeout = None,
-    tls: Tls = False,
-    ca: Authorities = None,
-    cert: Certificate = None,
-    private_key: PrivateKey = None,
-    private_key_password_file: PasswordFile = None,
-    check_name: CheckName = True,
-    config: ConfigFile = None,
 ) -> None:
     """Query a peer (C-FIND): a table on a terminal, else one tab-separated line a match under a line of keywords.
 
@@ -112,9 +91,9 @@ def find(
     # Here and not above: no other command should have to wait for it.
     from dicomnet import DicomNet  # noqa: PLC0415
     from pacsd.model import QueryLevel, QueryModel  # noqa: PLC0415
+    from pacsd.query.information_models import INFORMATION_MODELS  # noqa: PLC0415
     from pacsd.scu.association import association  # noqa: PLC0415
     from pacsd.scu.querying import (  # noqa: PLC0415
-        FIND_SOP_CLASSES,
         RELATIONAL,
         query_proposals,
         require_relational,
@@ -125,19 +104,10 @@ def find(
         model = Model.PATIENT if level is Level.PATIENT else Model.STUDY
     elif model is Model.STUDY and level is Level.PATIENT:
         raise typer.BadParameter("the study model has no level PATIENT")
-    call = call_to(
-        host,
-        port,
-        peer=peer,
-        calling=calling,
-        called=called,
-        timeout=timeout,
-        security=Security(tls, ca, cert, private_key, check_name, private_key_password_file),
-        config=config,
-    )
+    call = connection.call()
     keys = _with_usual(read_keys(key), level)
     query_model = QueryModel.PATIENT_ROOT if model is Model.PATIENT else QueryModel.STUDY_ROOT
-    sop_class_uid = FIND_SOP_CLASSES[query_model]
+    sop_class_uid = INFORMATION_MODELS[query_model].find
     show = _print_json if as_json else _print_table if sys.stdout.isatty() else _print_lines
     with association(
         DicomNet(call.configuration),

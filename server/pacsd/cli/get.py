@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pacsd.cli.find import Keys
-from pacsd.cli.options import ConfigFile
-from pacsd.cli.peer import Call, Called, Calling, Host, PeerName, Port, Timeout, call_to
+from pacsd.cli.peer import Call, Connection, calls_a_peer
 from pacsd.cli.retrieve import RetrieveLevel, RetrieveModel, counted, following, note_failed, selection
-from pacsd.cli.security import (
-    Authorities,
-    Certificate,
-    CheckName,
-    PasswordFile,
-    PrivateKey,
-    Security,
-    Tls,
-)
 from pacsd.cli.terminal import note, say
 
 if TYPE_CHECKING:
@@ -37,10 +27,10 @@ __all__ = ["get"]
 MEGABYTE = 1_000_000
 
 
+@calls_a_peer
 def get(
-    host: Host = None,
-    port: Port = None,
     *,
+    connection: Connection,
     output: Annotated[
         Path,
         typer.Option(
@@ -54,17 +44,6 @@ def get(
     key: Keys = [],  # noqa: B006 - typer reads it and never changes it
     level: RetrieveLevel = None,
     model: RetrieveModel = None,
-    calling: Calling = None,
-    called: Called = None,
-    peer: PeerName = None,
-    timeout: Timeout = None,
-    tls: Tls = False,
-    ca: Authorities = None,
-    cert: Certificate = None,
-    private_key: PrivateKey = None,
-    private_key_password_file: PasswordFile = None,
-    check_name: CheckName = True,
-    config: ConfigFile = None,
 ) -> None:
     """Fetch what the unique keys select (C-GET) into DIR/<SOPInstanceUID>.dcm; exit status 1 if any of it failed.
 
@@ -72,22 +51,13 @@ def get(
     in. A peer without C-FIND is offered the usual SOP classes, uncompressed.
     """
     # Here and not above: no other command should have to wait for it.
+    from pacsd.query.information_models import INFORMATION_MODELS  # noqa: PLC0415
     from pacsd.scu.association import association  # noqa: PLC0415
     from pacsd.scu.querying import query_proposals  # noqa: PLC0415
     from pacsd.scu.receiving import ReceivingNet  # noqa: PLC0415
-    from pacsd.scu.retrieving import GET_SOP_CLASSES  # noqa: PLC0415
     from pacsd.scu.retrieving import get as get_on  # noqa: PLC0415
 
-    call = call_to(
-        host,
-        port,
-        peer=peer,
-        calling=calling,
-        called=called,
-        timeout=timeout,
-        security=Security(tls, ca, cert, private_key, check_name, private_key_password_file),
-        config=config,
-    )
+    call = connection.call()
     query_model, query_level, keys = selection(key, model, level)
     _make(output)
     storage = _storage_proposals(call, query_model, query_level, keys)
@@ -95,7 +65,7 @@ def get(
         association(
             ReceivingNet(call.configuration, output, source_ae_title=call.peer.ae_title),
             call.peer,
-            [*query_proposals(GET_SOP_CLASSES[query_model]), *storage],
+            [*query_proposals(INFORMATION_MODELS[query_model].get), *storage],
             calling_ae_title=call.calling_ae_title,
             as_scp_of=[sop_class_uid for sop_class_uid, _ in storage],
         ) as net,
@@ -117,9 +87,10 @@ def _storage_proposals(
 ) -> list[AbstractAndTransferSyntaxes]:
     from dicomnet import DicomNet, DicomNetError  # noqa: PLC0415
     from pacsd.errors import IdentifierInvalid  # noqa: PLC0415
+    from pacsd.query.information_models import INFORMATION_MODELS  # noqa: PLC0415
     from pacsd.scp.sop_classes import STORAGE_SOP_CLASSES  # noqa: PLC0415
     from pacsd.scu.association import association  # noqa: PLC0415
-    from pacsd.scu.querying import FIND_SOP_CLASSES, query_proposals  # noqa: PLC0415
+    from pacsd.scu.querying import query_proposals  # noqa: PLC0415
     from pacsd.scu.receivable import (  # noqa: PLC0415
         proposals_for,
         proposals_without_inventory,
@@ -131,7 +102,7 @@ def _storage_proposals(
     with association(
         DicomNet(call.configuration),
         call.peer,
-        query_proposals(FIND_SOP_CLASSES[model]),
+        query_proposals(INFORMATION_MODELS[model].find),
         calling_ae_title=call.calling_ae_title,
     ) as net:
         try:

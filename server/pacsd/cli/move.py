@@ -7,27 +7,17 @@ from typing import Annotated
 import typer
 
 from pacsd.cli.find import Keys
-from pacsd.cli.options import ConfigFile
-from pacsd.cli.peer import Called, Calling, Host, PeerName, Port, Timeout, ae_title, call_to
+from pacsd.cli.peer import Connection, ae_title, calls_a_peer
 from pacsd.cli.retrieve import RetrieveLevel, RetrieveModel, counted, following, note_failed, selection
-from pacsd.cli.security import (
-    Authorities,
-    Certificate,
-    CheckName,
-    PasswordFile,
-    PrivateKey,
-    Security,
-    Tls,
-)
 from pacsd.cli.terminal import say
 
 __all__ = ["move"]
 
 
+@calls_a_peer
 def move(
-    host: Host = None,
-    port: Port = None,
     *,
+    connection: Connection,
     destination: Annotated[
         str,
         typer.Option(
@@ -40,42 +30,22 @@ def move(
     key: Keys = [],  # noqa: B006 - typer reads it and never changes it
     level: RetrieveLevel = None,
     model: RetrieveModel = None,
-    calling: Calling = None,
-    called: Called = None,
-    peer: PeerName = None,
-    timeout: Timeout = None,
-    tls: Tls = False,
-    ca: Authorities = None,
-    cert: Certificate = None,
-    private_key: PrivateKey = None,
-    private_key_password_file: PasswordFile = None,
-    check_name: CheckName = True,
-    config: ConfigFile = None,
 ) -> None:
     """Have a peer send what the unique keys select to a third (C-MOVE); exit status 1 if any of it failed."""
     # Here and not above: no other command should have to wait for it.
     from dicomnet import DicomNet  # noqa: PLC0415
+    from pacsd.query.information_models import INFORMATION_MODELS  # noqa: PLC0415
     from pacsd.scu.association import association  # noqa: PLC0415
     from pacsd.scu.querying import query_proposals  # noqa: PLC0415
-    from pacsd.scu.retrieving import MOVE_SOP_CLASSES  # noqa: PLC0415
     from pacsd.scu.retrieving import move as move_to  # noqa: PLC0415
 
-    call = call_to(
-        host,
-        port,
-        peer=peer,
-        calling=calling,
-        called=called,
-        timeout=timeout,
-        security=Security(tls, ca, cert, private_key, check_name, private_key_password_file),
-        config=config,
-    )
+    call = connection.call()
     query_model, query_level, keys = selection(key, model, level)
     with (
         association(
             DicomNet(call.configuration),
             call.peer,
-            query_proposals(MOVE_SOP_CLASSES[query_model]),
+            query_proposals(INFORMATION_MODELS[query_model].move),
             calling_ae_title=call.calling_ae_title,
         ) as net,
         following() as follow,

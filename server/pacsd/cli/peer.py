@@ -1,30 +1,31 @@
-"""Whom a command calls and under which AE titles: options that echo, send, find, get and move share."""
+"""Whom a command calls and how: the options that echo, send, find, get and move share."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from pacsd.cli.options import ConfigFile
+from pacsd.cli.security import (
+    Authorities,
+    Certificate,
+    CheckName,
+    PasswordFile,
+    PrivateKey,
+    Security,
+    Tls,
+)
+
 if TYPE_CHECKING:
     from dicomnet import NetConfiguration
-    from pacsd.cli.security import Security
     from pacsd.scu.peer import Peer
 
-__all__ = [
-    "Call",
-    "Called",
-    "Calling",
-    "Host",
-    "PeerName",
-    "Port",
-    "Timeout",
-    "ae_title",
-    "call_to",
-    "port_number",
-]
+__all__ = ["Call", "Connection", "ae_title", "calls_a_peer"]
 
 DEFAULT_AE_TITLE = "PACSD"
 
@@ -103,39 +104,96 @@ class Call:
     configuration: NetConfiguration
 
 
-def call_to(
-    host: str | None,
-    port: str | None,
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What the options say of whom to call, and how."""
+
+    host: str | None
+    port: str | None
+    peer: str | None
+    calling: str | None
+    called: str | None
+    timeout: float | None
+    security: Security
+    config: Path | None
+
+    def call(self) -> Call:
+        """Put the options together; raises typer.BadParameter, and ConfigurationError where --peer needs the file.
+
+        The configuration is read for --peer alone, so that a wrong one stands in nobody else's way.
+        """
+        host, port = self.host, self.port
+        from dataclasses import replace  # noqa: PLC0415
+
+        from dicomnet import NetConfiguration  # noqa: PLC0415
+        from pacsd.scu.peer import Peer  # noqa: PLC0415
+
+        if self.peer is not None:
+            if host is not None:
+                raise typer.BadParameter("give either HOST and PORT or --peer, not both")
+            call = _configured(self.peer, self.called, self.calling, self.config, self.security)
+        elif host is None or port is None:
+            raise typer.BadParameter(
+                "give HOST and PORT, or --peer with the AE title of a configured [[peer]]"
+            )
+        else:
+            address = Peer(self.called or DEFAULT_AE_TITLE, host, port_number(port), self.security.over(None))
+            call = Call(address, self.calling or DEFAULT_AE_TITLE, NetConfiguration())
+        if self.timeout is None:
+            return call
+        timeouts = replace(call.configuration.timeouts, dimse=self.timeout)
+        return replace(call, configuration=replace(call.configuration, timeouts=timeouts))
+
+
+def _connection(
+    host: Host = None,
+    port: Port = None,
     *,
-    peer: str | None,
-    calling: str | None,
-    called: str | None,
-    timeout: float | None,
-    security: Security,
-    config: Path | None,
-) -> Call:
-    """Put the options together; raises typer.BadParameter, and ConfigurationError where --peer needs the file.
+    calling: Calling = None,
+    called: Called = None,
+    peer: PeerName = None,
+    timeout: Timeout = None,
+    tls: Tls = False,
+    ca: Authorities = None,
+    cert: Certificate = None,
+    private_key: PrivateKey = None,
+    private_key_password_file: PasswordFile = None,
+    check_name: CheckName = True,
+    config: ConfigFile = None,
+) -> Connection:
+    security = Security(tls, ca, cert, private_key, check_name, private_key_password_file)
+    return Connection(host, port, peer, calling, called, timeout, security, config)
 
-    The configuration is read for --peer alone, so that a wrong one stands in nobody else's way.
+
+_OPTIONS: Final = inspect.signature(_connection, eval_str=True).parameters
+_ADDRESS: Final = frozenset(("host", "port"))
+
+
+def calls_a_peer(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options for calling a peer, which it gets together as its argument `connection`.
+
+    A command with an argument of its own says HOST and PORT in that, and they are None in the connection.
     """
-    from dataclasses import replace  # noqa: PLC0415
+    own = [
+        each
+        for each in inspect.signature(command, eval_str=True).parameters.values()
+        if each.name != "connection"
+    ]
+    has_arguments = any(each.kind is each.POSITIONAL_OR_KEYWORD for each in own)
+    shared = [each for each in _OPTIONS.values() if not (has_arguments and each.name in _ADDRESS)]
 
-    from dicomnet import NetConfiguration  # noqa: PLC0415
-    from pacsd.scu.peer import Peer  # noqa: PLC0415
+    def with_connection(**values: Any) -> None:
+        options = {each.name: values.pop(each.name) for each in shared}
+        command(connection=_connection(**options), **values)
 
-    if peer is not None:
-        if host is not None:
-            raise typer.BadParameter("give either HOST and PORT or --peer, not both")
-        call = _configured(peer, called, calling, config, security)
-    elif host is None or port is None:
-        raise typer.BadParameter("give HOST and PORT, or --peer with the AE title of a configured [[peer]]")
-    else:
-        address = Peer(called or DEFAULT_AE_TITLE, host, port_number(port), security.over(None))
-        call = Call(address, calling or DEFAULT_AE_TITLE, NetConfiguration())
-    if timeout is None:
-        return call
-    timeouts = replace(call.configuration.timeouts, dimse=timeout)
-    return replace(call, configuration=replace(call.configuration, timeouts=timeouts))
+    parameters = sorted([*own, *shared], key=lambda each: each.kind)
+    if not has_arguments:
+        parameters = [*shared[: len(_ADDRESS)], *own, *shared[len(_ADDRESS) :]]
+    with_connection.__name__ = command.__name__
+    with_connection.__doc__ = command.__doc__
+    with_connection.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_connection.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_connection
 
 
 def _configured(

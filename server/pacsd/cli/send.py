@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pacsd.cli.options import ConfigFile
-from pacsd.cli.peer import Called, Calling, PeerName, Timeout, call_to
-from pacsd.cli.security import (
-    Authorities,
-    Certificate,
-    CheckName,
-    PasswordFile,
-    PrivateKey,
-    Security,
-    Tls,
-)
+from pacsd.cli.peer import Connection, calls_a_peer
 from pacsd.cli.terminal import note, progress_bar, say
 
 if TYPE_CHECKING:
@@ -37,6 +28,7 @@ DECODING_SECONDS = 30
 """For one file, besides one second for each 4 MB; as `decompression.timeout` has it by default."""
 
 
+@calls_a_peer
 def send(
     arguments: Annotated[
         list[str],
@@ -46,17 +38,7 @@ def send(
         ),
     ],
     *,
-    calling: Calling = None,
-    called: Called = None,
-    peer: PeerName = None,
-    timeout: Timeout = None,
-    tls: Tls = False,
-    ca: Authorities = None,
-    cert: Certificate = None,
-    private_key: PrivateKey = None,
-    private_key_password_file: PasswordFile = None,
-    check_name: CheckName = True,
-    config: ConfigFile = None,
+    connection: Connection,
 ) -> None:
     """Send DICOM files to a peer (C-STORE); exit status 1 if any of them failed.
 
@@ -69,17 +51,11 @@ def send(
     from pacsd.scu.files import find_instances  # noqa: PLC0415
     from pacsd.scu.sending import FileSender  # noqa: PLC0415
 
-    host, port, names = (None, None, arguments) if peer is not None else _split(arguments)
-    call = call_to(
-        host,
-        port,
-        peer=peer,
-        calling=calling,
-        called=called,
-        timeout=timeout,
-        security=Security(tls, ca, cert, private_key, check_name, private_key_password_file),
-        config=config,
-    )
+    names: Sequence[str] = arguments
+    if connection.peer is None:
+        host, port, names = _split(arguments)
+        connection = replace(connection, host=host, port=port)
+    call = connection.call()
     found = find_instances(_existing(names))
     decoders = DecoderPool(processes=1, seconds=DECODING_SECONDS)
     sender = FileSender(
