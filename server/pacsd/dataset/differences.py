@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pacsd.dataset.checksums import new_checksum
 from pacsd.dataset.elements import Walk
-from pacsd.dataset.encodings import EXPLICIT_LITTLE_ENDIAN
-from pacsd.dataset.header import ENCODINGS
+from pacsd.dataset.encodings import encoding_of
 from pacsd.dataset.indexed_attributes import keyword_of
 from pacsd.dataset.sources import StoredSource
 from pacsd.dataset.transcode import normalized
@@ -39,7 +38,7 @@ def element_checksums(size: int, read_at: ReadAt, transfer_syntax_uid: str) -> d
     By keyword, or as "(gggg,eeee)" where there is none. All of the data set is read. Raises DatasetInvalid where it
     cannot be.
     """
-    encoding = ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE_ENDIAN)
+    encoding = encoding_of(transfer_syntax_uid)
     checksums: dict[str, str] = {}
     for tag, start, length in Walk(StoredSource(b"", size, read_at)).elements(encoding):
         checksum = new_checksum("xxh3_128")

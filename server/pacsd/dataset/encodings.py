@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from pacsd.dataset.indexed_attributes import INDEXED_ATTRIBUTES, IndexedAttribute
+from pacsd.dataset.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, GE_PRIVATE, IMPLICIT_VR_LITTLE_ENDIAN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ __all__ = [
     "SHORT_VRS",
     "Encoding",
     "collecting",
+    "encoding_of",
     "encoding_within_unknown",
     "read_header",
 ]
@@ -109,6 +111,19 @@ def _is_nonsense_for_vr(code: bytes, short_length: int, group: int) -> bool:
 IMPLICIT_LITTLE_ENDIAN: Final = _encoding(explicit_vr=False, byte_order="<")
 EXPLICIT_LITTLE_ENDIAN: Final = _encoding(explicit_vr=True, byte_order="<")
 EXPLICIT_BIG_ENDIAN: Final = _encoding(explicit_vr=True, byte_order=">")
+_OTHER_ENCODINGS: Final = {
+    IMPLICIT_VR_LITTLE_ENDIAN: IMPLICIT_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN: EXPLICIT_BIG_ENDIAN,
+    GE_PRIVATE: IMPLICIT_LITTLE_ENDIAN,
+}
+
+
+def encoding_of(transfer_syntax_uid: str) -> Encoding:
+    """Return the encoding of a transfer syntax; all others, private ones included, are Explicit VR Little Endian.
+
+    PS3.5 §10, §A.4.
+    """
+    return _OTHER_ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE_ENDIAN)
 
 
 def encoding_within_unknown(start: bytes, outer: Encoding) -> Encoding:

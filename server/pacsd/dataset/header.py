@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from pacsd.dataset.elements import RawValues, Walk
 from pacsd.dataset.encodings import (
-    EXPLICIT_BIG_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
-    IMPLICIT_LITTLE_ENDIAN,
     Encoding,
     collecting,
+    encoding_of,
 )
 from pacsd.dataset.indexed_attributes import LAST_INDEXED_GROUP, for_reading
 from pacsd.dataset.sources import (
@@ -30,6 +29,9 @@ from pacsd.dataset.sources import (
     Source,
     StoredSource,
 )
+from pacsd.dataset.transfer_syntaxes import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+)
 from pacsd.errors import DatasetInvalid
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFLATED",
-    "DEFLATED_EXPLICIT",
+    "DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN",
     "HeaderIncomplete",
     "HeaderScan",
     "examine",
@@ -52,18 +54,11 @@ __all__ = [
 
 Data = bytes | bytearray | memoryview | mmap.mmap
 
-DEFLATED_EXPLICIT: Final = "1.2.840.10008.1.2.1.99"
 DEFLATED: Final = frozenset({
-    DEFLATED_EXPLICIT,
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
     "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
 })  # fmt: skip
-ENCODINGS: Final[dict[str, Encoding]] = {
-    "1.2.840.10008.1.2": IMPLICIT_LITTLE_ENDIAN,
-    "1.2.840.10008.1.2.2": EXPLICIT_BIG_ENDIAN,
-    "1.2.840.113619.5.2": IMPLICIT_LITTLE_ENDIAN,  # GE's private one: only its pixel data are big endian
-}
-"""All others, private ones included, are Explicit VR Little Endian (PS3.5 §10, §A.4)."""
 EVERY_GROUP: Final = 0xFFFF
 LAST_BEFORE_PIXELS: Final = 0x7FDF
 GLANCE_LENGTH: Final = 1 << 20
@@ -116,7 +111,7 @@ def examine(
 def least_inflated_length(data: bytes) -> int:
     """Return how long a deflated data set is at least, inflated, as its first megabyte says; 0 if it ends there."""
     try:
-        _walk(_stored(data), DEFLATED_EXPLICIT, EVERY_GROUP, maximum_inflated=GLANCE_LENGTH)
+        _walk(_stored(data), DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EVERY_GROUP, maximum_inflated=GLANCE_LENGTH)
     except InflatesTooFar as error:
         return error.at_least
     except DatasetInvalid:
@@ -193,7 +188,7 @@ def _walk(
 ) -> HeaderScan:
     if transfer_syntax_uid in DEFLATED:
         source = DeflatedSource(source, maximum=maximum_inflated)
-    encoding = ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE_ENDIAN)
+    encoding = encoding_of(transfer_syntax_uid)
     walk = Walk(source)
     values: RawValues = {}
     try:

@@ -14,17 +14,8 @@ from typing import Final, NamedTuple
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
 from pacsd.dataset.charsets import character_set_in_effect, decode_value
-from pacsd.dataset.encodings import (
-    EXPLICIT_BIG_ENDIAN,
-    EXPLICIT_LITTLE_ENDIAN,
-    IMPLICIT_LITTLE_ENDIAN,
-    Encoding,
-)
+from pacsd.dataset.encodings import EXPLICIT_BIG_ENDIAN, encoding_of
 from pacsd.dataset.identifier_writer import (
-    EXPLICIT_VR_BIG_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    NATIVE_TRANSFER_SYNTAXES,
     NOT_TEXT,
     NUMBERS,
     IdentifierWriter,
@@ -35,10 +26,6 @@ from pacsd.dataset.sequences import Item, items_of, text_of
 from pacsd.errors import DatasetInvalid, IdentifierInvalid
 
 __all__ = [
-    "EXPLICIT_VR_BIG_ENDIAN",
-    "EXPLICIT_VR_LITTLE_ENDIAN",
-    "IMPLICIT_VR_LITTLE_ENDIAN",
-    "NATIVE_TRANSFER_SYNTAXES",
     "Element",
     "Identifier",
     "elements_of",
@@ -46,11 +33,6 @@ __all__ = [
     "write_identifier",
 ]
 
-_ENCODINGS: Final[dict[str, Encoding]] = {
-    EXPLICIT_VR_LITTLE_ENDIAN: EXPLICIT_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN: IMPLICIT_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN: EXPLICIT_BIG_ENDIAN,
-}
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _REMEMBERED: Final = 4096
 _LONGEST_VALUE: Final = 1024
@@ -95,7 +77,7 @@ def read_identifier(data: bytes, transfer_syntax_uid: str, *, default_character_
     Half a key would ask for something else. Whether a value is one of its VR is not looked at here.
     `default_character_set` is what the sender uses without saying so, see `charsets.character_set_in_effect`.
     """
-    encoding = _ENCODINGS[transfer_syntax_uid]
+    encoding = encoding_of(transfer_syntax_uid)
     try:
         dataset = read_dataset(data, encoding)
     except DatasetInvalid as error:

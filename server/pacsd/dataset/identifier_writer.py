@@ -19,27 +19,14 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_16
 from pacsd.dataset.charsets import choose_character_set, encode_text
 from pacsd.dataset.encodings import LONG_VRS
 from pacsd.dataset.sequences import Item, items_of, text_of
+from pacsd.dataset.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from pacsd.dataset.transliteration import transliterate
 
 __all__ = [
-    "EXPLICIT_VR_BIG_ENDIAN",
-    "EXPLICIT_VR_LITTLE_ENDIAN",
-    "IMPLICIT_VR_LITTLE_ENDIAN",
-    "NATIVE_TRANSFER_SYNTAXES",
     "NOT_TEXT",
     "NUMBERS",
     "IdentifierWriter",
 ]
-
-IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
-EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
-EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
-NATIVE_TRANSFER_SYNTAXES: Final = (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-)
-"""In which identifiers may be sent to us, best first."""
 
 NUMBERS: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
 """Binary VRs that identifiers hold values of, and their `struct` formats."""

@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.dataset.decompression import NativePixels, decompress
-from pacsd.dataset.encodings import EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
-from pacsd.dataset.header import DEFLATED_EXPLICIT, least_inflated_length
+from pacsd.dataset.encodings import (
+    EXPLICIT_BIG_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    encoding_of,
+)
+from pacsd.dataset.header import least_inflated_length
 from pacsd.dataset.memory import make_sure_of_memory
 from pacsd.dataset.part10 import read_part10
 from pacsd.dataset.reencode import reencode
 from pacsd.dataset.sources import deflate_window_bits
+from pacsd.dataset.transfer_syntaxes import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    GE_PRIVATE,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
 from pacsd.decoder.places import Places
 from pacsd.decoder.pool import InstanceDecoding
 from pacsd.errors import DatasetInvalid, TranscodingFailed
@@ -25,28 +36,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pacsd.dataset.encapsulation import EncapsulatedPixels
-    from pacsd.dataset.encodings import Encoding
     from pacsd.decoder.pool import DecoderPool
 
 __all__ = ["TARGETS", "Transcoder", "normalized"]
 
-IMPLICIT: Final = "1.2.840.10008.1.2"
-EXPLICIT: Final = "1.2.840.10008.1.2.1"
-BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
-GE_PRIVATE: Final = "1.2.840.113619.5.2"
-"""GE's Implicit VR Little Endian with pixel data in big endian."""
-
-ENCODINGS: Final[dict[str, Encoding]] = {
-    EXPLICIT: EXPLICIT_LITTLE_ENDIAN,
-    IMPLICIT: IMPLICIT_LITTLE_ENDIAN,
-    DEFLATED_EXPLICIT: EXPLICIT_LITTLE_ENDIAN,
-    BIG_ENDIAN: EXPLICIT_BIG_ENDIAN,
-}
-TARGETS: Final = tuple(ENCODINGS)
+TARGETS: Final = (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+)
 """The transfer syntaxes that can be transcoded to, in the order of preference: nothing is compressed anew."""
 
 PUBLIC: Final = "1.2.840.10008.1.2."
-"""How the Standard's transfer syntaxes begin; all that are not in `ENCODINGS` are Explicit VR Little Endian."""
+"""How the Standard's transfer syntaxes begin."""
 REFERENCED: Final = frozenset({
     "1.2.840.10008.1.2.4.94",
     "1.2.840.10008.1.2.4.95",
@@ -74,14 +77,14 @@ def normalized(file: BinaryIO, *, maximum_inflated: int) -> tuple[str, bytearray
         meta = read_part10(file)
         uid = meta.transfer_syntax_uid
         _verify_known(uid)
-        target = IMPLICIT if _is_native(uid) else uid
+        target = IMPLICIT_VR_LITTLE_ENDIAN if _is_native(uid) else uid
         file.seek(meta.dataset_offset)
         data = file.read()
-        if uid == DEFLATED_EXPLICIT:
+        if uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
             data = _inflate(data, maximum_inflated)
-        encoding = _encoding(target)
+        encoding = encoding_of(target)
         # In two steps: the second sees all VRs by the target's rules, whichever the source had said.
-        data = bytes(reencode(data, _encoding(uid), encoding, pixels_are_big_endian=uid == GE_PRIVATE))
+        data = bytes(reencode(data, encoding_of(uid), encoding, pixels_are_big_endian=uid == GE_PRIVATE))
         return target, reencode(data, encoding, encoding, normalized=True)
 
 
@@ -141,20 +144,20 @@ class Transcoder:
         _verify_known(uid)
         size = file.seek(0, os.SEEK_END) - meta.dataset_offset
         room = size
-        if uid == DEFLATED_EXPLICIT:
+        if uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
             room = min(MAXIMUM_RATIO * size, max(USUAL_RATIO * size, INFLATED_ANYWAY), self.budgets.instance)
         conversion = _Conversion(self, is_cancelled)
         # Who waits for room for the result has that for what is stored, and never the other way round.
         with self._stored.held(room, is_cancelled=is_cancelled, within=self.decoders.seconds), conversion:
             # Compressed pixels need more for what becomes of them, of which they will say how much.
-            make_sure_of_memory(size if target != uid and uid not in ENCODINGS else 2 * size)
+            make_sure_of_memory(size if target != uid and uid not in TARGETS else 2 * size)
             file.seek(meta.dataset_offset)
             data = file.read()
-            if uid == DEFLATED_EXPLICIT:
+            if uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
                 data = _inflate(data, room)
                 make_sure_of_memory(len(data))
             converted = conversion.convert(data, uid, target)
-            return target, _deflate(converted) if target == DEFLATED_EXPLICIT else converted
+            return target, _deflate(converted) if target == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN else converted
 
 
 @contextmanager
@@ -180,7 +183,7 @@ class _Conversion(ExitStack):
 
     def convert(self, data: bytes, uid: str, target: str) -> bytes | bytearray:
         """Return the data set in another transfer syntax, or in its own one with values of even length."""
-        source = _encoding(uid)
+        source = encoding_of(uid)
         if target == uid or _is_native(uid):
             self._make_room(len(data))
         if target == uid:
@@ -190,11 +193,11 @@ class _Conversion(ExitStack):
             decompress=partial(self._to_native, transfer_syntax_uid=uid),
             pixels_are_big_endian=uid == GE_PRIVATE,
         )
-        if not _is_native(uid) and ENCODINGS[target] is EXPLICIT_BIG_ENDIAN:
+        if not _is_native(uid) and encoding_of(target) is EXPLICIT_BIG_ENDIAN:
             # What is decompressed is little endian, and becomes big endian with all the rest.
             little = bytes(convert(data, source, EXPLICIT_LITTLE_ENDIAN))
             return reencode(little, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN)
-        return convert(data, source, ENCODINGS[target])
+        return convert(data, source, encoding_of(target))
 
     def _to_native(
         self,
@@ -230,16 +233,12 @@ class _Conversion(ExitStack):
 
 def _is_native(transfer_syntax_uid: str) -> bool:
     """Whether pixels are not compressed in a transfer syntax, so that it converts to another without loss."""
-    return transfer_syntax_uid in ENCODINGS or transfer_syntax_uid == GE_PRIVATE
+    return transfer_syntax_uid in TARGETS or transfer_syntax_uid == GE_PRIVATE
 
 
 def _verify_known(uid: str) -> None:
     if not _is_native(uid) and (uid in REFERENCED or not uid.startswith(PUBLIC)):
         raise TranscodingFailed(f"data sets in {uid} cannot be transcoded")
-
-
-def _encoding(uid: str) -> Encoding:
-    return IMPLICIT_LITTLE_ENDIAN if uid == GE_PRIVATE else ENCODINGS.get(uid, EXPLICIT_LITTLE_ENDIAN)
 
 
 def _inflate(data: bytes, maximum: int) -> bytes:

@@ -6,7 +6,32 @@ from typing import Final
 
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
-__all__ = ["STORAGE_TRANSFER_SYNTAXES", "is_unknown_transfer_syntax"]
+from dicomnet.uids import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
+
+__all__ = [
+    "DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN",
+    "EXPLICIT_VR_BIG_ENDIAN",
+    "EXPLICIT_VR_LITTLE_ENDIAN",
+    "GE_PRIVATE",
+    "IMPLICIT_VR_LITTLE_ENDIAN",
+    "NATIVE_TRANSFER_SYNTAXES",
+    "STORAGE_TRANSFER_SYNTAXES",
+    "is_unknown_transfer_syntax",
+]
+
+NATIVE_TRANSFER_SYNTAXES: Final = (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+)
+"""Neither compressed nor deflated, best first: in these identifiers may be sent to us."""
+GE_PRIVATE: Final = "1.2.840.113619.5.2"
+"""GE's Implicit VR Little Endian with pixel data in big endian."""
 
 _NO_DATASET_ENCODING: Final = frozenset(
     {"RFC2557MIMEEncapsulation", "XMLEncoding", "Papyrus3ImplicitVRLittleEndian"}

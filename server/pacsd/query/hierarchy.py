@@ -6,22 +6,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import IdentifierInvalid
-from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
+from pacsd.model import UNIQUE_KEYS, QueryLevel
 from pacsd.query.attributes import attribute
+from pacsd.query.information_models import INFORMATION_MODELS
 from pacsd.query.normalization import values_of
 
 if TYPE_CHECKING:
-    from pacsd.model import FindQuery
+    from pacsd.model import FindQuery, QueryModel
 
-__all__ = ["check_hierarchy", "check_level", "depth", "supported_keys", "unsupported_keys"]
+__all__ = ["NOT_MATCHED", "check_hierarchy", "check_level", "depth", "supported_keys", "unsupported_keys"]
 
-_LEVELS: Final = {
-    QueryModel.PATIENT_ROOT: tuple(QueryLevel),
-    QueryModel.STUDY_ROOT: (QueryLevel.STUDY, QueryLevel.SERIES, QueryLevel.IMAGE),
-    QueryModel.PATIENT_STUDY_ONLY: (QueryLevel.PATIENT, QueryLevel.STUDY),
-}
-
-_NO_ATTRIBUTES_OF_THE_ARCHIVE: Final = frozenset(
+NOT_MATCHED: Final = frozenset(
     (
         "QueryRetrieveLevel",
         "SpecificCharacterSet",
@@ -30,7 +25,7 @@ _NO_ATTRIBUTES_OF_THE_ARCHIVE: Final = frozenset(
         "InstanceAvailability",
     )
 )
-"""They stand in an identifier but speak of the query or of the server: whoever answers fills them in."""
+"""Attributes of an identifier that say how to answer, or are for whoever answers to fill in (PS3.4 §C.4.1.1.3)."""
 
 _ORDER: Final = tuple(QueryLevel)
 
@@ -42,7 +37,7 @@ def depth(level: QueryLevel) -> int:
 
 def check_level(model: QueryModel, level: QueryLevel) -> None:
     """Raise IdentifierInvalid for a level that the model doesn't have."""
-    if level not in _LEVELS[model]:
+    if level not in INFORMATION_MODELS[model].levels:
         raise IdentifierInvalid(
             f"the {model.value} model has no {level.value} level", keywords=("QueryRetrieveLevel",)
         )
@@ -59,7 +54,7 @@ def check_hierarchy(query: FindQuery) -> None:
         values = values_of(query.keys.get(keyword, ""))
         if depth(level) > depth(query.level) and values and values != ["*"]:
             raise IdentifierInvalid(f"{keyword} is a key below the level", keywords=(keyword,))
-        is_above = depth(level) < depth(query.level) and level in _LEVELS[query.model]
+        is_above = depth(level) < depth(query.level) and level in INFORMATION_MODELS[query.model].levels
         if is_above and not query.options.relational:
             _check_single(keyword, values)
 
@@ -84,7 +79,7 @@ def unsupported_keys(query: FindQuery) -> tuple[str, ...]:
 # Clients ask few sorts of question.
 @lru_cache(maxsize=128)
 def _divided(keywords: tuple[str, ...], level: QueryLevel) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    asked = [keyword for keyword in keywords if keyword not in _NO_ATTRIBUTES_OF_THE_ARCHIVE]
+    asked = [keyword for keyword in keywords if keyword not in NOT_MATCHED]
     supported = tuple(keyword for keyword in asked if _is_supported(keyword, level))
     return supported, tuple(keyword for keyword in asked if keyword not in supported)
 

@@ -13,15 +13,14 @@ from dicomnet import (
     PeerCertificate,
     SupportedAbstractSyntax,
 )
-from pacsd.dataset.transfer_syntaxes import is_unknown_transfer_syntax
-from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
-from pacsd.scp.host_addresses import HostAddresses, as_ipv4
-from pacsd.scp.sop_classes import (
+from pacsd.dataset.transfer_syntaxes import (
     NATIVE_TRANSFER_SYNTAXES,
     STORAGE_TRANSFER_SYNTAXES,
-    Service,
-    service_of,
+    is_unknown_transfer_syntax,
 )
+from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
+from pacsd.scp.host_addresses import HostAddresses, as_ipv4
+from pacsd.scp.sop_classes import Service, service_of
 
 __all__ = ["AccessRules", "Admission", "AnswerRules", "KnownPeer", "Rejection"]
 

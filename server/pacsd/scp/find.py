@@ -16,24 +16,15 @@ from pacsd.dataset.identifier_writer import IdentifierWriter
 from pacsd.dataset.indexed_attributes import CAN_BE_LONG
 from pacsd.effort import Effort
 from pacsd.errors import IdentifierInvalid, OperationTooCostly
-from pacsd.model import LONGER_THAN_KEPT, UNIQUE_KEYS, FindQuery, QueryLevel, QueryModel, QueryOptions
+from pacsd.model import LONGER_THAN_KEPT, UNIQUE_KEYS, FindQuery, QueryLevel, QueryOptions
+from pacsd.query.hierarchy import NOT_MATCHED
+from pacsd.query.information_models import FIND_MODELS
 from pacsd.scp.access import AnswerRules
-from pacsd.scp.sop_classes import FIND_MODELS
 from pacsd.scp.statuses import Answer, limited_answer
 
 __all__ = ["FindHandler", "FindIndex", "FoundMatches", "LongValuesOf", "Matches", "query_level"]
 
 _IDENTIFIER_LENGTH: Final = Limits().identifier_length
-_NO_KEYS: Final = frozenset(
-    {
-        "QueryRetrieveLevel",
-        "SpecificCharacterSet",
-        "RetrieveAETitle",
-        "InstanceAvailability",
-        "TimezoneOffsetFromUTC",
-    }
-)
-"""Attributes of an identifier that say how to answer and are not matched (PS3.4 §C.4.1.1.3)."""
 _RETRIEVE_AE_TITLE: Final = 0x00080054
 _ENCODERS_REMEMBERED: Final = 256
 _MOST_KEYS_REMEMBERED: Final = 100
@@ -119,11 +110,11 @@ class FindHandler:
             default_character_set=default_character_set,
         )
         level = query_level(identifier)
-        keys = {keyword: value for keyword, value in identifier.keys.items() if keyword not in _NO_KEYS}
+        keys = {keyword: value for keyword, value in identifier.keys.items() if keyword not in NOT_MATCHED}
         if can_be_long := not CAN_BE_LONG.isdisjoint(keys):
             keys.setdefault(UNIQUE_KEYS[level], "")  # to know where the values are
         query = FindQuery(
-            model=FIND_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
+            model=FIND_MODELS[context.abstract_syntax],
             level=level,
             keys=keys,
             options=options,

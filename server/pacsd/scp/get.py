@@ -7,10 +7,10 @@ from typing import Final
 
 from dicomnet import CGetRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
 from pacsd.effort import Effort
-from pacsd.model import QueryModel, QueryOptions
+from pacsd.model import QueryOptions
+from pacsd.query.information_models import GET_MODELS
 from pacsd.scp.retrieving import LocatingIndex, Retrieval
 from pacsd.scp.selection import read_selection
-from pacsd.scp.sop_classes import GET_MODELS
 from pacsd.scp.statuses import Answer
 from pacsd.scu.sender import InstanceSender, Transcode
 from pacsd.services.retrieve import KeptInstances
@@ -56,7 +56,7 @@ class GetHandler:
         selection = read_selection(
             dataset.read(_IDENTIFIER_LENGTH),
             context.transfer_syntax,
-            GET_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
+            GET_MODELS[context.abstract_syntax],
             relational=options.relational,
             default_character_set=default_character_set,
         )

@@ -8,10 +8,10 @@ from typing import Final
 from dicomnet import CMoveRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
 from pacsd.effort import Effort
 from pacsd.errors import DestinationUnreachable, UnknownDestination
-from pacsd.model import QueryModel, QueryOptions
+from pacsd.model import QueryOptions
+from pacsd.query.information_models import MOVE_MODELS
 from pacsd.scp.retrieving import LocatingIndex, Retrieval
 from pacsd.scp.selection import read_selection
-from pacsd.scp.sop_classes import MOVE_MODELS
 from pacsd.scp.statuses import Answer
 from pacsd.scu.delivery import Delivery
 from pacsd.scu.peer import Peer
@@ -64,7 +64,7 @@ class MoveHandler:
         selection = read_selection(
             dataset.read(_IDENTIFIER_LENGTH),
             context.transfer_syntax,
-            MOVE_MODELS.get(context.abstract_syntax, QueryModel.STUDY_ROOT),
+            MOVE_MODELS[context.abstract_syntax],
             relational=options.relational,
             default_character_set=default_character_set,
         )

@@ -9,18 +9,11 @@ from typing import Final
 
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
-from pacsd.dataset.identifier import NATIVE_TRANSFER_SYNTAXES
-from pacsd.dataset.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
-from pacsd.model import QueryModel
+from dicomnet.uids import VERIFICATION_SOP_CLASS
+from pacsd.query.information_models import FIND_MODELS, GET_MODELS, MOVE_MODELS
 
 __all__ = [
-    "FIND_MODELS",
-    "GET_MODELS",
-    "MOVE_MODELS",
-    "NATIVE_TRANSFER_SYNTAXES",
     "STORAGE_SOP_CLASSES",
-    "STORAGE_TRANSFER_SYNTAXES",
-    "VERIFICATION",
     "Service",
     "is_registered",
     "service_of",
@@ -36,30 +29,6 @@ class Service(Enum):
     MOVE = "move"
     GET = "get"
 
-
-VERIFICATION: Final = "1.2.840.10008.1.1"
-
-FIND_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType(
-    {
-        "1.2.840.10008.5.1.4.1.2.1.1": QueryModel.PATIENT_ROOT,
-        "1.2.840.10008.5.1.4.1.2.2.1": QueryModel.STUDY_ROOT,
-        "1.2.840.10008.5.1.4.1.2.3.1": QueryModel.PATIENT_STUDY_ONLY,
-    }
-)
-MOVE_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType(
-    {
-        "1.2.840.10008.5.1.4.1.2.1.2": QueryModel.PATIENT_ROOT,
-        "1.2.840.10008.5.1.4.1.2.2.2": QueryModel.STUDY_ROOT,
-        "1.2.840.10008.5.1.4.1.2.3.2": QueryModel.PATIENT_STUDY_ONLY,
-    }
-)
-GET_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType(
-    {
-        "1.2.840.10008.5.1.4.1.2.1.3": QueryModel.PATIENT_ROOT,
-        "1.2.840.10008.5.1.4.1.2.2.3": QueryModel.STUDY_ROOT,
-        "1.2.840.10008.5.1.4.1.2.3.3": QueryModel.PATIENT_STUDY_ONLY,
-    }
-)
 
 _NOT_STORAGE: Final = frozenset(
     {"StorageCommitmentPushModel", "StorageCommitmentPullModel", "MediaStorageDirectoryStorage"}
@@ -122,7 +91,7 @@ def _may_be_storage(uid: str) -> bool:
 
 _QUERY_AND_VERIFICATION: Final[Mapping[str, Service]] = MappingProxyType(
     {
-        VERIFICATION: Service.ECHO,
+        VERIFICATION_SOP_CLASS: Service.ECHO,
         **dict.fromkeys(FIND_MODELS, Service.FIND),
         **dict.fromkeys(MOVE_MODELS, Service.MOVE),
         **dict.fromkeys(GET_MODELS, Service.GET),

@@ -9,13 +9,8 @@ from typing import Final
 
 from pydicom.datadict import keyword_dict, keyword_for_tag
 
-from pacsd.dataset.identifier import (
-    NATIVE_TRANSFER_SYNTAXES,
-    Element,
-    elements_of,
-    read_identifier,
-    write_identifier,
-)
+from pacsd.dataset.identifier import Element, elements_of, read_identifier, write_identifier
+from pacsd.dataset.transfer_syntaxes import NATIVE_TRANSFER_SYNTAXES
 from pacsd.errors import IdentifierInvalid
 from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
 

@@ -16,6 +16,7 @@ from dicomnet import (
     RoleSelection,
     own_user_information,
 )
+from pacsd.dataset.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from pacsd.errors import DestinationUnreachable
 from pacsd.model import StoredInstance
 from pacsd.scu.peer import Peer
@@ -35,7 +36,7 @@ MAX_CONTEXTS: Final = 128
 
 AbstractAndTransferSyntaxes = tuple[str, tuple[str, ...]]
 
-_UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+_UNCOMPRESSED: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
 
 def associate(

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from types import MappingProxyType
 from typing import Final
 
 from dicomnet import DicomNet, StatusClass
-from pacsd.dataset.identifier import (
-    NATIVE_TRANSFER_SYNTAXES,
-    Element,
-    Identifier,
-    read_identifier,
-    write_identifier,
-)
+from pacsd.dataset.identifier import Element, Identifier, read_identifier, write_identifier
+from pacsd.dataset.transfer_syntaxes import NATIVE_TRANSFER_SYNTAXES
 from pacsd.model import QueryLevel, QueryModel
+from pacsd.query.information_models import INFORMATION_MODELS
 from pacsd.scu.keys import level_element
 from pacsd.scu.outgoing import AbstractAndTransferSyntaxes
 from pacsd.scu.verdicts import RequestFailed, verdict
 
-__all__ = ["FIND_SOP_CLASSES", "RELATIONAL", "find", "query_proposals", "require_relational"]
-
-FIND_SOP_CLASSES: Final[Mapping[QueryModel, str]] = MappingProxyType(
-    {
-        QueryModel.PATIENT_ROOT: "1.2.840.10008.5.1.4.1.2.1.1",
-        QueryModel.STUDY_ROOT: "1.2.840.10008.5.1.4.1.2.2.1",
-    }
-)
-
+__all__ = ["RELATIONAL", "find", "query_proposals", "require_relational"]
 
 RELATIONAL: Final = b"\1"
 """To offer for a query's SOP class: the unique keys of the levels above may be missing (PS3.4 §C.5.1.1)."""
@@ -61,7 +48,7 @@ def find(
     Raises RequestFailed where the peer refuses or breaks off, IdentifierInvalid for a match that is no data set, and
     what `DicomNet.c_find` does.
     """
-    context = net.context_for(FIND_SOP_CLASSES[model])
+    context = net.context_for(INFORMATION_MODELS[model].find)
     identifier = write_identifier([level_element(level), *keys], context.transfer_syntax)
     responses = net.c_find(context, identifier)
     count = 0

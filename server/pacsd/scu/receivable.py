@@ -16,6 +16,12 @@ from pydicom.uid import UID
 
 from dicomnet import DicomNet
 from pacsd.dataset.identifier import Element
+from pacsd.dataset.transfer_syntaxes import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
 from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
 from pacsd.scu.keys import element, unique_keys_down_to
 from pacsd.scu.outgoing import MAX_CONTEXTS, AbstractAndTransferSyntaxes
@@ -24,10 +30,9 @@ from pacsd.storage.layout import is_valid_uid
 
 __all__ = ["Inventory", "proposals_for", "proposals_without_inventory", "take_inventory"]
 
-_EXPLICIT, _IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 _USUAL_SYNTAXES: Final = (
-    _EXPLICIT,
-    _IMPLICIT,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
     "1.2.840.10008.1.2.4.70",  # JPEG Lossless, First-Order Prediction
     "1.2.840.10008.1.2.4.90",  # JPEG 2000, lossless only
     "1.2.840.10008.1.2.4.50",  # JPEG Baseline
@@ -37,8 +42,8 @@ _USUAL_SYNTAXES: Final = (
     "1.2.840.10008.1.2.4.51",  # JPEG Extended
     "1.2.840.10008.1.2.4.57",  # JPEG Lossless
     "1.2.840.10008.1.2.4.81",  # JPEG-LS, near-lossless
-    "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
-    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
     "1.2.840.10008.1.2.4.201",  # HTJ2K, lossless only
     "1.2.840.10008.1.2.4.202",  # HTJ2K, lossless RPCL
     "1.2.840.10008.1.2.4.203",  # HTJ2K
@@ -128,7 +133,7 @@ def proposals_for(inventory: Inventory) -> list[AbstractAndTransferSyntaxes]:
 
 def _further(syntaxes: Collection[str]) -> tuple[str, ...]:
     """What a peer says is available may be only a part; uncompressed, anything can be had."""
-    return (_EXPLICIT, _IMPLICIT) if syntaxes else _USUAL_SYNTAXES
+    return (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN) if syntaxes else _USUAL_SYNTAXES
 
 
 def proposals_without_inventory(storage_sop_classes: Collection[str]) -> list[AbstractAndTransferSyntaxes]:
@@ -137,7 +142,10 @@ def proposals_without_inventory(storage_sop_classes: Collection[str]) -> list[Ab
     What the peer stores compressed it has to decompress, or counts as failed.
     """
     usual = sorted(filter(_is_usual, storage_sop_classes), key=_by_number)
-    return [(uid, (_EXPLICIT, _IMPLICIT)) for uid in usual[: MAX_CONTEXTS - _QUERY_CONTEXTS]]
+    return [
+        (uid, (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN))
+        for uid in usual[: MAX_CONTEXTS - _QUERY_CONTEXTS]
+    ]
 
 
 def _is_usual(sop_class_uid: str) -> bool:

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final
 
 from dicomnet import DicomNet, StatusClass, SubOperationResponse
 from pacsd.dataset.identifier import Element, read_identifier, write_identifier
 from pacsd.errors import IdentifierInvalid
 from pacsd.model import QueryLevel, QueryModel
+from pacsd.query.information_models import INFORMATION_MODELS
 from pacsd.scu.keys import level_element
 from pacsd.scu.verdicts import RequestFailed, verdict
 
-__all__ = ["GET_SOP_CLASSES", "MOVE_SOP_CLASSES", "Counts", "Retrieved", "get", "move"]
-
-GET_SOP_CLASSES: Final[Mapping[QueryModel, str]] = MappingProxyType(
-    {
-        QueryModel.PATIENT_ROOT: "1.2.840.10008.5.1.4.1.2.1.3",
-        QueryModel.STUDY_ROOT: "1.2.840.10008.5.1.4.1.2.2.3",
-    }
-)
-MOVE_SOP_CLASSES: Final[Mapping[QueryModel, str]] = MappingProxyType(
-    {
-        QueryModel.PATIENT_ROOT: "1.2.840.10008.5.1.4.1.2.1.2",
-        QueryModel.STUDY_ROOT: "1.2.840.10008.5.1.4.1.2.2.2",
-    }
-)
+__all__ = ["Counts", "Retrieved", "get", "move"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +68,7 @@ def get(
     on_pending: Callable[[Counts], None],
 ) -> Retrieved:
     """Have a selection sent on this association; `net` receives it (see `receiving`). Raises what `c_get` does."""
-    context = net.context_for(GET_SOP_CLASSES[model])
+    context = net.context_for(INFORMATION_MODELS[model].get)
     identifier = write_identifier([level_element(level), *keys], context.transfer_syntax)
     return _follow(net.c_get(context, identifier), context.transfer_syntax, on_pending)
 
@@ -97,7 +83,7 @@ def move(
     on_pending: Callable[[Counts], None],
 ) -> Retrieved:
     """Have a selection sent to the AE titled `destination`. Raises what `DicomNet.c_move` does."""
-    context = net.context_for(MOVE_SOP_CLASSES[model])
+    context = net.context_for(INFORMATION_MODELS[model].move)
     identifier = write_identifier([level_element(level), *keys], context.transfer_syntax)
     responses = net.c_move(context, identifier, move_destination=destination)
     return _follow(responses, context.transfer_syntax, on_pending)

@@ -18,7 +18,11 @@ from pacsd.dataset.differences import differing, element_checksums, is_same_data
 from pacsd.dataset.header import DEFLATED, HeaderScan, examine, scan_long_values, scan_readable_part
 from pacsd.dataset.part10 import FileMetaInformation, read_part10
 from pacsd.dataset.sources import MAXIMUM_INFLATED, ReadAt
-from pacsd.dataset.transfer_syntaxes import is_unknown_transfer_syntax
+from pacsd.dataset.transfer_syntaxes import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    NATIVE_TRANSFER_SYNTAXES,
+    is_unknown_transfer_syntax,
+)
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import LONGER_THAN_KEPT, InstanceRecord
 
@@ -39,10 +43,8 @@ _log = structlog.get_logger()
 _CHUNK_LENGTH: Final = 1 << 20
 _IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _TRIED: Final = (
-    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
-    "1.2.840.10008.1.2",  # Implicit VR Little Endian
-    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
-    "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+    *NATIVE_TRANSFER_SYNTAXES,
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
 )
 """As what a data set in an unknown transfer syntax is read."""
 

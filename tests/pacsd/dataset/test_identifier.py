@@ -17,19 +17,15 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 from pydicom.valuerep import PersonName
 
-from pacsd.dataset.identifier import (
+from pacsd.dataset.identifier import Element, Identifier, elements_of, read_identifier, write_identifier
+from pacsd.dataset.sequences import items_of
+from pacsd.dataset.sequences import text_of as text_of_items
+from pacsd.dataset.transfer_syntaxes import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     NATIVE_TRANSFER_SYNTAXES,
-    Element,
-    Identifier,
-    elements_of,
-    read_identifier,
-    write_identifier,
 )
-from pacsd.dataset.sequences import items_of
-from pacsd.dataset.sequences import text_of as text_of_items
 from pacsd.errors import IdentifierInvalid
 
 every_encoding = pytest.mark.parametrize("transfer_syntax", NATIVE_TRANSFER_SYNTAXES)

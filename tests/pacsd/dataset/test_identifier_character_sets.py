@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
-from pacsd.dataset.identifier import (
+from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
+from pacsd.dataset.transfer_syntaxes import (
     EXPLICIT_VR_BIG_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     NATIVE_TRANSFER_SYNTAXES,
-    elements_of,
-    read_identifier,
-    write_identifier,
 )
 
 every_encoding = pytest.mark.parametrize("transfer_syntax", NATIVE_TRANSFER_SYNTAXES)

@@ -10,15 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pacsd.dataset.identifier import (
+from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
+from pacsd.dataset.in_memory import MAXIMUM_DEPTH
+from pacsd.dataset.transfer_syntaxes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     NATIVE_TRANSFER_SYNTAXES,
-    elements_of,
-    read_identifier,
-    write_identifier,
 )
-from pacsd.dataset.in_memory import MAXIMUM_DEPTH
 from pacsd.errors import IdentifierInvalid
 
 every_encoding = pytest.mark.parametrize("transfer_syntax", NATIVE_TRANSFER_SYNTAXES)

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
-from pacsd.dataset.identifier_writer import (
+from pacsd.dataset.identifier_writer import IdentifierWriter
+from pacsd.dataset.sequences import text_of
+from pacsd.dataset.transfer_syntaxes import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     NATIVE_TRANSFER_SYNTAXES,
-    IdentifierWriter,
 )
-from pacsd.dataset.sequences import text_of
 
 KEYWORDS = (
     "StudyDate",

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacsd.dataset.identifier import NATIVE_TRANSFER_SYNTAXES, elements_of, read_identifier, write_identifier
+from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
+from pacsd.dataset.transfer_syntaxes import NATIVE_TRANSFER_SYNTAXES
 from pacsd.errors import IdentifierInvalid
 from pacsd.model import InstanceSelection, QueryLevel, QueryModel
 from pacsd.scp.selection import failed_list, read_selection

@@ -13,9 +13,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from structlog.testing import capture_logs
 
+from pacsd.dataset.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 from pacsd.errors import DuplicateInstance, StorageFull
 from pacsd.model import CommitOutcome, DuplicatePolicy, FindQuery, QueryLevel, QueryModel
-from pacsd.scp.sop_classes import STORAGE_TRANSFER_SYNTAXES
 from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
 from pacsd.storage.filesystem import FileStore
