@@ -27,6 +27,7 @@ from pacsd.errors import (
     IndexIncomplete,
     IndexUnavailable,
 )
+from pacsd.http.health import watched_index_disk, watched_storage_disk
 from pacsd.index.database.engines import database_file, database_place, database_url
 from pacsd.index.maintenance.capacity import capacity, connections_of_each
 from pacsd.index.maintenance.promises import broken_promises, refuse_shared_sessions
@@ -45,7 +46,6 @@ from pacsd.model import (
     StudyPatient,
     WorkProgress,
 )
-from pacsd.observability.health import watched_index_disk, watched_storage_disk
 from pacsd.observability.metrics import Metrics
 from pacsd.ownership import lock_files, own
 from pacsd.permissions import give_to_owner

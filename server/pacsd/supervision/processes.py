@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from pacsd.observability.http import run_http
+from pacsd.http.server import run_http
 from pacsd.observability.logging import tell_repeats
 from pacsd.observability.metrics import Metrics, forget_process, join_as
 from pacsd.supervision.child_process import Child, fork

@@ -13,10 +13,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from pacsd.index.repository import Index
-from pacsd.index.schema import migrations
-from pacsd.model import ArchiveIdentity, DuplicatePolicy
-from pacsd.observability.health import (
+from pacsd.http.health import (
     Check,
     check_archive,
     check_database,
@@ -27,6 +24,9 @@ from pacsd.observability.health import (
     liveness,
     readiness,
 )
+from pacsd.index.repository import Index
+from pacsd.index.schema import migrations
+from pacsd.model import ArchiveIdentity, DuplicatePolicy
 from pacsd.services.archive import begin_generation
 from pacsd.settings import IndexSettings, Settings, StorageSettings
 from pacsd.storage.disk import Free, WatchedDisk

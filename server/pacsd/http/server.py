@@ -20,14 +20,14 @@ import structlog
 
 import pacsd
 from pacsd.errors import PacsdError
-from pacsd.index.database.engines import wal_bytes
-from pacsd.observability.health import (
+from pacsd.http.health import (
     Check,
     liveness,
     readiness,
     watched_index_disk,
     watched_storage_disk,
 )
+from pacsd.index.database.engines import wal_bytes
 from pacsd.observability.metrics import CONTENT_TYPE
 from pacsd.storage.quarantine import Quarantine
 from pacsd.supervision.signs_of_life import PARTS_OF, ROLES

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pacsd.http.server import run_http
 from pacsd.index.repository import Index
 from pacsd.index.schema import migrations
 from pacsd.model import DuplicatePolicy
-from pacsd.observability.http import run_http
 from pacsd.observability.metrics import CONTENT_TYPE, Metrics
 from pacsd.services.archive import begin_generation
 from pacsd.settings import IndexSettings, Settings, StorageSettings

@@ -1,0 +1,1 @@
+"""What the server says over HTTP: /metrics, /healthz and /readyz, in a process of its own."""
