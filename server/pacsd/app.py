@@ -28,6 +28,7 @@ from pacsd.errors import (
     IndexUnavailable,
 )
 from pacsd.http.health import watched_index_disk, watched_storage_disk
+from pacsd.http.server import run_http
 from pacsd.index.database.engines import database_file, database_place, database_url
 from pacsd.index.maintenance.capacity import capacity, connections_of_each
 from pacsd.index.maintenance.promises import broken_promises, refuse_shared_sessions
@@ -85,12 +86,14 @@ from pacsd.storage.filesystem import FileStore
 from pacsd.storage.identity import ARCHIVE, identity_fault
 from pacsd.storage.quarantine import Quarantine
 from pacsd.supervision.places import PlaceLimits, Places
+from pacsd.supervision.process_role import ProcessRole
 from pacsd.supervision.shared_numbers import IndexCompleteness
-from pacsd.supervision.signs_of_life import Acceptance
+from pacsd.supervision.signs_of_life import PARTS, Acceptance
 from pacsd.supervision.worker import SharedState, Stop, WorkerContext
 from pacsd.tls import load_tls
 
 __all__ = [
+    "ROLES",
     "adopt",
     "attribute_conflicts",
     "clear_up",
@@ -111,6 +114,8 @@ __all__ = [
 ]
 
 _log = structlog.get_logger()
+
+_DICOM_SOCKETS: Final = ("dicom", "dicom.tls")
 
 _RIGHT_PLACE: Final = "are this the configuration and the working folder of the server?"
 """What to ask where there is no archive: paths may be relative to the working folder."""
@@ -589,12 +594,13 @@ def run_worker(context: WorkerContext) -> int:
         memory=budgets.instance,
     )
     transcode = Transcoder(decoders, budgets, taken=context.shared.converting, slot=context.index)
-    acceptance = Acceptance([*context.sockets, *context.tls_sockets])
+    plain, over_tls = ([context.sockets[name]] if name in context.sockets else [] for name in _DICOM_SOCKETS)
+    acceptance = Acceptance([*plain, *over_tls])
     routes = _routes(context, store, index, transcode, tls, addresses, acceptance.note)
     net = PacsNet(
         replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None), routes
     )
-    net.listen_on(context.tls_sockets, plain=context.sockets)
+    net.listen_on(over_tls, plain=plain)
     # What is there now stays; to look for garbage in it again and again costs a few per cent of the time.
     gc.collect()
     gc.freeze()
@@ -610,6 +616,22 @@ def run_worker(context: WorkerContext) -> int:
     decoders.close()
     index.dispose()
     return 0
+
+
+ROLES: Final = (
+    ProcessRole(
+        "worker",
+        run_worker,
+        sockets=_DICOM_SOCKETS,
+        parts=PARTS,
+        count=lambda settings: settings.server.worker_count,
+        serves_associations=True,
+    ),
+    ProcessRole("http", run_http, sockets=("http",), ends_last=True),
+    # Never two at once: what one has looked at, another could have removed.
+    ProcessRole("housekeeping", run_housekeeping, parts=("beat", "turn"), needs_disk=True, is_alone=True),
+)
+"""The kinds of processes that a server consists of."""
 
 
 def _retired(context: WorkerContext, net: PacsNet, routes: Routes, addresses: HostAddresses) -> HostAddresses:

@@ -50,7 +50,7 @@ def worker(tables: dict[str, Any]) -> Iterator[Worker]:
     status: list[int] = []
     with ours, theirs:
         context = WorkerContext(
-            index=0, sockets=[listening], stop_fd=theirs.fileno(), settings=settings, shared=shared
+            index=0, sockets={"dicom": listening}, stop_fd=theirs.fileno(), settings=settings, shared=shared
         )
         complete_index(context)
         thread = threading.Thread(target=lambda: status.append(app.run_worker(context)), daemon=True)

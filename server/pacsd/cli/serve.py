@@ -30,8 +30,7 @@ def serve(config: ConfigFile = None) -> None:
 
     status = supervisor.serve(
         settings,
-        run_worker=app.run_worker,
-        run_housekeeping=app.run_housekeeping,
+        roles=app.ROLES,
         prepare=app.prepare,
         prepare_to_read=app.prepare_to_read,
         why_read_only=app.why_read_only,

@@ -30,7 +30,6 @@ from pacsd.http.health import (
 from pacsd.index.database.engines import wal_bytes
 from pacsd.observability.metrics import CONTENT_TYPE
 from pacsd.storage.quarantine import Quarantine
-from pacsd.supervision.signs_of_life import PARTS_OF, ROLES
 
 if TYPE_CHECKING:
     import socket
@@ -120,8 +119,11 @@ class ObservabilityServer(ThreadingHTTPServer):
             log.warning("disk-free-unknown", reason=os.strerror(error.errno or 0))
 
     def _measure_standstill(self) -> None:
-        longest = dict.fromkeys(((role, part) for role in ROLES[1:] for part in PARTS_OF[role]), 0.0)
-        for each in self.context.shared.signs.all():
+        signs = self.context.shared.signs
+        longest = dict.fromkeys(
+            ((role, part) for role, parts in signs.parts_of.items() for part in parts), 0.0
+        )
+        for each in signs.all():
             key = each.role, each.part
             longest[key] = max(longest.get(key, 0.0), each.seconds)
         for (role, part), seconds in longest.items():
@@ -154,8 +156,8 @@ class ObservabilityServer(ThreadingHTTPServer):
 
 
 def run_http(context: WorkerContext) -> int:
-    """Serve until told to stop, in a process forked for it; `context.sockets` is the one HTTP socket."""
-    server = ObservabilityServer(context.sockets[0], context)
+    """Serve until told to stop, in a process forked for it, on the listening socket `http`."""
+    server = ObservabilityServer(context.sockets["http"], context)
     # Not serve_forever: it looks twice a second whether it shall end.
     server.timeout = 0
     while True:

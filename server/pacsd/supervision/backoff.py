@@ -9,7 +9,10 @@ __all__ = ["Backoff"]
 
 @dataclass(slots=True)
 class Backoff:
-    """The first death is mended at once, each further one in a row after twice the time; all in seconds."""
+    """Of a process and those that take its place, one after the other; all in seconds.
+
+    The first death is mended at once, each further one in a row after twice the time.
+    """
 
     first: float = 0.5
     longest: float = 30.0

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from pacsd.observability.logging import end_logs
+from pacsd.supervision.backoff import Backoff
 from pacsd.supervision.worker import RETIRE_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType
+
+    from pacsd.supervision.process_role import ProcessRole
 
 __all__ = ["SUPERVISED_SIGNALS", "Child", "describe_exit", "fork"]
 
@@ -35,10 +38,14 @@ class Child:
 
     pid: int
     slot: int
-    role: str
+    role: ProcessRole
     channel: socket.socket
     """The supervisor's end; closing it tells the child to shut down."""
     started: float = field(default_factory=time.monotonic)
+    backoff: Backoff = field(default_factory=Backoff)
+    """Of those whose place it has taken, and its own."""
+    has_served: bool = False
+    """Whether it was ready when it ended; of workers."""
     expected_to_end: bool = False
     reload: int = 0
     """The number of the reload whose configuration it goes by; 0: that of the start."""
@@ -84,7 +91,9 @@ class Child:
         return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status.splitlines())
 
 
-def fork(slot: int, role: str, main: Callable[[int], int], *, inherited: Iterable[socket.socket]) -> Child:
+def fork(
+    slot: int, role: ProcessRole, main: Callable[[int], int], *, inherited: Iterable[socket.socket]
+) -> Child:
     """Run `main(stop_fd)` in a new process; it returns the exit status. The caller must have one thread only.
 
     `inherited` are the supervisor's own sockets, which the child has no use for: an open copy of a sibling's

@@ -1,4 +1,4 @@
-"""The listening sockets, which the supervisor opens and all workers share."""
+"""The listening sockets, which the supervisor opens and the processes of a role share."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import contextlib
 import errno
 import os
 import socket
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pacsd.errors import PacsdError
 
-__all__ = ["AddressUnavailable", "bind"]
+if TYPE_CHECKING:
+    from pacsd.settings import Settings
+
+__all__ = ["AddressUnavailable", "bind", "open_sockets"]
 
 BACKLOG: Final = 1024
 """Connections that wait while all workers are busy; the kernel cuts it to net.core.somaxconn."""
@@ -18,6 +21,24 @@ BACKLOG: Final = 1024
 
 class AddressUnavailable(PacsdError):
     """A configured address cannot be listened on; the message names it and the setting."""
+
+
+def open_sockets(settings: Settings) -> dict[str, socket.socket]:
+    """Every listening socket that is configured, by its section. Raises AddressUnavailable; then none stays open."""
+    dicom, http = settings.dicom, settings.http
+    wanted = {
+        "dicom": (dicom.enabled, dicom.host, dicom.port),
+        "dicom.tls": (dicom.tls.enabled, dicom.host, dicom.tls.port),
+        "http": (http.enabled, http.host, http.port),
+    }
+    with contextlib.ExitStack() as on_error:
+        opened = {
+            section: on_error.enter_context(bind(host, port, section=section))
+            for section, (is_enabled, host, port) in wanted.items()
+            if is_enabled
+        }
+        on_error.pop_all()
+    return opened
 
 
 def bind(host: str, port: int, *, section: str) -> socket.socket:

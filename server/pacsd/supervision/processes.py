@@ -6,7 +6,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from pacsd.http.server import run_http
 from pacsd.observability.logging import tell_repeats
 from pacsd.observability.metrics import Metrics, forget_process, join_as
 from pacsd.supervision.child_process import Child, fork
@@ -24,17 +23,15 @@ from pacsd.supervision.worker import SharedState, WorkerContext
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pacsd.model import ArchiveIdentity
     from pacsd.settings import Settings
+    from pacsd.supervision.process_role import ProcessRole
 
-__all__ = ["HOUSEKEEPING", "HTTP", "WORKER", "Processes"]
+__all__ = ["Processes"]
 
-WORKER: Final = "worker"
-HTTP: Final = "http"
-HOUSEKEEPING: Final = "housekeeping"
 _BEATS: Final = 30
 """In the time after which a process is called silent, at least."""
 
@@ -44,28 +41,22 @@ class Processes:
 
     def __init__(
         self,
-        run_worker: Callable[[WorkerContext], int],
+        roles: Sequence[ProcessRole],
         identity: ArchiveIdentity,
         *,
-        dicom: list[socket.socket],
-        http: socket.socket | None,
-        run_housekeeping: Callable[[WorkerContext], int] | None = None,
-        dicom_tls: Sequence[socket.socket] = (),
+        sockets: Mapping[str, socket.socket],
         host_addresses: Path | None = None,
         private: Iterable[socket.socket] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`dicom`, `dicom_tls` and `http` are the listening sockets; `private` ones stay the supervisor's.
+        """`sockets` are the listening ones, by their sections; `private` ones stay the supervisor's.
 
         `host_addresses` as `SharedState` has it.
         """
-        self.run_housekeeping = run_housekeeping
         self.metrics = Metrics()
         self.workers = WorkerTable()
-        self.dicom = dicom
-        self.dicom_tls = list(dicom_tls)
-        self.http = http
-        self._run_worker = run_worker
+        self.sockets = sockets
+        self._roles = tuple(roles)
         self._identity = identity
         self._host_addresses = host_addresses
         self._private = tuple(private)
@@ -73,11 +64,11 @@ class Processes:
         self._associations = shared_numbers(SLOTS)
         self._callers = CallerCounts()
         self._completeness = IndexCompleteness()
-        if run_housekeeping is None:
+        if not any(role.needs_disk for role in roles):
             self._completeness.complete()  # nobody would
         self._deaths = shared_numbers(1)
         self._reserved = shared_numbers(1 + SLOTS)
-        self.signs = SignsOfLife()
+        self.signs = SignsOfLife(parts_of={role.name: role.parts for role in roles})
         self.read_only = ""
         """As `WorkerContext.read_only`, for processes that are started from now on."""
         self._converting = shared_numbers(2 * SLOTS)
@@ -90,24 +81,38 @@ class Processes:
         """The living, oldest first."""
         return list(self._children.values())
 
-    def of_role(self, role: str) -> list[Child]:
+    @property
+    def serving(self) -> list[Child]:
+        """The living that serve associations, oldest first: workers."""
+        return [child for child in self._children.values() if child.role.serves_associations]
+
+    def of_role(self, role: ProcessRole) -> list[Child]:
         """The living of one role."""
-        return [child for child in self._children.values() if child.role == role]
+        return [child for child in self._children.values() if child.role is role]
+
+    def roles(self) -> list[ProcessRole]:
+        """Those of which there are to be processes, as far as they have something to do."""
+        return [
+            role
+            for role in self._roles
+            if (not role.sockets or not self.sockets.keys().isdisjoint(role.sockets))
+            and not (role.needs_disk and self.read_only)
+        ]
 
     @property
     def room(self) -> int:
         """How many more could be started."""
         return self.workers.count(WorkerState.NONE)
 
-    def start(self, role: str, settings: Settings) -> Child:
+    def start(self, role: ProcessRole, settings: Settings) -> Child:
         """Fork one that goes by `settings` for all its life; raises OSError when there is no room for it."""
         slot = self.workers.free_slot()
         if slot is None:
             raise BlockingIOError(0, "too many processes still drain")
-        self.workers.set(slot, WorkerState.STARTING if role == WORKER else WorkerState.OTHER)
-        self.signs.begin(role, slot)
+        self.workers.set(slot, WorkerState.STARTING if role.serves_associations else WorkerState.OTHER)
+        self.signs.begin(role.name, slot)
         self._reserved[0] = max(self._reserved[0], 1 + slot)
-        if role == WORKER:
+        if role.serves_associations:
             self._callers.open(slot)
         try:
             child = fork(
@@ -138,13 +143,16 @@ class Processes:
             child = self._children.pop(pid, None)
             # As process 1 of a container, we also get orphans that we never started.
             if child is not None:
+                child.has_served = self.workers.get(child.slot) is WorkerState.READY
                 self._clear_up(child)
                 yield child, status
 
-    @property
-    def has_housekeeping(self) -> bool:
-        """Whether there is to be such a process: there is nothing to do where nothing can be written."""
-        return self.run_housekeeping is not None and not self.read_only
+    def close_sockets(self) -> None:
+        """Listen no more, but for those that end last."""
+        for role in self._roles:
+            for section in () if role.ends_last else role.sockets:
+                if section in self.sockets:
+                    self.sockets[section].close()
 
     def note_complete(self) -> None:
         """The index knows all files, and housekeeping need not see to it."""
@@ -160,30 +168,24 @@ class Processes:
         self._associations[child.slot] = 0
         self._reserved[1 + child.slot] = 0
         self.signs.forget(child.slot)
-        if child.role == WORKER:
+        if child.role.serves_associations:
             self._callers.forget(child.slot)
         self._converting[child.slot] = self._converting[SLOTS + child.slot] = 0
         self.workers.set(child.slot, WorkerState.NONE)
 
-    def _not_for(self, role: str) -> list[socket.socket]:
+    def _not_for(self, role: ProcessRole) -> list[socket.socket]:
         """The sockets that a child of this role must not keep open."""
         others = [*self._private, *(child.channel for child in self._children.values())]
-        if role != WORKER:
-            others += [*self.dicom, *self.dicom_tls]
-        if role != HTTP and self.http is not None:
-            others.append(self.http)
-        return others
+        return others + [each for section, each in self.sockets.items() if section not in role.sockets]
 
-    def _run(self, role: str, slot: int, stop_fd: int, settings: Settings) -> int:
+    def _run(self, role: ProcessRole, slot: int, stop_fd: int, settings: Settings) -> int:
         """In the child: its whole life."""
         join_as(str(slot))
         self.metrics.peers = frozenset(peer.ae_title for peer in settings.peer)
         associations = AssociationCounter(self._associations, slot, settings.dicom.max_associations)
-        sockets = self.dicom if role == WORKER else [self.http] if self.http and role == HTTP else []
         context = WorkerContext(
             index=slot,
-            sockets=sockets,
-            tls_sockets=self.dicom_tls if role == WORKER else [],
+            sockets={name: each for name, each in self.sockets.items() if name in role.sockets},
             stop_fd=stop_fd,
             settings=settings,
             shared=SharedState(
@@ -202,11 +204,7 @@ class Processes:
             read_only=self.read_only,
             signs=OwnSigns(self.signs, slot),
         )
-        runs = {WORKER: self._run_worker, HTTP: run_http, HOUSEKEEPING: self.run_housekeeping}
-        run = runs[role]
-        if run is None:
-            return 0
         signs = context.signs
         signs.looks.append(tell_repeats)
         with signs.beating(min(BEAT_SECONDS, settings.server.beat_timeout / _BEATS)):
-            return run(context)
+            return role.run(context)

@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -21,28 +22,21 @@ from pacsd.supervision.shared_numbers import SLOTS, shared_numbers
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = [
     "BEAT_SECONDS",
     "PARTS",
-    "PARTS_OF",
-    "ROLES",
+    "SUPERVISOR",
     "Acceptance",
     "OwnSigns",
     "SignsOfLife",
     "Stagnation",
 ]
 
-ROLES: Final = ("", "supervisor", "worker", "housekeeping", "http")
 PARTS: Final = ("beat", "accept", "commit", "turn")
 """What may stand still: the process itself, its taking of connections, a commit, the index's turn that it holds."""
-PARTS_OF: Final = {
-    "supervisor": ("beat",),
-    "worker": PARTS,
-    "housekeeping": ("beat", "turn"),
-    "http": ("beat",),
-}
+SUPERVISOR: Final = "supervisor"
 BEAT_SECONDS: Final = 1.0
 """Between beats, at most."""
 
@@ -68,7 +62,15 @@ class Stagnation:
 class SignsOfLife:
     """All processes' signs. CLOCK_MONOTONIC, which stands still while the machine is suspended."""
 
-    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int] = time.monotonic_ns,
+        parts_of: Mapping[str, Sequence[str]] = MappingProxyType({"worker": PARTS}),
+    ) -> None:
+        """`parts_of` says which of `PARTS` there are in the processes of each role."""
+        self.parts_of = {SUPERVISOR: PARTS[:1], **parts_of}
+        """By role, the supervisor's among them."""
+        self._roles = ("", *self.parts_of)
         self._numbers = shared_numbers(_GRACE + 1)
         self._clock = clock
 
@@ -76,7 +78,7 @@ class SignsOfLife:
         """A process begins to beat, in its slot; the supervisor has one of its own."""
         self.forget(slot)
         first = slot * _FIELDS
-        self._numbers[first + _ROLE] = ROLES.index(role)
+        self._numbers[first + _ROLE] = self._roles.index(role)
         self._numbers[first + _FIRST_PART] = self._clock()
         return OwnSigns(self, slot)
 
@@ -102,7 +104,7 @@ class SignsOfLife:
         numbers, now, grace = self._numbers, self._clock(), self._numbers[_GRACE]
         for slot in range(SLOTS + 1):
             first = slot * _FIELDS
-            role = ROLES[numbers[first + _ROLE]]
+            role = self._roles[numbers[first + _ROLE]]
             if not role:
                 continue
             for number, part in enumerate(PARTS):

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -31,9 +31,9 @@ from pacsd.permissions import keep_private
 from pacsd.supervision.backoff import Backoff
 from pacsd.supervision.child_process import SUPERVISED_SIGNALS, Child, describe_exit
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
-from pacsd.supervision.listeners import bind
+from pacsd.supervision.listeners import open_sockets
 from pacsd.supervision.open_files import allow_open_files
-from pacsd.supervision.processes import HOUSEKEEPING, HTTP, WORKER, Processes
+from pacsd.supervision.processes import Processes
 from pacsd.supervision.service_manager import ServiceManager
 from pacsd.supervision.shared_numbers import WorkerState
 from pacsd.supervision.signals import SignalQueue
@@ -41,13 +41,13 @@ from pacsd.supervision.worker import settings_file
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
     from pacsd.model import ArchiveIdentity
     from pacsd.settings import Settings
-    from pacsd.supervision.worker import WorkerContext
+    from pacsd.supervision.process_role import ProcessRole
 
 __all__ = ["START_ANEW", "Supervisor", "serve"]
 
@@ -61,6 +61,8 @@ HURRY_SECONDS: Final = 2.0
 READY_POLL_SECONDS: Final = 0.05
 """Between looks whether the workers of a reload are ready; they say so in shared memory."""
 
+NOBODY_SERVES_SECONDS: Final = 1.0
+"""After which a worker that has served is replaced at the latest, where no other one is there."""
 READ_ONLY_SECONDS: Final = 3.0
 """Between looks whether a disk that took nothing takes something again."""
 WATCH_SECONDS: Final = 1.0
@@ -76,9 +78,8 @@ log = structlog.get_logger()
 def serve(
     settings: Settings,
     *,
-    run_worker: Callable[[WorkerContext], int],
+    roles: Sequence[ProcessRole],
     prepare: Callable[[Settings], ArchiveIdentity],
-    run_housekeeping: Callable[[WorkerContext], int] | None = None,
     prepare_to_read: Callable[[Settings], tuple[ArchiveIdentity, bool]] | None = None,
     why_read_only: Callable[[Settings], str] = lambda _: "",
     clear_up: Callable[[Settings, int], None] | None = None,
@@ -90,9 +91,9 @@ def serve(
     brought to the newest migration; another one must have it (MigrationNeeded). Then `prepare` makes store and index
     ready and says which archive they are, for all processes to come. It runs in this process before any fork, and must
     leave no thread and no open database connection behind.
-    `run_worker` runs in each worker process, `run_housekeeping` in one beside them; `clear_up` removes what the worker
-    with this process id left behind when it was killed, in this process as well; `reload` reads the configuration anew
-    at SIGHUP.
+    `roles` are the kinds of processes that there are to be; `clear_up` removes what one that served associations left
+    behind when it was killed, by its process id, in this process as well; `reload` reads the configuration anew at
+    SIGHUP.
 
     Where `why_read_only` says that a disk takes nothing, `prepare_to_read` is called instead of `prepare`, and returns
     also whether answers lack nothing. Then nothing is stored, and there is no housekeeping, until the disk takes
@@ -111,16 +112,9 @@ def serve(
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _exit_early))
         # What it is to reload is only now being read; it must not end the process either.
         stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
-        dicom, dicom_tls = [], []
-        if settings.dicom.enabled:
-            listening = bind(settings.dicom.host, settings.dicom.port, section="dicom")
-            dicom.append(stack.enter_context(listening))
-        if settings.dicom.tls.enabled:
-            listening = bind(settings.dicom.host, settings.dicom.tls.port, section="dicom.tls")
-            dicom_tls.append(stack.enter_context(listening))
-        http = None
-        if settings.http.enabled:
-            http = stack.enter_context(bind(settings.http.host, settings.http.port, section="http"))
+        sockets = open_sockets(settings)
+        for listening in sockets.values():
+            stack.enter_context(listening)
         directory = stack.enter_context(metrics_directory())
         share_between_processes(directory)
         locks = lock_files(settings.storage.root, database_file(database_url(settings.index.url)))
@@ -134,19 +128,27 @@ def serve(
         supervisor = Supervisor(
             settings,
             identity,
-            run_worker=run_worker,
-            run_housekeeping=run_housekeeping,
+            roles=roles,
             clear_up=clear_up,
             reload=reload,
-            dicom=dicom,
-            dicom_tls=dicom_tls,
+            sockets=sockets,
             host_addresses=directory,
-            http=http,
             log_output=log_output,
         )
         if read_only:
             supervisor.serve_read_only(read_only, why_read_only, is_complete=is_complete)
         return supervisor.run()
+
+
+class _Vacancy(NamedTuple):
+    """A process that is to be started."""
+
+    due: float
+    role: ProcessRole
+    backoff: Backoff
+    """Of those whose place it takes."""
+    delay: float
+    """Seconds after the last one's death."""
 
 
 class Supervisor:
@@ -157,13 +159,10 @@ class Supervisor:
         settings: Settings,
         identity: ArchiveIdentity,
         *,
-        run_worker: Callable[[WorkerContext], int],
-        run_housekeeping: Callable[[WorkerContext], int] | None = None,
+        roles: Sequence[ProcessRole],
         clear_up: Callable[[Settings, int], None] | None,
         reload: Callable[[], Settings],
-        dicom: list[socket.socket],
-        http: socket.socket | None,
-        dicom_tls: Sequence[socket.socket] = (),
+        sockets: Mapping[str, socket.socket],
         host_addresses: Path | None = None,
         log_output: LogOutput | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -176,19 +175,14 @@ class Supervisor:
         self._service_manager = ServiceManager()
         self._watched = clock()
         self._processes = Processes(
-            run_worker,
+            roles,
             identity,
-            run_housekeeping=run_housekeeping,
-            dicom=dicom,
-            dicom_tls=dicom_tls,
+            sockets=sockets,
             host_addresses=host_addresses,
-            http=http,
             private=self._signals.sockets,
             clock=clock,
         )
-        self._vacancies: list[tuple[float, str]] = []
-        """When to start which role again."""
-        self._backoff = {WORKER: Backoff(), HTTP: Backoff(), HOUSEKEEPING: Backoff()}
+        self._vacancies: list[_Vacancy] = []
         self._reloads = 0
         self._is_reloading = False
         """The workers of the last reload are starting, and those before them go on until they are ready."""
@@ -240,16 +234,14 @@ class Supervisor:
         log.info(
             "server-started",
             ae_title=self._settings.dicom.ae_title,
-            dicom=[_address(listening) for listening in processes.dicom],
-            dicom_tls=[_address(listening) for listening in processes.dicom_tls],
-            http=_address(processes.http) if processes.http else None,
             workers=processes.workers.wanted,
+            **{section.replace(".", "_"): _address(each) for section, each in processes.sockets.items()},
         )
         _warn_of_plain_port(self._settings)
 
     def _seconds_until_due(self) -> float:
         """Until something is to be done without a signal."""
-        due = [self._watched + self._watch_seconds, *(when for when, _ in self._vacancies)]
+        due = [self._watched + self._watch_seconds, *(each.due for each in self._vacancies)]
         if self._deadline is not None:
             due.append(self._deadline)
         if self._is_reloading:
@@ -265,26 +257,29 @@ class Supervisor:
     # --- starting and replacing
 
     def _start_all(self) -> None:
-        workers = self._processes.workers
-        workers.wanted = self._settings.server.worker_count
-        for _ in range(workers.wanted):
-            self._start(WORKER)
-        if self._processes.http is not None:
-            self._start(HTTP)
-        if self._processes.has_housekeeping and not self._processes.of_role(HOUSEKEEPING):
-            self._start(HOUSEKEEPING)
+        roles = self._processes.roles()
+        self._processes.workers.wanted = sum(
+            role.count(self._settings) for role in roles if role.serves_associations
+        )
+        for role in roles:
+            if not (role.is_alone and self._processes.of_role(role)):
+                for _ in range(role.count(self._settings)):
+                    self._start(role)
 
-    def _start(self, role: str) -> None:
+    def _start(self, role: ProcessRole, backoff: Backoff | None = None) -> None:
+        """Start a process; `backoff` is that of those whose place it takes."""
+        backoff = backoff or Backoff()
         try:
             child = self._processes.start(role, self._settings)
         except OSError as error:
-            delay = self._backoff[role].longest
-            self._vacancies.append((self._clock() + delay, role))
+            delay = backoff.longest
+            self._vacancies.append(_Vacancy(self._clock() + delay, role, backoff, delay))
             reason = error.strerror
-            log.error("process-not-started", role=role, reason=reason, again_in_seconds=delay)  # noqa: TRY400
+            log.error("process-not-started", role=role.name, reason=reason, again_in_seconds=delay)  # noqa: TRY400
             return
         child.reload = self._reloads
-        log.info("process-started", role=role, index=child.slot, child=child.pid)
+        child.backoff = backoff
+        log.info("process-started", role=role.name, index=child.slot, child=child.pid)
 
     def _ended(self, child: Child, status: int) -> None:
         facts = {**_facts_of(child), **describe_exit(status)}
@@ -292,22 +287,34 @@ class Supervisor:
             self._clear_up_after(child)
         if self._stopping or child.expected_to_end:
             log.info("process-ended", **facts)
-            self._stop_http_last()
-            if child.role == HOUSEKEEPING and not self._stopping:
-                # Never two at once: what one has looked at, another could have removed.
-                self._start(HOUSEKEEPING)
+            self._stop_the_last()
+            if child.role.is_alone and not self._stopping:
+                self._start(child.role)
             return
-        if child.reload < self._reloads and child.role != HOUSEKEEPING:
+        if child.reload < self._reloads and not child.role.is_alone:
             log.error("process-died", replaced_in_seconds=None, **facts)
             return  # the one that takes its place is there, or is being started
-        delay = self._backoff[child.role].delay(self._processes.lived(child))
-        self._vacancies.append((self._clock() + delay, child.role))
+        delay = child.backoff.delay(self._processes.lived(child))
+        if child.role.serves_associations and child.has_served and not self._has_other_worker():
+            # It did not die of how it was started, and who comes now would find nobody.
+            delay = min(delay, NOBODY_SERVES_SECONDS)
+        self._vacancies.append(_Vacancy(self._clock() + delay, child.role, child.backoff, delay))
         self._processes.metrics.worker_restarted()
-        self._processes.metrics.restart_delayed(delay)
+        self._tell_delay()
         log.error("process-died", replaced_in_seconds=delay, **facts)
 
+    def _has_other_worker(self) -> bool:
+        """Whether one serves, or is started soon."""
+        soon = self._clock() + NOBODY_SERVES_SECONDS
+        return any(not child.expected_to_end for child in self._processes.serving) or any(
+            each.role.serves_associations and each.due <= soon for each in self._vacancies
+        )
+
+    def _tell_delay(self) -> None:
+        self._processes.metrics.restart_delayed(max((each.delay for each in self._vacancies), default=0.0))
+
     def _clear_up_after(self, child: Child) -> None:
-        if self._clear_up is None or child.role != WORKER:
+        if self._clear_up is None or not child.role.serves_associations:
             return
         try:
             self._clear_up(self._settings, child.pid)
@@ -318,12 +325,12 @@ class Supervisor:
 
     def _fill_vacancies(self) -> None:
         now = self._clock()
-        due = [role for when, role in self._vacancies if when <= now]
-        self._vacancies = [(when, role) for when, role in self._vacancies if when > now]
-        for role in due:
-            self._start(role)
-        if due and not self._vacancies:
-            self._processes.metrics.restart_delayed(0.0)
+        due = [each for each in self._vacancies if each.due <= now]
+        self._vacancies = [each for each in self._vacancies if each.due > now]
+        for each in due:
+            self._start(each.role, each.backoff)
+        if due:
+            self._tell_delay()
 
     # --- watching
 
@@ -368,7 +375,7 @@ class Supervisor:
         ready = workers.count(WorkerState.READY)
         if 0 < workers.wanted <= ready:
             self._service_manager.say_once("READY=1")
-        living = self._processes.of_role(WORKER)
+        living = self._processes.serving
         # While there is none, one is about to be started.
         if not living or any(child.slot not in silent for child in living):
             self._service_manager.feed_watchdog(now)
@@ -399,29 +406,29 @@ class Supervisor:
         self._vacancies.clear()
         self._deadline = self._clock() + self._settings.server.shutdown_timeout + GRACE_SECONDS
         self._processes.workers.wanted = 0
-        for listening in (*self._processes.dicom, *self._processes.dicom_tls):
-            listening.close()
-        for child in self._processes.of_role(WORKER):
-            self._processes.workers.set(child.slot, WorkerState.STOPPING)
+        self._processes.close_sockets()
+        for child in self._not_last():
+            if child.role.serves_associations:
+                self._processes.workers.set(child.slot, WorkerState.STOPPING)
             child.shut_down()
-        for child in self._processes.of_role(HOUSEKEEPING):
-            child.shut_down()
-        self._stop_http_last()
+        self._stop_the_last()
 
-    def _stop_http_last(self) -> None:
+    def _not_last(self) -> list[Child]:
+        return [child for child in self._processes.all() if not child.role.ends_last]
+
+    def _stop_the_last(self) -> None:
         """While workers drain, somebody may want to see it."""
-        if self._stopping and not self._processes.of_role(WORKER):
-            for child in self._processes.of_role(HTTP):
+        if self._stopping and not self._not_last():
+            for child in self._processes.all():
                 child.shut_down()
 
     def _enforce_deadline(self) -> None:
         if self._deadline is None or self._clock() < self._deadline:
             return
-        storing = [*self._processes.of_role(WORKER), *self._processes.of_role(HOUSEKEEPING)]
-        for child in storing or self._processes.of_role(HTTP):
-            log.error("process-killed", role=child.role, index=child.slot, child=child.pid)
+        for child in self._not_last() or self._processes.all():
+            log.error("process-killed", **_facts_of(child))
             child.kill()
-        # The HTTP process is told to stop when the last worker is gone, and then has a deadline of its own.
+        # Those that end last are told to stop when the others are gone, and then have a deadline of their own.
         self._deadline = self._clock() + GRACE_SECONDS
 
     # --- reloading
@@ -444,6 +451,7 @@ class Supervisor:
         self._is_reloading = True
         self._vacancies.clear()
         self._start_all()
+        self._tell_delay()
 
     def _complete_reload(self) -> None:
         """Retire who goes by an older configuration, once all workers that go by the new one are ready.
@@ -453,7 +461,7 @@ class Supervisor:
         if not self._is_reloading or self._stopping:
             return
         workers = self._processes.workers
-        of_reload = [child for child in self._processes.of_role(WORKER) if child.reload == self._reloads]
+        of_reload = [child for child in self._processes.serving if child.reload == self._reloads]
         if sum(workers.get(child.slot) == WorkerState.READY for child in of_reload) < workers.wanted:
             return
         self._is_reloading = False
@@ -466,7 +474,7 @@ class Supervisor:
 
     def _retire(self, child: Child, settings_fd: int) -> None:
         """Retire it; a worker that has retired before learns of each further change all the same."""
-        if child.role == WORKER:
+        if child.role.serves_associations:
             self._processes.workers.set(child.slot, WorkerState.STOPPING)
             child.retire(settings_fd)
         elif not child.expected_to_end:
@@ -487,7 +495,7 @@ def _warn_of_plain_port(settings: Settings) -> None:
 
 
 def _facts_of(child: Child) -> dict[str, object]:
-    return {"role": child.role, "index": child.slot, "child": child.pid}
+    return {"role": child.role.name, "index": child.slot, "child": child.pid}
 
 
 def _address(listening: socket.socket) -> str:

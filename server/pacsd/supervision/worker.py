@@ -1,4 +1,4 @@
-"""What a worker process is given by the supervisor."""
+"""What a process is given by the supervisor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pacsd.supervision.shared_numbers import SLOTS, IndexCompleteness, WorkerSta
 from pacsd.supervision.signs_of_life import OwnSigns, SignsOfLife
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from pacsd.model import ArchiveIdentity
@@ -79,17 +79,15 @@ class SharedState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """A worker's own: it serves `sockets` until told to stop, then drains and returns its exit status."""
+    """A process's own: it serves `sockets` until told to stop, then drains and returns its exit status."""
 
     index: int
     """From 0, different in all living processes; a replacement may get its predecessor's."""
-    sockets: list[socket.socket]
-    """Listening for DICOM, shared with the other workers: close them when told to stop, no earlier.
+    sockets: Mapping[str, socket.socket]
+    """Listening, by their sections in the configuration; shared with others: close them when told to stop, no earlier.
 
-    Another worker may be quicker to accept: who waits with select must not block in accept.
+    Another process may be quicker to accept: who waits with select must not block in accept.
     """
-    tls_sockets: list[socket.socket] = field(default_factory=list)
-    """As `sockets`, for DICOM over TLS."""
     stop_fd: int
     """Readable when the worker is to stop, also because the supervisor is gone; see `wait_for_stop`."""
     settings: Settings

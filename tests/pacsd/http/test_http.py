@@ -62,7 +62,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
     with ours, theirs, bind("127.0.0.1", 0, section="http") as listening:
         context = WorkerContext(
             index=0,
-            sockets=[listening],
+            sockets={"http": listening},
             stop_fd=theirs.fileno(),
             settings=Settings(
                 storage=StorageSettings(root=root, min_free_mb=0), index=IndexSettings(url=url, min_free_mb=0)

@@ -15,7 +15,9 @@ from pathlib import Path
 from pacsd import app
 from pacsd.configuration import load_settings
 from pacsd.errors import PacsdError, StorageUnavailable
+from pacsd.http.server import run_http
 from pacsd.settings import Settings
+from pacsd.supervision.process_role import ProcessRole
 from pacsd.supervision.supervisor import serve
 from pacsd.supervision.worker import WorkerContext
 
@@ -23,7 +25,7 @@ from pacsd.supervision.worker import WorkerContext
 def run_worker(context: WorkerContext) -> int:
     if context.settings.dicom.ae_title == "BROKEN":
         return 4
-    listening = context.sockets[0]
+    listening = context.sockets["dicom"]
     listening.setblocking(False)
     context.ready()
     while True:
@@ -68,7 +70,16 @@ def main() -> int:
     try:
         return serve(
             load_settings(config),
-            run_worker=run_worker,
+            roles=(
+                ProcessRole(
+                    "worker",
+                    run_worker,
+                    sockets=("dicom",),
+                    count=lambda settings: settings.server.worker_count,
+                    serves_associations=True,
+                ),
+                ProcessRole("http", run_http, sockets=("http",), ends_last=True),
+            ),
             prepare=app.prepare,
             clear_up=clear_up,
             reload=lambda: load_settings(config),

@@ -21,7 +21,8 @@ from pacsd.settings import DicomSettings, HttpSettings, Settings, TlsSettings
 from pacsd.supervision.backoff import Backoff
 from pacsd.supervision.configuration_reload import keep_what_needs_a_restart
 from pacsd.supervision.listeners import AddressUnavailable, bind
-from pacsd.supervision.processes import WORKER, Processes
+from pacsd.supervision.process_role import ProcessRole
+from pacsd.supervision.processes import Processes
 from pacsd.supervision.shared_numbers import SLOTS, WorkerState
 from support.deadline import wait_until
 from support.peers import free_port
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(__file__).with_name("supervised_server.py")
 DEADLINE = 20.0
+ROLE = ProcessRole("worker", lambda _: 0, serves_associations=True)
 
 
 class Server:
@@ -322,22 +324,22 @@ def test_no_room_for_a_process_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
     def fork() -> int:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    processes = Processes(lambda context: 0, ArchiveIdentity("A", 1), dicom=[], http=None)
+    processes = Processes([ROLE], ArchiveIdentity("A", 1), sockets={})
     files, room = len(list(Path("/proc/self/fd").iterdir())), processes.room
     monkeypatch.setattr(os, "fork", fork)
     with pytest.raises(BlockingIOError):
-        processes.start(WORKER, Settings())
+        processes.start(ROLE, Settings())
     assert (len(processes), processes.room) == (0, room)
     assert len(list(Path("/proc/self/fd").iterdir())) == files
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_no_more_processes_than_slots() -> None:
-    processes = Processes(lambda context: 0, ArchiveIdentity("A", 1), dicom=[], http=None)
+    processes = Processes([ROLE], ArchiveIdentity("A", 1), sockets={})
     for slot in range(SLOTS):
         processes.workers.set(slot, WorkerState.STOPPING)
     with pytest.raises(BlockingIOError, match="still drain"):
-        processes.start(WORKER, Settings())
+        processes.start(ROLE, Settings())
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "x" * 300])

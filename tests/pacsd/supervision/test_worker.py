@@ -125,7 +125,7 @@ def worker() -> Iterator[tuple[WorkerContext, socket.socket]]:
     )
     with ours, theirs:
         yield (
-            WorkerContext(index=7, sockets=[], stop_fd=theirs.fileno(), settings=Settings(), shared=shared),
+            WorkerContext(index=7, sockets={}, stop_fd=theirs.fileno(), settings=Settings(), shared=shared),
             ours,
         )
 
