@@ -43,6 +43,7 @@ from pacsd.model import (
     DuplicatePolicy,
     ExtraKeysBuild,
     InstanceRecord,
+    Service,
     StudyConflict,
     StudyPatient,
     WorkProgress,
@@ -58,7 +59,6 @@ from pacsd.scp.host_addresses import HostAddresses, RememberedAddresses
 from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
-from pacsd.scp.sop_classes import Service
 from pacsd.scp.turns import Turns, WhileWaiting
 from pacsd.scu.peer import Peer
 from pacsd.services.archive import (
@@ -742,7 +742,7 @@ def _routes(
             store,
             index,
             observe_batch=metrics.commit_batch,
-            observe_outcome=lambda outcome: metrics.instance_stored(outcome.value),
+            observe_outcome=metrics.instance_stored,
             observe_damaged=partial(metrics.instance_damaged, "store"),
             observe_commit=context.signs.note_commit,
             read_only=context.read_only,

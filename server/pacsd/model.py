@@ -28,6 +28,7 @@ __all__ = [
     "QueryLevel",
     "QueryModel",
     "QueryOptions",
+    "Service",
     "StoredInstance",
     "StudyConflict",
     "StudyPatient",
@@ -36,6 +37,21 @@ __all__ = [
 
 LONGER_THAN_KEPT: Final = "\ufdd0"
 """What stands in the index for a value that is too long for it: a noncharacter, which no text has. The file has it."""
+
+
+class Service(Enum):
+    """A DIMSE service as it is permitted, measured and logged; the value stands in the configuration."""
+
+    ECHO = "echo"
+    STORE = "store"
+    FIND = "find"
+    MOVE = "move"
+    GET = "get"
+
+    @property
+    def dimse_name(self) -> str:
+        """As the Standard calls it (PS3.7 §9.1), and as metrics do: "C-STORE"."""
+        return f"C-{self.value.upper()}"
 
 
 class QueryLevel(Enum):

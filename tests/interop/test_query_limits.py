@@ -134,7 +134,7 @@ def test_a_costly_query_is_cancelled_at_once(server: PacsdServer) -> None:
 
 def test_slow_takers_keep_nothing_from_others(server: PacsdServer) -> None:
     """No connection to the database, and nothing in its write-ahead log."""
-    finished = server.metric("pacsd_operations_total", service="find")
+    finished = server.metric("pacsd_operations_total", service="C-FIND")
     with ExitStack() as slow:
         for _ in range(SLOW):
             slow.enter_context(asking(server, query(all_studies())))
@@ -142,7 +142,7 @@ def test_slow_takers_keep_nothing_from_others(server: PacsdServer) -> None:
             assert [peer.read_response().status for _ in range(2)] == [0xFF00, 0x0000]
             peer.release()
         # The buffers of some connections hold a whole answer.
-        done = server.metric("pacsd_operations_total", service="find")
+        done = server.metric("pacsd_operations_total", service="C-FIND")
         assert finished + 1 <= done < finished + SLOW // 2, "the others wait"
         with closing(sqlite3.connect(server.index_path, isolation_level=None)) as other:
             wait_until(

@@ -89,7 +89,7 @@ def test_what_is_stored_is_found_got_and_moved(tables: dict[str, Any]) -> None:
     assert seen.datasets == [instance.dataset]
     text = running.shared.metrics.render().decode()
     assert 'pacsd_instances_received_total{outcome="stored"} 1.0' in text
-    assert 'pacsd_operations_total{peer="other",service="find",status="0000"} 1.0' in text
+    assert 'pacsd_operations_total{peer="other",service="C-FIND",status="0000"} 1.0' in text
 
 
 @pytest.mark.parametrize(("settings_of", "most"), [("access", 1), ("peer", 2)])

@@ -23,6 +23,7 @@ from dicomnet import (
     own_user_information,
 )
 from pacsd.errors import TranscodingFailed
+from pacsd.model import Service
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
@@ -30,7 +31,6 @@ from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
-from pacsd.scp.sop_classes import Service
 from pacsd.scp.turns import Turns
 from pacsd.scu.peer import Peer
 from pacsd.scu.storing import Transcode
@@ -70,9 +70,9 @@ class RecordedMetrics:
     def association_aborted(self, peer: str, source: str) -> None:
         self.calls.append(("aborted", peer, source))
 
-    def operation(self, service: str, status: int, seconds: float, peer: str) -> None:
+    def operation(self, service: Service, status: int, seconds: float, peer: str) -> None:
         assert seconds >= 0
-        self.calls.append((service, f"{status:04X}", peer))
+        self.calls.append((service.value, f"{status:04X}", peer))
 
     def limit_exceeded(self, limit: str) -> None:
         self.calls.append(("limit", limit))

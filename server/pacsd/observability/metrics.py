@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 import pacsd
+from pacsd.model import CommitOutcome, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +47,8 @@ OPERATION_SECONDS: Final = (
 COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 DAMAGE_NOTICED: Final = ("retrieve", "store", "scrub")
 """By what damage may be noticed."""
+STORE_FAILURES: Final = ("0110", "0111", "0122", "0124", "A7xx", "A9xx", "Cxxx")
+"""Labels of the statuses with which a C-STORE of ours may fail."""
 COMMIT_INSTANCES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -193,8 +196,6 @@ class Metrics:
             ["noticed"],
             registry=registry,
         )
-        for noticed in DAMAGE_NOTICED:
-            self._damaged.labels(noticed)  # a counter that begins at 0 shows its first increase
         self._quarantined = Gauge(
             "pacsd_quarantined_files",
             "Files that were taken out of service and wait for somebody to look at them",
@@ -289,6 +290,7 @@ class Metrics:
         self._restarts = Counter(
             "pacsd_worker_restarts", "Processes that died and were replaced", registry=registry
         )
+        self.count_from_nought([OTHER, *self.peers])
         self._build = Gauge(
             "pacsd_build_info",
             "1, labelled with the version",
@@ -297,6 +299,19 @@ class Metrics:
             multiprocess_mode="max",
         )
         self._build.labels(pacsd.__version__).set(1)
+
+    def count_from_nought(self, peers: Iterable[str]) -> None:
+        """Begin the failures of these peers' stores at 0, and whatever else an alert asks any increase of.
+
+        A series that begins with its first event, or with its first ten, has no increase that Prometheus could see.
+        """
+        for noticed in DAMAGE_NOTICED:
+            self._damaged.labels(noticed)
+        for outcome in CommitOutcome:
+            self._instances.labels(outcome.value)
+        for peer in peers:
+            for status in STORE_FAILURES:
+                self._operations.labels(Service.STORE.dimse_name, status, peer)
 
     def association_accepted(self, peer: str) -> None:
         """An association of `peer` (calling AE title) is established: open until released or aborted."""
@@ -321,10 +336,11 @@ class Metrics:
         self._aborted.labels(self._peer(peer), source).inc()
         self._open.dec()
 
-    def operation(self, service: str, status: int, seconds: float, peer: str) -> None:
-        """A DIMSE operation is over: `service` as "C-STORE", with its final status."""
-        self._operations.labels(service, status_label(status), self._peer(peer)).inc()
-        self._operation_seconds.labels(service).observe(seconds)
+    def operation(self, service: Service, status: int, seconds: float, peer: str) -> None:
+        """A DIMSE operation is over, with its final status."""
+        name = service.dimse_name
+        self._operations.labels(name, status_label(status), self._peer(peer)).inc()
+        self._operation_seconds.labels(name).observe(seconds)
 
     def bytes_received(self, count: int) -> None:
         """Bytes came over DICOM; per read or summed up, as is cheaper."""
@@ -343,9 +359,9 @@ class Metrics:
         """Somebody had to wait for the database's turn or for a connection."""
         self._database_wait.observe(seconds)
 
-    def instance_stored(self, outcome: str) -> None:
-        """An instance was received; `outcome` is a `CommitOutcome`'s value or another constant word."""
-        self._instances.labels(outcome).inc()
+    def instance_stored(self, outcome: CommitOutcome) -> None:
+        """An instance was received."""
+        self._instances.labels(outcome.value).inc()
 
     def demographics_differ(self, kept: str) -> None:
         """Instances disagree on their patient; `kept` is a `DemographicsPolicy`'s value."""

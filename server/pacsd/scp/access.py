@@ -18,9 +18,10 @@ from pacsd.dataset.transfer_syntaxes import (
     STORAGE_TRANSFER_SYNTAXES,
     is_unknown_transfer_syntax,
 )
+from pacsd.model import Service
 from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
 from pacsd.scp.host_addresses import HostAddresses, as_ipv4
-from pacsd.scp.sop_classes import Service, service_of
+from pacsd.scp.sop_classes import service_of
 
 __all__ = ["AccessRules", "Admission", "AnswerRules", "KnownPeer", "Rejection"]
 

@@ -19,10 +19,10 @@ from dicomnet import (
     Request,
 )
 from pacsd.errors import RightsWithdrawn
+from pacsd.model import Service
 from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, AccessRules, Admission, Rejection
 from pacsd.scp.normalized_services import NoNormalizedServices
 from pacsd.scp.routes import Routes
-from pacsd.scp.sop_classes import Service
 
 __all__ = ["AdmittingNet"]
 

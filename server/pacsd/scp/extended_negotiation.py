@@ -7,8 +7,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from pacsd.model import QueryOptions
-from pacsd.scp.sop_classes import Service
+from pacsd.model import QueryOptions, Service
 
 __all__ = ["STORAGE_SERVICE_CLASS", "application_information", "negotiated_options"]
 

@@ -11,7 +11,7 @@ import structlog
 
 from dicomnet import AssociationEnded, CStoreRequest, DatasetTooLong, Request, StatusClass, status_class
 from pacsd.errors import PacsdError
-from pacsd.scp.sop_classes import Service
+from pacsd.model import Service
 from pacsd.scp.statuses import Answer, answer_for
 
 __all__ = ["log_operation", "logger_of_association", "safely"]

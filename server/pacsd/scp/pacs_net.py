@@ -20,13 +20,12 @@ from dicomnet import (
     SubOperationFields,
 )
 from pacsd.effort import Effort
-from pacsd.model import QueryOptions
+from pacsd.model import QueryOptions, Service
 from pacsd.scp.admitting_net import AdmittingNet
 from pacsd.scp.extended_negotiation import negotiated_options
 from pacsd.scp.find import Matches
 from pacsd.scp.operations import log_operation, logger_of_association, safely
 from pacsd.scp.routes import Routes
-from pacsd.scp.sop_classes import Service
 from pacsd.scp.statuses import Answer
 from pacsd.scp.store import StoreHandler
 
@@ -233,7 +232,7 @@ class PacsNet(AdmittingNet):
 
     def _report(self, service: Service, request: Request, answer: Answer, seconds: float) -> None:
         """Count and log an operation that ends here."""
-        self._routes.metrics.operation(service.value, answer.status, seconds, self._calling_ae_title)
+        self._routes.metrics.operation(service, answer.status, seconds, self._calling_ae_title)
         log_operation(self._operations_log, service, request, answer, seconds)
 
     def _attempt(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pacsd.model import Service
 from pacsd.scp.access import AccessRules
 from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
@@ -33,7 +34,7 @@ class NetMetrics(Protocol):
     def association_aborted(self, peer: str, source: str, /) -> None:
         """Count one that did not; `source` is "peer", "local" or "network"."""
 
-    def operation(self, service: str, status: int, seconds: float, peer: str, /) -> None:
+    def operation(self, service: Service, status: int, seconds: float, peer: str, /) -> None:
         """Count a DIMSE operation."""
 
     def bytes_received(self, count: int, /) -> None:

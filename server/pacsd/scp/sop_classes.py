@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
 from dicomnet.uids import VERIFICATION_SOP_CLASS
+from pacsd.model import Service
 from pacsd.query.information_models import FIND_MODELS, GET_MODELS, MOVE_MODELS
 
 __all__ = [
     "STORAGE_SOP_CLASSES",
-    "Service",
     "is_registered",
     "service_of",
 ]
-
-
-class Service(Enum):
-    """A DIMSE service as it is permitted, measured and logged; the value stands in the configuration."""
-
-    ECHO = "echo"
-    STORE = "store"
-    FIND = "find"
-    MOVE = "move"
-    GET = "get"
 
 
 _NOT_STORAGE: Final = frozenset(

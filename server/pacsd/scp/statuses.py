@@ -28,7 +28,7 @@ from pacsd.errors import (
     StorageUnavailable,
     UnknownDestination,
 )
-from pacsd.scp.sop_classes import Service
+from pacsd.model import Service
 from pacsd.services.retrieve import Progress
 
 __all__ = ["Answer", "answer_for", "limited_answer", "retrieve_answer"]

@@ -109,6 +109,7 @@ class Processes:
         slot = self.workers.free_slot()
         if slot is None:
             raise BlockingIOError(0, "too many processes still drain")
+        self.metrics.count_from_nought(peer.ae_title for peer in settings.peer)
         self.workers.set(slot, WorkerState.STARTING if role.serves_associations else WorkerState.OTHER)
         self.signs.begin(role.name, slot)
         self._reserved[0] = max(self._reserved[0], 1 + slot)

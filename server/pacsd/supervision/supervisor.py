@@ -214,6 +214,7 @@ class Supervisor:
         if threading.active_count() > 1:
             log.error("threads-before-fork", names=[thread.name for thread in threading.enumerate()])
         with self._signals:
+            self._processes.metrics.restart_delayed(0.0)
             self._start_all()
             self._log_start()
             while self._processes or not self._stopping:

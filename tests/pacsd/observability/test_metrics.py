@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 import pacsd
+from pacsd.model import CommitOutcome, Service
 from pacsd.observability.metrics import Metrics, status_label
 
 if TYPE_CHECKING:
@@ -46,19 +47,28 @@ def test_associations_are_open_from_accept_to_release_or_abort(metrics: Metrics)
     assert found["pacsd_associations_aborted_total", "CT1", "peer"] == 1
 
 
-def test_damage_is_counted_from_nought_by_what_noticed_it(metrics: Metrics) -> None:
-    """An alert on the increase would miss a first one that comes out of nowhere."""
-    counted = ("pacsd_damaged_instances_total", "retrieve")
-    assert _samples(metrics.render())[counted] == 0
+def test_what_an_alert_asks_any_increase_of_is_counted_from_nought(metrics: Metrics) -> None:
+    """The alert would miss a first one that comes out of nowhere."""
+    before = _samples(metrics.render())
     metrics.instance_damaged("retrieve")
-    assert _samples(metrics.render())[counted] == 1
+    metrics.instance_stored(CommitOutcome.HEALED)
+    metrics.operation(Service.STORE, 0xA900, 0.1, "CT1")
+    metrics.operation(Service.STORE, 0x0110, 0.1, "MALLORY")
+    after = _samples(metrics.render())
+    for counted in (
+        ("pacsd_damaged_instances_total", "retrieve"),
+        ("pacsd_instances_received_total", "healed"),
+        ("pacsd_operations_total", "CT1", "C-STORE", "A9xx"),
+        ("pacsd_operations_total", "other", "C-STORE", "0110"),
+    ):
+        assert (before[counted], after[counted]) == (0, 1)
 
 
 def test_only_configured_peers_are_labels(metrics: Metrics) -> None:
     metrics.association_accepted("MALLORY")
     metrics.association_accepted("EVE")
     metrics.association_rejected("called AE title not recognized", "EVE")
-    metrics.operation("C-ECHO", 0x0000, 0.01, "MALLORY")
+    metrics.operation(Service.ECHO, 0x0000, 0.01, "MALLORY")
     found = _samples(metrics.render())
     assert found["pacsd_associations_accepted_total", "other"] == 2
     assert found["pacsd_associations_rejected_total", "other", "called AE title not recognized"] == 1
@@ -67,10 +77,11 @@ def test_only_configured_peers_are_labels(metrics: Metrics) -> None:
 
 
 def test_operations_are_counted_and_timed(metrics: Metrics) -> None:
-    metrics.operation("C-STORE", 0xA700, 0.2, "CT1")
-    metrics.operation("C-STORE", 0x0000, 0.3, "CT1")
+    metrics.operation(Service.STORE, 0xA700, 0.2, "CT1")
+    metrics.operation(Service.STORE, 0x0000, 0.3, "CT1")
     found = _samples(metrics.render())
     assert found["pacsd_operations_total", "CT1", "C-STORE", "A7xx"] == 1
+    assert found["pacsd_operations_total", "CT1", "C-STORE", "A9xx"] == 0
     assert found["pacsd_operations_total", "CT1", "C-STORE", "0000"] == 1
     assert found["pacsd_operation_duration_seconds_count", "C-STORE"] == 2
     assert found["pacsd_operation_duration_seconds_sum", "C-STORE"] == pytest.approx(0.5)
@@ -82,7 +93,7 @@ def test_bytes_commits_instances_and_the_rest(metrics: Metrics) -> None:
     metrics.bytes_sent(7)
     metrics.commit_batch(5, 0.01)
     metrics.database_wait(0.5)
-    metrics.instance_stored("stored")
+    metrics.instance_stored(CommitOutcome.STORED)
     metrics.storage_free(12345)
     metrics.associations_limit(2000)
     metrics.worker_restarted()

@@ -15,6 +15,7 @@ from dicomnet import (
     own_user_information,
 )
 from pacsd.dataset.transfer_syntaxes import NATIVE_TRANSFER_SYNTAXES, STORAGE_TRANSFER_SYNTAXES
+from pacsd.model import Service
 from pacsd.scp.access import (
     APPLICATION_CONTEXT_NOT_SUPPORTED,
     CALLED_AE_TITLE_NOT_RECOGNIZED,
@@ -25,7 +26,6 @@ from pacsd.scp.access import (
     KnownPeer,
     Rejection,
 )
-from pacsd.scp.sop_classes import Service
 
 ECHO, STORE, FIND, MOVE, GET = Service.ECHO, Service.STORE, Service.FIND, Service.MOVE, Service.GET
 HOSTS = {"ws.example": frozenset({"192.0.2.7", "2001:db8::7"}), "192.0.2.9": frozenset({"192.0.2.9"})}

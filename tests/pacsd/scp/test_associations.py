@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from dicomnet import AssociationRejected, CFindRequest, CFindResponse, CStoreRequest, Status
 from pacsd.dataset.identifier import elements_of, write_identifier
+from pacsd.model import Service
 from pacsd.scp.access import KnownPeer
-from pacsd.scp.sop_classes import Service
 from support.archive_server import CLIENT, EXPLICIT, ArchiveServer, archive_server, client
 from support.constructed import FAMILY_NAME, PATIENT_ID
 from support.deadline import wait_until

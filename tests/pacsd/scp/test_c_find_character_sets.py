@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pacsd.dataset.identifier import elements_of, read_identifier, write_identifier
+from pacsd.model import Service
 from pacsd.scp.access import AnswerRules, KnownPeer
-from pacsd.scp.sop_classes import Service
 from support.archive_server import EXPLICIT, archive_server, client
 from support.fake_archive import altered
 

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from pacsd.dataset.identifier import elements_of, write_identifier
+from pacsd.model import Service
 from pacsd.scp.access import AnswerRules, KnownPeer
-from pacsd.scp.sop_classes import Service
 from support.archive_server import EXPLICIT, ArchiveServer, archive_server, client
 from support.fake_archive import altered
 

@@ -17,14 +17,13 @@ from dicomnet import (
     SupportedAbstractSyntax,
     UserIdentity,
 )
-from pacsd.model import QueryOptions
+from pacsd.model import QueryOptions, Service
 from pacsd.scp.access import AccessRules, Admission, KnownPeer
 from pacsd.scp.extended_negotiation import (
     STORAGE_SERVICE_CLASS,
     application_information,
     negotiated_options,
 )
-from pacsd.scp.sop_classes import Service
 from support.archive_server import (
     EXPLICIT,
     ArchiveServer,

@@ -9,7 +9,8 @@ import pytest
 from dicomnet import DatasetTooLong, Status
 from pacsd import errors
 from pacsd.errors import PacsdError
-from pacsd.scp.sop_classes import Service
+from pacsd.model import Service
+from pacsd.observability.metrics import STORE_FAILURES, status_label
 from pacsd.scp.statuses import Answer, answer_for, counts, retrieve_answer
 from pacsd.services.retrieve import Progress
 
@@ -75,6 +76,14 @@ def test_what_is_not_foreseen_says_nothing_of_itself(error: type[Exception], ser
     answer = answer_for(service, error("Doe^Jane"))
     assert answer.status == (Status.PROCESSING_FAILURE if service is STORE else 0xC001)
     assert answer.fields.get("error_comment") == "unexpected error, see the server's log"
+
+
+def test_each_failure_of_a_store_is_counted_from_nought() -> None:
+    of_others = {errors.OperationCancelled, errors.UnknownDestination}
+    met = [STATUSES[error][STORE] for error in STATUSES if error not in of_others]
+    # Those that are not made of an error, and a data set that contradicts its command.
+    met += [Status.PROCESSING_FAILURE, Status.SOP_CLASS_NOT_SUPPORTED, Status.NOT_AUTHORIZED, 0xA900]
+    assert {status_label(status) for status in met} == set(STORE_FAILURES)
 
 
 def test_a_data_set_that_contradicts_its_command() -> None:

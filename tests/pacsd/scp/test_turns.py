@@ -9,8 +9,8 @@ import pytest
 
 from pacsd.dataset.identifier import elements_of, write_identifier
 from pacsd.errors import OperationTooCostly
+from pacsd.model import Service
 from pacsd.scp.access import KnownPeer
-from pacsd.scp.sop_classes import Service
 from pacsd.scp.turns import CallerTurns, Turns, WhileWaiting
 from support.archive_server import ArchiveServer, archive_server
 from support.deadline import wait_until

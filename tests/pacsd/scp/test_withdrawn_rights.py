@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 
 from dicomnet import AssociationAborted, AssociationEnded, CStoreRequest, Status
 from pacsd.dataset.identifier import elements_of, write_identifier
+from pacsd.model import Service
 from pacsd.scp import admitting_net
 from pacsd.scp.access import AccessRules, KnownPeer
-from pacsd.scp.sop_classes import Service
 from pacsd.scu.peer import Peer
 from support.archive_server import CLIENT, EXPLICIT, ArchiveServer, Client, archive_server, client
 from support.deadline import wait_until
