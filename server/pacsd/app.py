@@ -803,8 +803,13 @@ def _destinations(settings: Settings, tls: TlsConfiguration | None) -> dict[str,
     }
 
 
-def _require_complete(settings: Settings, completeness: IndexCompleteness, read_only: str) -> None:
-    """Return once the index knows all files, if that is a matter of seconds; else raise IndexIncomplete."""
+def _require_complete(
+    settings: Settings, completeness: IndexCompleteness, read_only: str, look: Callable[[], None]
+) -> None:
+    """Return once the index knows all files, if that is a matter of seconds; else raise IndexIncomplete.
+
+    `look` is called while it waits, and may raise what ends that.
+    """
     deadline = time.monotonic() + _COMPLETION_SECONDS
     while not completeness.is_complete and settings.integrity.queries_while_incomplete == "refuse":
         if read_only:
@@ -814,6 +819,7 @@ def _require_complete(settings: Settings, completeness: IndexCompleteness, read_
         done, total = completeness.looked_at
         if total - done > _FILES_WAITED_FOR or time.monotonic() >= deadline:
             raise _incomplete(done, total)
+        look()
         time.sleep(0.02)
 
 

@@ -8,16 +8,33 @@ import time
 from collections.abc import Callable
 from typing import Final, Self
 
-from pacsd.errors import OperationCancelled, OperationTooCostly
+from pacsd.errors import OperationCancelled, OperationTooCostly, RetrieveCancelled
 
-__all__ = ["Effort"]
+__all__ = ["LOOKS", "Effort", "now_and_then"]
 
-_LOOKS: Final = 0.05
+LOOKS: Final = 0.05
 """Seconds between two looks whether it was cancelled."""
 
 
 def _never() -> bool:
     return False
+
+
+def now_and_then(is_cancelled: Callable[[], bool]) -> Callable[[], None]:
+    """Return what to call between the steps of long work for a retrieve: it raises RetrieveCancelled.
+
+    It may be called often, as it asks `is_cancelled` only each `LOOKS` seconds.
+    """
+    next_look = 0.0
+
+    def look() -> None:
+        nonlocal next_look
+        if (now := time.monotonic()) >= next_look:
+            if is_cancelled():
+                raise RetrieveCancelled("the retrieve was cancelled")
+            next_look = now + LOOKS
+
+    return look
 
 
 class Effort:
@@ -46,7 +63,7 @@ class Effort:
         self._at_work = 0
         self._since = 0.0
         self._spent = 0.0
-        self._next_look = clock() + _LOOKS
+        self._next_look = clock() + LOOKS
         self._end: BaseException | None = None
         self.is_away = False
         """The peer is being answered just now: only its own thread may look what it has sent."""
@@ -107,7 +124,7 @@ class Effort:
         """Raise OperationCancelled or OperationTooCostly, or what the peer's end means; looks now and then only."""
         now = self._clock()
         if self._end is None and now >= self._next_look:
-            self._next_look = now + _LOOKS
+            self._next_look = now + LOOKS
             _ = self.is_over if self.is_away else self.look()
         self.raise_if_over()
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pacsd.dataset.encapsulation import EncapsulatedPixels, Frame
 
-__all__ = ["IMAGE_PIXEL_TAGS", "Decode", "NativePixels", "decompress"]
+__all__ = ["IMAGE_PIXEL_TAGS", "Decode", "NativePixels", "decompress", "inflate_by_pieces"]
 
 Tag = tuple[int, int]
 
@@ -58,6 +58,24 @@ LONGEST_VALUE: Final = 0xFFFFFFFE
 LONGEST_NUMBER: Final = 12
 """Characters of a value of VR IS (PS3.5 §6.2)."""
 RLE_HEADER_LENGTH: Final = 64
+DEFLATED_PIECE: Final = 1 << 16
+INFLATED_PIECE: Final = 1 << 20
+"""Bytes that are given, and taken, between two looks whether anybody still waits for them."""
+
+
+class Inflater(Protocol):
+    """What `zlib.decompressobj` returns."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the stream has come."""
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        """What was not read of the data given last."""
+
+    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes:
+        """Return the next bytes, `max_length` of them at most."""
 
 
 class Decode(Protocol):
@@ -65,6 +83,10 @@ class Decode(Protocol):
 
     def __call__(self, frame: EncodedFrame, fragments: Sequence[memoryview], onto: bytearray, /) -> None:
         """Append the decoded frame; raises DatasetInvalid where it cannot be decoded."""
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +134,12 @@ def decompress(
     *,
     decode: Decode,
     budgets: Budgets = DEFAULT_BUDGETS,
+    look: Callable[[], None] = _nothing,
 ) -> NativePixels:
     """Return native pixel data for those that a data set, or an item, has encapsulated.
 
     `values` are its attributes of `IMAGE_PIXEL_TAGS`. Raises `DatasetInvalid` as far as can be told before any frame
-    is decompressed, which is for `decode` to do.
+    is decompressed, which is for `decode` to do. `look` is called between the steps, and may raise what ends them.
     """
     image = _image(values, byte_order)
     _verify_size(image, budgets)
@@ -150,13 +173,32 @@ def decompress(
     length = frame_length * len(frames)
     if length > LONGEST_VALUE:
         raise DatasetInvalid(f"{length} bytes of decompressed pixels are more than native pixel data can be")
-    decompression = _Decompression(image, transfer_syntax_uid, frame_length, decode)
+    decompression = _Decompression(image, transfer_syntax_uid, frame_length, decode, look)
     return NativePixels(
         "OB" if image.bits_allocated <= 8 else "OW",
         length + length % 2,
         lambda output: decompression.append(frames, output, pad=length % 2),
         attributes,
     )
+
+
+def inflate_by_pieces(
+    inflater: Inflater, deflated: memoryview, most: int, look: Callable[[], None]
+) -> bytearray:
+    """Return what a deflate stream becomes, `most` bytes of it at most; `look` is called between the pieces."""
+    inflated = bytearray()
+    for start in range(0, len(deflated), DEFLATED_PIECE):
+        piece: bytes | memoryview = deflated[start : start + DEFLATED_PIECE]
+        is_more = True
+        while is_more and len(inflated) < most and not inflater.eof:
+            look()
+            room = min(INFLATED_PIECE, most - len(inflated))
+            came = inflater.decompress(piece, room)
+            inflated += came
+            piece = inflater.unconsumed_tail
+            # It may also keep some of what it has read already.
+            is_more = bool(piece) or len(came) == room
+    return inflated
 
 
 def _verify_size(image: _Image, budgets: Budgets) -> None:
@@ -223,15 +265,24 @@ def _extended_offset_table(values: Mapping[Tag, bytes], byte_order: str) -> Exte
 class _Decompression:
     """Decompresses the frames of one image."""
 
-    def __init__(self, image: _Image, transfer_syntax_uid: str, frame_length: int, decode: Decode) -> None:
+    def __init__(
+        self,
+        image: _Image,
+        transfer_syntax_uid: str,
+        frame_length: int,
+        decode: Decode,
+        look: Callable[[], None],
+    ) -> None:
         self._image = image
         self._transfer_syntax_uid = transfer_syntax_uid
         self._frame_length = frame_length
         self._decode = decode
+        self._look = look
 
     def append(self, frames: list[Frame], output: bytearray, *, pad: int) -> None:
         """Append native frames, and what is missing to an even length."""
         for fragments in frames:
+            self._look()
             before = len(output)
             self._append_frame(fragments, output)
             length = len(output) - before
@@ -258,10 +309,10 @@ class _Decompression:
             frame = bytes(fragments[0]) if len(fragments) == 1 else b"".join(fragments)
             self._decode(self._coded(read_codestream(frame)), [memoryview(frame)], output)
 
-    def _inflated(self, frame: bytes) -> bytes:
+    def _inflated(self, frame: bytes) -> bytearray:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            native = inflater.decompress(frame, self._frame_length + 1)
+            native = inflate_by_pieces(inflater, memoryview(frame), self._frame_length + 1, self._look)
         except zlib.error as error:
             raise DatasetInvalid("a frame is no valid deflate stream") from error
         # One byte more is the padding of an odd frame; without its end the stream may be truncated.

@@ -49,7 +49,7 @@ class EncapsulatedPixels:
 
 
 def read_encapsulated(
-    data: bytes, position: int, encoding: Encoding, *, maximum: int = MAXIMUM_FRAGMENTS
+    data: bytes | bytearray, position: int, encoding: Encoding, *, maximum: int = MAXIMUM_FRAGMENTS
 ) -> EncapsulatedPixels:
     """Read the items from `position` on.
 

@@ -75,7 +75,7 @@ def _encoding(*, explicit_vr: bool, byte_order: str) -> Encoding:
     return Encoding(explicit_vr, explicit, implicit, item, length, 16 if byte_order == ">" else 0, indexed)
 
 
-def read_header(data: bytes, position: int, encoding: Encoding) -> tuple[str, int, int]:
+def read_header(data: bytes | bytearray, position: int, encoding: Encoding) -> tuple[str, int, int]:
     """Return VR ("" where there is none), value length and header length of the element at `position`.
 
     A VR that is unknown is given as UN. Raises `struct.error` if the data end within the header.

@@ -108,7 +108,7 @@ def examine(
         return replace(found, is_to_the_end=False)
 
 
-def least_inflated_length(data: bytes) -> int:
+def least_inflated_length(data: bytes | bytearray) -> int:
     """Return how long a deflated data set is at least, inflated, as its first megabyte says; 0 if it ends there."""
     try:
         _walk(_stored(data), DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EVERY_GROUP, maximum_inflated=GLANCE_LENGTH)

@@ -35,13 +35,15 @@ __all__ = ["Decompress", "reencode"]
 _log = structlog.get_logger()
 
 Tag = tuple[int, int]
-Value = bytes | memoryview
+Value = bytes | bytearray | memoryview
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 ITEM: Final = (0xFFFE, 0xE000)
 ITEM_DELIMITATION: Final = (0xFFFE, 0xE00D)
 SEQUENCE_DELIMITATION: Final = (0xFFFE, 0xE0DD)
 LONGEST_SHORT_VALUE: Final = 0xFFFF
+PIECE_LENGTH: Final = 1 << 24
+"""Bytes of a value that are copied between two looks whether anybody still waits for it."""
 LARGE_VALUE: Final = 1 << 16
 """Bytes from which on a value is written from where it is, instead of from a copy."""
 NOT_OF_A_DATA_SET: Final = frozenset({0x0000, 0x0002, ITEM[0]})
@@ -69,6 +71,10 @@ PADDED_BY_SPACE: Final = frozenset({
     "AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT",
 })  # fmt: skip
 """All other values are padded by NUL (PS3.5 §6.2)."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Malformed(Exception):
@@ -139,13 +145,14 @@ Decompress = Callable[[Mapping[Tag, bytes], EncapsulatedPixels, str], NativePixe
 
 
 def reencode(
-    data: bytes,
+    data: bytes | bytearray,
     source: Encoding,
     target: Encoding,
     decompress: Decompress | None = None,
     *,
     pixels_are_big_endian: bool = False,
     normalized: bool = False,
+    look: Callable[[], None] = _nothing,
 ) -> bytearray:
     """Return a data set in `target` encoding, encapsulated pixel data made native by `decompress`.
 
@@ -154,7 +161,7 @@ def reencode(
     converted: what is malformed within the defined length of a sequence ends that sequence early, or, if it is
     private, makes it UN. With `normalized` equal data sets become the same bytes: text loses all padding but for a
     last character to an even length, Data Set Trailing Padding goes, encapsulated pixel data are OB (PS3.5 §A.4).
-    Iterative, and no deeper than `MAXIMUM_DEPTH`.
+    Iterative, and no deeper than `MAXIMUM_DEPTH`. `look` is called between the steps, and may raise what ends them.
 
     Raises `DatasetInvalid` if the data set is malformed, truncated or nested deeper, or what `decompress` raises for
     its own pixels. Those within a sequence that cannot be decompressed are left out, an icon as a whole.
@@ -166,21 +173,24 @@ def reencode(
         decompress,
         pixels_are_big_endian=pixels_are_big_endian,
         normalized=normalized,
+        look=look,
     ).run()
 
 
 class _Reencoding:
     def __init__(
         self,
-        data: bytes,
+        data: bytes | bytearray,
         source: Encoding,
         target: Encoding,
         decompress: Decompress | None,
         *,
         pixels_are_big_endian: bool,
         normalized: bool,
+        look: Callable[[], None],
     ) -> None:
         self.data = data
+        self.look = look
         self.normalized = normalized
         self.decompress = decompress
         self.output = _Output(target)
@@ -194,6 +204,7 @@ class _Reencoding:
     def run(self) -> bytearray:
         position = self.begin
         while self.levels:
+            self.look()
             try:
                 position = self._step(position)
             except struct.error:
@@ -211,7 +222,7 @@ class _Reencoding:
             self._close()
             return position
         if len(self.levels) == 1 and not any(self.data[position : position + 8]):
-            if any(self.data[position:]):
+            if self.data.count(0, position) < len(self.data) - position:
                 raise DatasetInvalid("the data set is malformed: elements behind zeros")
             return len(self.data)  # zeros are padding
         return self._element(position, level) if level.is_item else self._item(position, level)
@@ -361,7 +372,7 @@ class _Reencoding:
         self._write_missing(level, tag)
         encoding, in_unknown = level.encoding, level.in_unknown
         if own_vr == "UN" and not in_unknown:
-            encoding = encoding_within_unknown(self.data[position : position + 14], encoding)
+            encoding = encoding_within_unknown(bytes(self.data[position : position + 14]), encoding)
             in_unknown = True
         output = len(self.output.data)
         self.output.header(tag, "SQ", UNDEFINED_LENGTH)
@@ -456,15 +467,9 @@ class _Reencoding:
                         "pixels of more than 16 bits have no agreed byte order in big endian"
                     )
                 value, swapped = swapped_wide_pixels(value, level.bits_allocated), False
-        if swapped and vr in WORD_LENGTHS:
-            words = array.array(WORD_LENGTHS[vr])
-            whole = len(value) - len(value) % words.itemsize
-            words.frombytes(value[:whole])
-            words.byteswap()
-            value = memoryview(words).cast("B") if whole == len(value) else words.tobytes() + value[whole:]
-        self._write(tag, vr, value)
+        self._write(tag, vr, value, swapped=swapped and vr in WORD_LENGTHS)
 
-    def _write(self, tag: Tag, vr: str, value: Value) -> None:
+    def _write(self, tag: Tag, vr: str, value: Value, *, swapped: bool = False) -> None:
         """Write an element, padded to an even length as all have to be (PS3.5 §7.1.1, §6.2)."""
         if self.normalized:
             if tag == DATA_SET_TRAILING_PADDING and len(self.levels) == 1:
@@ -473,9 +478,24 @@ class _Reencoding:
                 value = bytes(value).rstrip(b" \0")
         padding = len(value) % 2
         self.output.header(tag, vr, len(value) + padding)
-        self.output.data += value
+        if len(value) <= PIECE_LENGTH:
+            self.output.data += _swapped(value, vr) if swapped else value
+        else:
+            for start in range(0, len(value), PIECE_LENGTH):
+                self.look()
+                piece = value[start : start + PIECE_LENGTH]
+                self.output.data += _swapped(piece, vr) if swapped else piece
         if padding:
             self.output.data += b" " if vr in PADDED_BY_SPACE else b"\0"
+
+
+def _swapped(value: Value, vr: str) -> Value:
+    """Return words in the other byte order."""
+    words = array.array(WORD_LENGTHS[vr])
+    whole = len(value) - len(value) % words.itemsize
+    words.frombytes(value[:whole])
+    words.byteswap()
+    return memoryview(words).cast("B") if whole == len(value) else words.tobytes() + value[whole:]
 
 
 def _vr_of(tag: Tag, level: _Level) -> str:
@@ -483,14 +503,14 @@ def _vr_of(tag: Tag, level: _Level) -> str:
     return ("SS" if level.signed else "US") if vr == "US or SS" else vr
 
 
-def _behind_file_meta(data: bytes) -> int:
+def _behind_file_meta(data: bytes | bytearray) -> int:
     """Return where the elements begin; a preamble and file meta information may have been sent along.
 
     As the header scan sees it: they are in Explicit VR Little Endian whatever the rest is (PS3.10 §7.1).
     """
     position = 132 if data[128:134] == b"DICM\x02\0" else 0
     while len(data) - position >= 12 and data[position : position + 2] == b"\x02\0":
-        code = data[position + 4 : position + 6]
+        code = bytes(data[position + 4 : position + 6])
         if code not in SHORT_VRS and code not in LONG_VRS:
             break
         _, length, header_length = read_header(data, position, EXPLICIT_LITTLE_ENDIAN)

@@ -119,7 +119,7 @@ class StoredSource:
         return _truncated(self._size)
 
 
-def deflate_window_bits(start: bytes) -> int:
+def deflate_window_bits(start: bytes | bytearray) -> int:
     """Return what `zlib` has to be told to inflate a data set that begins with `start`, of which 5 bytes are enough.
 
     PS3.5 §A.5 wants raw deflate, but there are writers that put zlib's header (RFC 1950) before it. Raw deflate can

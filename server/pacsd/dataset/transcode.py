@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
-from pacsd.dataset.decompression import NativePixels, decompress
+from pacsd.dataset.decompression import NativePixels, decompress, inflate_by_pieces
 from pacsd.dataset.encodings import (
     EXPLICIT_BIG_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
@@ -30,6 +30,7 @@ from pacsd.dataset.transfer_syntaxes import (
 )
 from pacsd.decoder.places import Places
 from pacsd.decoder.pool import InstanceDecoding
+from pacsd.effort import now_and_then
 from pacsd.errors import DatasetInvalid, TranscodingFailed
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ USUAL_RATIO: Final = 50
 """Bytes that one byte of a larger one may become."""
 MAXIMUM_RATIO: Final = 1032
 """Bytes that one byte of a deflate stream can become at most."""
+PIECE_LENGTH: Final = 1 << 20
+"""Bytes that are read, inflated or deflated between two looks whether anybody still waits for them."""
 
 
 def normalized(file: BinaryIO, *, maximum_inflated: int) -> tuple[str, bytearray]:
@@ -79,9 +82,9 @@ def normalized(file: BinaryIO, *, maximum_inflated: int) -> tuple[str, bytearray
         _verify_known(uid)
         target = IMPLICIT_VR_LITTLE_ENDIAN if _is_native(uid) else uid
         file.seek(meta.dataset_offset)
-        data = file.read()
+        data: bytes | bytearray = file.read()
         if uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
-            data = _inflate(data, maximum_inflated)
+            data = _inflate(data, maximum_inflated, _nothing)
         encoding = encoding_of(target)
         # In two steps: the second sees all VRs by the target's rules, whichever the source had said.
         data = bytes(reencode(data, encoding_of(uid), encoding, pixels_are_big_endian=uid == GE_PRIVATE))
@@ -151,13 +154,20 @@ class Transcoder:
         with self._stored.held(room, is_cancelled=is_cancelled, within=self.decoders.seconds), conversion:
             # Compressed pixels need more for what becomes of them, of which they will say how much.
             make_sure_of_memory(size if target != uid and uid not in TARGETS else 2 * size)
+            look = now_and_then(is_cancelled)
             file.seek(meta.dataset_offset)
-            data = file.read()
+            data: bytes | bytearray = _read(file, size, look)
             if uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
-                data = _inflate(data, room)
+                data = _inflate(data, room, look)
                 make_sure_of_memory(len(data))
             converted = conversion.convert(data, uid, target)
-            return target, _deflate(converted) if target == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN else converted
+            return target, _deflate(
+                converted, look
+            ) if target == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN else converted
+
+
+def _nothing() -> None:
+    pass
 
 
 @contextmanager
@@ -178,25 +188,27 @@ class _Conversion(ExitStack):
         super().__init__()
         self._transcoder = transcoder
         self._is_cancelled = is_cancelled
+        self._look = now_and_then(is_cancelled)
         self._decode = InstanceDecoding(transcoder.decoders, is_cancelled)
         self._decompressed = 0
 
-    def convert(self, data: bytes, uid: str, target: str) -> bytes | bytearray:
+    def convert(self, data: bytes | bytearray, uid: str, target: str) -> bytes | bytearray:
         """Return the data set in another transfer syntax, or in its own one with values of even length."""
         source = encoding_of(uid)
         if target == uid or _is_native(uid):
             self._make_room(len(data))
         if target == uid:
-            return reencode(data, source, source)
+            return reencode(data, source, source, look=self._look)
         convert = partial(
             reencode,
+            look=self._look,
             decompress=partial(self._to_native, transfer_syntax_uid=uid),
             pixels_are_big_endian=uid == GE_PRIVATE,
         )
         if not _is_native(uid) and encoding_of(target) is EXPLICIT_BIG_ENDIAN:
             # What is decompressed is little endian, and becomes big endian with all the rest.
-            little = bytes(convert(data, source, EXPLICIT_LITTLE_ENDIAN))
-            return reencode(little, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN)
+            little = convert(data, source, EXPLICIT_LITTLE_ENDIAN)
+            return reencode(little, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN, look=self._look)
         return convert(data, source, encoding_of(target))
 
     def _to_native(
@@ -208,7 +220,15 @@ class _Conversion(ExitStack):
         transfer_syntax_uid: str,
     ) -> NativePixels:
         budgets = self._transcoder.budgets
-        native = decompress(values, pixels, transfer_syntax_uid, order, decode=self._decode, budgets=budgets)
+        native = decompress(
+            values,
+            pixels,
+            transfer_syntax_uid,
+            order,
+            decode=self._decode,
+            budgets=budgets,
+            look=self._look,
+        )
         self._decompressed += native.length
         if self._decompressed > budgets.instance:
             raise DatasetInvalid(
@@ -241,11 +261,23 @@ def _verify_known(uid: str) -> None:
         raise TranscodingFailed(f"data sets in {uid} cannot be transcoded")
 
 
-def _inflate(data: bytes, maximum: int) -> bytes:
+def _read(file: BinaryIO, size: int, look: Callable[[], None]) -> bytearray:
+    """Return the `size` bytes from where a file stands, or those that there are."""
+    data = bytearray()
+    while len(data) < size:
+        look()
+        piece = file.read(min(PIECE_LENGTH, size - len(data)))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def _inflate(data: bytes | bytearray, maximum: int, look: Callable[[], None]) -> bytearray:
     if least_inflated_length(data) <= maximum:
         inflater = zlib.decompressobj(deflate_window_bits(data))
         # With room for one byte more, it comes to its end where it is as long as it may be.
-        inflated = inflater.decompress(data, maximum + 1)
+        inflated = inflate_by_pieces(inflater, memoryview(data), maximum + 1, look)
         if inflater.eof and len(inflated) <= maximum:
             return inflated
         if len(inflated) <= maximum:
@@ -253,8 +285,12 @@ def _inflate(data: bytes, maximum: int) -> bytes:
     raise DatasetInvalid(f"it inflates to more than {maximum} bytes")
 
 
-def _deflate(data: bytes | bytearray) -> bytes:
+def _deflate(data: bytes | bytearray, look: Callable[[], None]) -> bytearray:
     """Return raw deflate, padded to even length (PS3.5 §A.5)."""
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    deflated = compressor.compress(data) + compressor.flush()
+    deflated, view = bytearray(), memoryview(data)
+    for start in range(0, len(data), PIECE_LENGTH):
+        look()
+        deflated += compressor.compress(view[start : start + PIECE_LENGTH])
+    deflated += compressor.flush()
     return deflated + bytes(len(deflated) % 2)

@@ -14,7 +14,7 @@ _LOOKED_AT: Final = 1 << 20
 """Pixels that are enough to tell, from the first one on that is not zero."""
 
 
-def swapped_wide_pixels(value: bytes | memoryview, bits_allocated: int) -> bytes | memoryview:
+def swapped_wide_pixels(value: bytes | bytearray | memoryview, bits_allocated: int) -> bytes | memoryview:
     """Return big endian pixels as little endian ones.
 
     OW is words of 16 bits, of which only the bytes change places (PS3.5 §7.3), the least significant word being first:

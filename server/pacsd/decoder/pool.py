@@ -15,13 +15,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final
 
 import structlog
 
 from pacsd.decoder.frames import HELLO, KEPT_MAP, RESPONSE, EncodedFrame, Failure, Missing
 from pacsd.decoder.places import LOOK_INTERVAL, Places
+from pacsd.effort import now_and_then
 from pacsd.errors import DatasetInvalid, RetrieveCancelled, TranscodingFailed
 
 __all__ = ["DecoderPool", "InstanceDecoding"]
@@ -68,6 +69,7 @@ class DecoderPool:
         self, *, processes: int, seconds: float, memory: int = 1 << 31, command: Sequence[str] = COMMAND
     ) -> None:
         self.seconds = seconds
+        self._processes = processes
         self._memory = memory
         self._places = Places(processes, what="too many other frames are being decoded")
         self._command = command
@@ -78,9 +80,9 @@ class DecoderPool:
 
     def close(self) -> None:
         """End all processes; none may be in use."""
+        self._starter.shutdown()
         while self._idle:
             self._idle.pop().kill()
-        self._starter.shutdown()
 
     @property
     def idle(self) -> list[int]:
@@ -107,7 +109,7 @@ class DecoderPool:
         TranscodingFailed where no decoder is to be had; RetrieveCancelled.
         """
         with self._places.held(1, is_cancelled=is_cancelled, within=self.seconds):
-            decoder = self._idle_decoder() or self._starter.submit(self._started).result()
+            decoder = self._idle_decoder() or self._new_decoder(is_cancelled)
             begin = time.monotonic()
             try:
                 failure = decoder.decode(frame, fragments, onto, within, is_cancelled)
@@ -137,6 +139,24 @@ class DecoderPool:
                 return decoder
             decoder.kill()
 
+    def _new_decoder(self, is_cancelled: Callable[[], bool]) -> _Decoder:
+        starting = self._starter.submit(self._started)
+        while not starting.done():
+            wait([starting], LOOK_INTERVAL)
+            if is_cancelled() and not starting.cancel():
+                starting.add_done_callback(self._keep)
+                raise RetrieveCancelled("the retrieve was cancelled")
+        return starting.result()
+
+    def _keep(self, starting: Future[_Decoder]) -> None:
+        """Let a decoder, for which nobody waits any more, be the next one's."""
+        if starting.exception() is None:
+            decoder = starting.result()
+            if len(self._idle) + self.busy < self._processes:
+                self._idle.append(decoder)
+            else:
+                decoder.kill()
+
     def _started(self) -> _Decoder:
         try:
             decoder = _Decoder(self._command, self._memory)
@@ -159,15 +179,12 @@ class InstanceDecoding:
     def __init__(self, pool: DecoderPool, is_cancelled: Callable[[], bool] = lambda: False) -> None:
         self._pool = pool
         self._is_cancelled = is_cancelled
+        self._look = now_and_then(is_cancelled)
         self._left = pool.seconds
-        self._next_look = 0.0
 
     def __call__(self, frame: EncodedFrame, fragments: Sequence[memoryview], onto: bytearray) -> None:
         """Append the decoded frame; raises as `DecoderPool.decode` does."""
-        if time.monotonic() >= self._next_look:
-            if self._is_cancelled():
-                raise RetrieveCancelled("the retrieve was cancelled")
-            self._next_look = time.monotonic() + LOOK_INTERVAL
+        self._look()
         self._left += frame.decoded_length / BYTES_PER_SECOND
         spent = self._pool.decode(frame, fragments, onto, within=self._left, is_cancelled=self._is_cancelled)
         self._left -= spent

@@ -190,7 +190,7 @@ class Index:
         return Matches(
             begin,
             plan.answers,
-            self._patience_to_read.begin(),
+            self._patience_to_read.begin(effort.check),
             effort=effort,
             watch=self._watch,
             spools=self._spools,
@@ -230,8 +230,8 @@ class Index:
 
                 return selection.locate(pages_of, chosen, self._look_up)
 
-        with self._query_places, self._ending(effort), effort:
-            return self._read(looked_up)
+        with self._query_places.taken(effort), self._ending(effort), effort:
+            return read_patiently(self._reading, looked_up, self._patience_to_read, effort.check)
 
     def _look_up(self, sop_instance_uids: Sequence[str]) -> Mapping[str, StoredInstance]:
         return self._read(lambda connection: selection.by_sop_instance_uids(connection, sop_instance_uids))

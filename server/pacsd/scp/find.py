@@ -146,6 +146,8 @@ class FindHandler:
                 encoded: list[bytes] = []
                 held = 0
                 for match in page[:left]:
+                    if can_be_long:
+                        effort.check()  # it may be read from files
                     if held > _BYTES_HELD:
                         send_matches(Matches(pending, encoded, are_last=False))
                         encoded, held = [], 0

@@ -105,5 +105,7 @@ class MoveHandler:
             new_net=self._new_net,
             new_sender=new_sender,
             calling_ae_title=self._ae_title,
+            is_cancelled=retrieval.is_over,
         ) as delivery:
-            return retrieval.perform(delivery.send)
+            retrieval.break_off = delivery.break_off
+            return retrieval.perform(delivery.send, close=delivery.close)

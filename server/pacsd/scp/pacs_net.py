@@ -20,6 +20,7 @@ from dicomnet import (
     SubOperationFields,
 )
 from pacsd.effort import Effort
+from pacsd.errors import OperationCancelled
 from pacsd.model import QueryOptions, Service
 from pacsd.scp.admitting_net import AdmittingNet
 from pacsd.scp.extended_negotiation import negotiated_options
@@ -251,12 +252,20 @@ class PacsNet(AdmittingNet):
             # In the storage contexts of a peer that may get but not store, without role selection.
             return _refused(Status.NOT_AUTHORIZED, f"this AE title may not {service.value}")
 
+        def look() -> None:
+            if self.is_stopped(request):
+                raise OperationCancelled("nobody waits for the operation any more")
+
         def perform_in_turn() -> Outcome:
-            with self._turns:
+            # A store's or an echo's peer has nothing to cancel, and what it sends meanwhile is the next request.
+            self._turns.enter(self._turns.longest_wait, look if service in _FROM_INDEX else None)
+            try:
                 self.require_rights()
                 if service in _FROM_INDEX:
-                    self._routes.require_complete()
+                    self._routes.require_complete(look)
                 return perform()
+            finally:
+                self._turns.leave()
 
         return safely(service, perform_in_turn)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Final, Protocol
 
 from dicomnet import AssociationEnded, SubOperationFields
 from pacsd.effort import Effort
-from pacsd.errors import DestinationUnreachable, IndexUnavailable, RetrieveCancelled
+from pacsd.errors import DestinationUnreachable, IndexUnavailable, PacsdError, RetrieveCancelled
 from pacsd.model import InstanceSelection, StoredInstance
 from pacsd.scp.selection import failed_list
 from pacsd.scp.statuses import Answer, counts, retrieve_answer
@@ -20,6 +21,10 @@ __all__ = ["LocatingIndex", "Retrieval"]
 
 _PENDING_INTERVAL: Final = 1.0
 """Seconds between pending responses: often enough that no peer times out, and no response for each object."""
+_LOOK_INTERVAL: Final = 0.02
+"""Seconds between looks whether the retrieve was cancelled, while it may be waiting for a destination."""
+_LAST_SECONDS: Final = 0.03
+"""That the sub-operation under way may still take when the retrieve was cancelled, before it is broken off."""
 
 
 class LocatingIndex(Protocol):
@@ -39,6 +44,11 @@ class Retrieval:
     send_pending: Callable[[SubOperationFields], None]
     is_cancelled: Callable[[], bool]
     clock: Callable[[], float]
+    break_off: Callable[[], None] | None = None
+    """Ends the sub-operation that is under way, from another thread: `send` raises RetrieveCancelled then.
+
+    None where that would end the requestor's own association.
+    """
     turn: threading.Lock = field(default_factory=threading.Lock)
     """Held by who uses the requestor's association.
 
@@ -46,17 +56,22 @@ class Retrieval:
     between the PDVs of one (PS3.8 Annex E). Before, while the instance is verified and decompressed, the association
     is free; so it is all the time where sub-operations have associations of their own.
     """
+    _end: Exception | None = None
+    """What `is_cancelled` has said, or raised, by which the retrieve ends."""
 
-    def perform(self, send: Callable[[StoredInstance], Sent]) -> Answer:
-        """Send all instances; return the final response.
+    def perform(
+        self, send: Callable[[StoredInstance], Sent], *, close: Callable[[], None] = lambda: None
+    ) -> Answer:
+        """Send all instances, then `close` what they were sent over; return the final response.
 
         A `send` that raises DestinationUnreachable has lost its association: what remains counts as failed, as it does
         where the index does not say any more where it is.
         """
         progress = Progress(remaining=len(self.instances))
         try:
-            with self._pending_while_one_lasts(progress):
+            with self._watched(progress):
                 cancelled = self._send_all(progress, send)
+                close()
         except (DestinationUnreachable, IndexUnavailable) as error:
             progress.fail_remaining(self.instances)
             progress.reason = progress.reason or str(error)
@@ -69,7 +84,7 @@ class Retrieval:
         next_pending = self.clock()
         for instance in self.instances:
             with self.turn:
-                if self.is_cancelled():
+                if self._is_at_end():
                     return True
                 if self.clock() >= next_pending:
                     self.send_pending(counts(progress, with_remaining=True))
@@ -77,28 +92,66 @@ class Retrieval:
             try:
                 progress.count(send(instance))
             except RetrieveCancelled:
+                with self.turn:
+                    self._is_at_end()  # or something else has ended it, which this raises
                 return True
         return False
+
+    def _is_at_end(self) -> bool:
+        """Say whether it was cancelled, or raise what else ends it: the same again, once it has. Needs the turn."""
+        if self._end is None:
+            try:
+                if not self.is_cancelled():
+                    return False
+                self._end = RetrieveCancelled("the retrieve was cancelled")
+            except Exception as error:
+                self._end = error
+        if not isinstance(self._end, RetrieveCancelled):
+            raise self._end
+        return True
 
     def is_over(self) -> bool:
         """Say whether nobody waits for the rest, for whoever takes long over one instance in the operation's thread."""
         with self.turn:
             try:
-                return self.is_cancelled()
+                return self._is_at_end()
             except AssociationEnded:
                 return True
 
+    def _is_to_be_broken_off(self) -> bool:
+        """Say whether the requestor waits for the end. Where it is gone there is no hurry."""
+        with self.turn:
+            try:
+                return self._is_at_end()
+            except AssociationEnded:
+                return False
+            except PacsdError:
+                return True
+
     @contextmanager
-    def _pending_while_one_lasts(self, progress: Progress) -> Iterator[None]:
+    def _watched(self, progress: Progress) -> Iterator[None]:
         """Send pending responses from time to time, whatever the thread of the operation is doing in the block.
 
-        A large object, or a slow destination, would let the requestor believe that nobody is there any more.
+        A large object, or a slow destination, would let the requestor believe that nobody is there any more. And where
+        it cancels meanwhile, break off what is under way.
         """
         ended = threading.Event()
 
-        def send_pendings() -> None:
+        def watch() -> None:
             remaining = len(self.instances) + 1
-            while not ended.wait(_PENDING_INTERVAL):
+            interval = _PENDING_INTERVAL if self.break_off is None else _LOOK_INTERVAL
+            next_pending = time.monotonic() + _PENDING_INTERVAL
+            last_moment: float | None = None
+            while not ended.wait(interval):
+                now = time.monotonic()
+                if self.break_off is not None and self._is_to_be_broken_off():
+                    last_moment = last_moment or now + _LAST_SECONDS
+                    if now >= last_moment:
+                        self.break_off()
+                    continue
+                if now < next_pending:
+                    continue
+                next_pending = now + _PENDING_INTERVAL
                 with self.turn:
                     lasts, remaining = remaining == progress.remaining, progress.remaining
                     if not lasts:
@@ -108,7 +161,7 @@ class Retrieval:
                     except AssociationEnded:
                         return  # the operation comes to know it by itself
 
-        thread = threading.Thread(target=send_pendings, name="pending responses", daemon=True)
+        thread = threading.Thread(target=watch, name="retrieve-watch", daemon=True)
         thread.start()
         try:
             yield

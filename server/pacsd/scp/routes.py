@@ -72,5 +72,8 @@ class Routes:
     """That a query, or the looking up of a selection, may take of work."""
     note_connection: Callable[[], None] = lambda: None
     """Told of each connection that is taken."""
-    require_complete: Callable[[], None] = lambda: None
-    """Raises IndexIncomplete where an answer from the index could lack something."""
+    require_complete: Callable[[Callable[[], None]], None] = lambda _: None
+    """Raises IndexIncomplete where an answer from the index could lack something.
+
+    It may wait a little, and calls what it is given meanwhile, which may raise what ends that.
+    """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from pacsd.effort import LOOKS
 from pacsd.errors import OperationTooCostly
 
 __all__ = ["CallerTurns", "Turns", "WhileWaiting"]
@@ -30,10 +33,10 @@ class CallerTurns:
     one has the turn.
     """
 
-    __slots__ = ("_free", "_lock", "_longest_wait", "_note_refusal", "_waiting", "users")
+    __slots__ = ("_free", "_lock", "_note_refusal", "_waiting", "longest_wait", "users")
 
     def __init__(self, at_once: int, longest_wait: float, note_refusal: Callable[[], None]) -> None:
-        self._longest_wait = longest_wait
+        self.longest_wait: Final = longest_wait
         self._lock = threading.Lock()
         self._free = None if at_once == sys.maxsize else [None] * at_once
         """An entry for each turn that is free: taken and given back without a lock, as long as nobody waits."""
@@ -43,7 +46,7 @@ class CallerTurns:
         """Associations; for `Turns`."""
 
     def __enter__(self) -> None:
-        self.enter(self._longest_wait)
+        self.enter(self.longest_wait)
 
     def __exit__(self, *_: object) -> None:
         self.leave()
@@ -56,18 +59,24 @@ class CallerTurns:
             _THREAD.held = None
             self.give_back()
 
-    def enter(self, timeout: float = -1) -> None:
-        """Begin as a `with` block does, but wait so many seconds, or as long as it takes; then `leave`."""
+    def enter(self, timeout: float = -1, look: Callable[[], None] | None = None) -> None:
+        """Begin as a `with` block does, but wait so many seconds, or as long as it takes; then `leave`.
+
+        While it waits it calls `look`, which may raise what ends that.
+        """
         if _THREAD.held is not None:
             _THREAD.nested += 1
-        elif self.take(timeout):
+        elif self.take(timeout, look):
             _THREAD.held = self
         else:
             self._note_refusal()
             raise OperationTooCostly("too many operations of this caller are under way; try again later")
 
-    def take(self, timeout: float = -1) -> bool:
-        """Wait for a turn, for so many seconds or as long as it takes; return whether it has come."""
+    def take(self, timeout: float = -1, look: Callable[[], None] | None = None) -> bool:
+        """Wait for a turn, for so many seconds or as long as it takes; return whether it has come.
+
+        While it waits it calls `look`, which may raise what ends that.
+        """
         if self._free is None:
             return True
         if not self._waiting:
@@ -83,13 +92,21 @@ class CallerTurns:
             self._waiting.append(waiting)
             # One may have been given back before anybody could see that we wait.
             self._hand_over(self._free)
-        if waiting.acquire(timeout=timeout):
-            return True
+        try:
+            has_come = _acquired(waiting, timeout, look)
+        except BaseException:
+            if not self._give_up(waiting):
+                self.give_back()
+            raise
+        return has_come or not self._give_up(waiting)
+
+    def _give_up(self, waiting: threading.Lock) -> bool:
+        """Wait no more; return False where the turn has come at the last moment."""
         with self._lock:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-                return False
-        return True  # it came at the last moment
+                return True
+        return False
 
     def give_back(self) -> None:
         """Let the next one have the turn."""
@@ -107,6 +124,17 @@ class CallerTurns:
             except IndexError:
                 return  # somebody was quicker, and will give it back
             self._waiting.popleft().release()
+
+
+def _acquired(lock: threading.Lock, timeout: float, look: Callable[[], None] | None) -> bool:
+    if look is None:
+        return lock.acquire(timeout=timeout)
+    deadline = math.inf if timeout < 0 else time.monotonic() + timeout
+    while (left := deadline - time.monotonic()) > 0:
+        if lock.acquire(timeout=min(left, LOOKS)):
+            return True
+        look()
+    return False
 
 
 class WhileWaiting:

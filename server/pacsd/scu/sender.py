@@ -28,7 +28,7 @@ class InstanceSender:
     """Sends instances over one association; `move_originator` is who asked for it, and its message ID.
 
     `turn` is held while a request is on its way and until its response has come; `is_cancelled` is asked while an
-    instance is converted.
+    instance is verified or converted.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class InstanceSender:
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._instances = instances
+        self._is_cancelled = is_cancelled
         self._buffer = DatasetBuffer()
         self._requester = StoreRequester(
             net,
@@ -60,7 +61,7 @@ class InstanceSender:
         where the association is gone, for this instance and all others, and RetrieveCancelled.
         """
         try:
-            with self._instances.opened(instance, self._buffer) as opened:
+            with self._instances.opened(instance, self._buffer, is_cancelled=self._is_cancelled) as opened:
                 response = self._requester.store(opened.instance, opened.file, opened.dataset)
         except (InstanceDamaged, StorageUnavailable, TranscodingFailed, LocalProtocolError) as error:
             _log.warning("suboperation-failed", sop_instance_uid=instance.sop_instance_uid, reason=str(error))

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from pacsd.effort import now_and_then
 from pacsd.errors import IndexUnavailable, InstanceDamaged, StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
 from pacsd.selected import uids_from
@@ -64,14 +65,21 @@ class KeptInstances:
         self._observe_damaged = observe_damaged
 
     @contextmanager
-    def opened(self, instance: StoredInstance, buffer: DatasetBuffer) -> Iterator[OpenedInstance]:
+    def opened(
+        self,
+        instance: StoredInstance,
+        buffer: DatasetBuffer,
+        *,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> Iterator[OpenedInstance]:
         """Open and verify an instance for the length of the block, whose errors of reading are noted as damage.
 
         The file stays whole for the block even where the instance is replaced meanwhile. Where it was replaced
         before, as the index says, the new one is opened. Raises InstanceDamaged where the index still names a file
-        that is not what it says; StorageUnavailable where the file cannot be read, or the instance is gone.
+        that is not what it says; StorageUnavailable where the file cannot be read, or the instance is gone;
+        RetrieveCancelled where `is_cancelled` says so while it is verified.
         """
-        current, file, dataset = self._open(instance, buffer)
+        current, file, dataset = self._open(instance, buffer, now_and_then(is_cancelled))
         with file:
             try:
                 yield OpenedInstance(current, file, dataset)
@@ -88,21 +96,21 @@ class KeptInstances:
                 raise
 
     def _open(
-        self, instance: StoredInstance, buffer: DatasetBuffer
+        self, instance: StoredInstance, buffer: DatasetBuffer, look: Callable[[], None]
     ) -> tuple[StoredInstance, io.FileIO, memoryview | None]:
         for _ in range(_ATTEMPTS):
             try:
-                return instance, *self._open_verified(instance, buffer)
+                return instance, *self._open_verified(instance, buffer, look)
             except (InstanceDamaged, StorageUnavailable) as error:
                 instance = self._successor(instance, error)
         raise StorageUnavailable("the instance is replaced again and again")
 
     def _open_verified(
-        self, instance: StoredInstance, buffer: DatasetBuffer
+        self, instance: StoredInstance, buffer: DatasetBuffer, look: Callable[[], None]
     ) -> tuple[io.FileIO, memoryview | None]:
         file = open_instance(self._files, instance)
         try:
-            return file, load_verified(file, instance, buffer, by=self._verify_by)
+            return file, load_verified(file, instance, buffer, by=self._verify_by, look=look)
         except BaseException:
             file.close()
             raise

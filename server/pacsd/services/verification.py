@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
 
@@ -67,11 +67,18 @@ def open_instance(files: ReadableStore, instance: StoredInstance) -> io.FileIO:
         raise
 
 
-def verify_file(file: io.FileIO, instance: StoredInstance, *, by: VerifyBy) -> None:
+def _nothing() -> None:
+    pass
+
+
+def verify_file(
+    file: io.FileIO, instance: StoredInstance, *, by: VerifyBy, look: Callable[[], None] = _nothing
+) -> None:
     """Return if an opened file has the length and, with "checksum", the data set that the index has recorded.
 
     An instance without a recorded checksum is verified by its length only. The file's position stays where it is.
-    Raises InstanceDamaged, saying what is wrong; StorageUnavailable where the file cannot be read.
+    Raises InstanceDamaged, saying what is wrong; StorageUnavailable where the file cannot be read; and what `look`
+    raises, which is called before each piece that is read.
     """
     _verify_length(file, instance)
     checksum = _checksum_to_verify(instance, by)
@@ -79,6 +86,7 @@ def verify_file(file: io.FileIO, instance: StoredInstance, *, by: VerifyBy) -> N
         with _borrowed_piece() as buffer:
             position = instance.dataset_offset
             while position < instance.size:
+                look()
                 piece = buffer[: instance.size - position]
                 _read_whole(file, piece, position)
                 checksum.update(piece)
@@ -87,7 +95,12 @@ def verify_file(file: io.FileIO, instance: StoredInstance, *, by: VerifyBy) -> N
 
 
 def load_verified(
-    file: io.FileIO, instance: StoredInstance, buffer: DatasetBuffer, *, by: VerifyBy
+    file: io.FileIO,
+    instance: StoredInstance,
+    buffer: DatasetBuffer,
+    *,
+    by: VerifyBy,
+    look: Callable[[], None] = _nothing,
 ) -> memoryview | None:
     """Verify as `verify_file` does, and return the verified data set; None where it is too large to be held.
 
@@ -96,7 +109,7 @@ def load_verified(
     """
     length = instance.size - instance.dataset_offset
     if length > LARGEST_HELD:
-        verify_file(file, instance, by=by)
+        verify_file(file, instance, by=by, look=look)
         return None
     _verify_length(file, instance)
     dataset = buffer.room(length)

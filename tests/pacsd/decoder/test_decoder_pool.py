@@ -208,6 +208,16 @@ def test_who_cancels_does_not_wait() -> None:
         assert max(when for _, when in ended) - begin < 10  # while a frame may take a minute
 
 
+def test_who_cancels_does_not_wait_for_a_decoder_to_start() -> None:
+    began = time.monotonic()
+    with pool() as decoders:
+        with pytest.raises(RetrieveCancelled):
+            decoders.decode(FRAME, [memoryview(DATA)], bytearray(), within=20, is_cancelled=lambda: True)
+        assert time.monotonic() - began < 0.5
+        wait_until(lambda: len(decoders.idle) == 1, within=10, what="the decoder is kept for the next one")
+        assert decode(decoders) == SAMPLES.tobytes()
+
+
 def test_who_cancels_is_heard_between_frames() -> None:
     with pool() as decoders:
         output = bytearray()

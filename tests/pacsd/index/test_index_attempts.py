@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from records import record
 from sqlalchemy.exc import DataError, OperationalError
 
 from pacsd.effort import Effort
-from pacsd.errors import IndexUnavailable
+from pacsd.errors import IndexUnavailable, OperationCancelled
 from pacsd.index.database import attempts, overtime
 from pacsd.index.database.attempts import Patience
 from pacsd.index.database.failures import OvertakenError, UnconfirmedError
@@ -142,6 +143,12 @@ def test_a_pause_ends_when_the_server_stops() -> None:
     assert not pausing.is_alive()
     assert not tried.go_on_after(error(None))
     assert not patience.begin().go_on_after(error(None))
+
+
+def test_a_querys_pause_may_be_cancelled() -> None:
+    cancelled = Effort(is_cancelled=lambda: True)
+    with pytest.raises(OperationCancelled):
+        Patience(60.0).pause(30.0, math.inf, cancelled.check)
 
 
 @pytest.mark.parametrize("sqlstate", [None, "57P01", "57014", "40003", "25P03", "XX000"])

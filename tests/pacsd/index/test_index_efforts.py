@@ -35,6 +35,18 @@ def fill(index: Index, studies: int) -> None:
     index.commit([record(str(number), study=f"1.{number}") for number in range(studies)])
 
 
+def test_waiting_for_a_place_may_be_cancelled() -> None:
+    places = QueryPlaces(1)
+    with (
+        places.taken(Effort()),
+        pytest.raises(OperationCancelled),
+        places.taken(Effort(is_cancelled=lambda: True)),
+    ):
+        pass
+    with places.taken(Effort()):
+        pass
+
+
 @pytest.mark.parametrize("effort", ["cancelled", "costly", "gone"])
 def test_a_statement_is_interrupted(open_index: OpenIndex, effort: str) -> None:
     index = open_index()

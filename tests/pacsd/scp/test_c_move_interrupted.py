@@ -15,6 +15,7 @@ from tests.dicomnet.net.raw_acceptor import listening
 
 from dicomnet import CStoreRequest, PresentationContext, Status, SubOperationResponse
 from pacsd.dataset.identifier import elements_of, write_identifier
+from pacsd.scp import retrieving
 from pacsd.scu import storing
 from pacsd.services.verification import LARGEST_HELD
 from support.archive_server import EXPLICIT, TIMEOUTS, ArchiveServer, archive_server, client
@@ -23,7 +24,8 @@ from support.service_parts import record_of
 from support.workstation import MOVE, STUDY, Reply, Workstation, ask, counts, moving, study
 
 
-def test_a_cancelled_move_stops_the_delivery() -> None:
+def test_a_cancelled_move_stops_the_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieving, "_LAST_SECONDS", 60.0)  # not so long as to be broken off
     cancelled = threading.Event()
     under_way = threading.Event()
 
@@ -46,7 +48,6 @@ def test_a_cancelled_move_stops_the_delivery() -> None:
             )
             assert under_way.wait(10)
             net.send_c_cancel_request(context, message_id=5)
-            wait_until_readable(server)
             cancelled.set()
             response = net.await_response(5)[0]
             while response.status == Status.PENDING:

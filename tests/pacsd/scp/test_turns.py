@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from pacsd.dataset.identifier import elements_of, write_identifier
-from pacsd.errors import OperationTooCostly
+from pacsd.errors import OperationCancelled, OperationTooCostly
 from pacsd.model import Service
 from pacsd.scp.access import KnownPeer
 from pacsd.scp.turns import CallerTurns, Turns, WhileWaiting
@@ -42,6 +42,22 @@ def working(turns: CallerTurns) -> tuple[threading.Thread, threading.Event, thre
     thread = threading.Thread(target=work)
     thread.start()
     return thread, began, end
+
+
+def test_who_waits_for_a_turn_may_be_cancelled() -> None:
+    turns = turns_for(1).enter("greedy")
+    thread, began, end = working(turns)
+    assert began.wait(WITHIN)
+
+    def look() -> None:
+        raise OperationCancelled("nobody waits for it")
+
+    with pytest.raises(OperationCancelled):
+        turns.enter(WITHIN, look)
+    end.set()
+    thread.join()
+    with turns:
+        pass  # the turn has not been lost
 
 
 def test_one_more_waits_for_its_turn_and_another_caller_does_not() -> None:

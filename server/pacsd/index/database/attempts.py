@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
+from pacsd.effort import LOOKS
 from pacsd.index.database.engines import COMMIT_WARNINGS
 from pacsd.index.database.failures import (
     OvertakenError,
@@ -67,13 +68,13 @@ class Patience:
         self._changed: Final = threading.Condition()
         self._overtime: Final = Overtime()
 
-    def begin(self) -> Attempts:
-        """A commit's attempts, to begin now."""
+    def begin(self, look: Callable[[], None] | None = None) -> Attempts:
+        """A commit's attempts, to begin now; or a query's, which `look` may end by what it raises in a pause."""
         now, away_since = self._clock(), self._away_since
         deadline = now + self._timeout
         if away_since is not None:
             deadline = max(away_since + self._timeout, now + min(self._timeout, _WHILE_AWAY))
-        return Attempts(self, deadline)
+        return Attempts(self, deadline, look)
 
     def end_within(self, seconds: float) -> None:
         """Let no commit be tried for longer than that from now on, whether it has begun or not."""
@@ -104,14 +105,19 @@ class Patience:
         """It has been written to."""
         self._away_since = None
 
-    def pause(self, seconds: float, deadline: float) -> bool:
-        """Wait that long, at most until the deadline; False at once, without a wait, if that has come."""
+    def pause(self, seconds: float, deadline: float, look: Callable[[], None] | None = None) -> bool:
+        """Wait that long, at most until the deadline; False at once, without a wait, if that has come.
+
+        `look` is called now and then meanwhile, and may raise what ends the wait.
+        """
         until = self._clock() + seconds
         with self._changed:
             if self._clock() >= min(deadline, self._ends):
                 return False
             while (left := min(until, deadline, self._ends) - self._clock()) > 0:
-                self._changed.wait(left)
+                self._changed.wait(left if look is None else min(left, LOOKS))
+                if look is not None:
+                    look()
         self._observe_attempt()
         return True
 
@@ -119,8 +125,9 @@ class Patience:
 class Attempts:
     """The attempts of one commit or query; what each one did is noted here, by itself and by `go_on_after`."""
 
-    def __init__(self, patience: Patience, deadline: float) -> None:
+    def __init__(self, patience: Patience, deadline: float, look: Callable[[], None] | None = None) -> None:
         self._patience: Final = patience
+        self._look: Final = look
         self._deadline: Final = deadline
         self._failures = 0
         self._conflicts = 0
@@ -171,7 +178,7 @@ class Attempts:
                 self._patience.note_away()
         else:
             return False
-        return self._patience.pause(_pause(pauses), self._deadline)
+        return self._patience.pause(_pause(pauses), self._deadline, self._look)
 
     def succeeded(self) -> None:
         """The database has answered: what this attempt found or wrote is what there is."""

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from pacsd.effort import LOOKS
 from pacsd.index.database.overtime import cut
 
 if TYPE_CHECKING:
@@ -84,8 +85,10 @@ class Away:
         if kind is not None:
             self.effort.abandon()
         self._watch.away.discard(self)
-        with self.turn:
-            self.is_over = True
+        while not self.turn.acquire(timeout=LOOKS):
+            self.effort.look()  # what puts the rest aside ends where this says so
+        self.is_over = True
+        self.turn.release()
         self.effort.is_away = False
 
 

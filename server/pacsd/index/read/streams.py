@@ -5,6 +5,7 @@ Each is a transaction of its own, so there is nothing to begin and nothing to en
 
 from __future__ import annotations
 
+import time
 from contextlib import closing, contextmanager
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from pacsd.effort import LOOKS
 from pacsd.errors import IndexUnavailable
 from pacsd.index.database.engines import ends_connection
 
@@ -43,26 +45,35 @@ class Page(NamedTuple):
 
 
 class QueryPlaces:
-    """A context manager around a query's use of a connection, as queries leave some of them to those who store.
-
-    Raises IndexUnavailable where no place is free for long.
-    """
+    """The places for queries to use a connection, as queries leave some of them to those who store."""
 
     def __init__(self, places: int) -> None:
         self._free: SimpleQueue[None] = SimpleQueue()
         for _ in range(places):
             self._free.put(None)
 
-    def __enter__(self) -> None:
-        try:
-            self._free.get(timeout=_LONGEST_WAIT)
-        except Empty:
-            raise IndexUnavailable(
-                "the index cannot be read: too many queries are under way; try again later"
-            ) from None
+    @contextmanager
+    def taken(self, effort: Effort) -> Iterator[None]:
+        """Have one for the length of the block.
 
-    def __exit__(self, *_: object) -> None:
-        self._free.put(None)
+        Raises IndexUnavailable where none is free for long, and what ends `effort`.
+        """
+        deadline = time.monotonic() + _LONGEST_WAIT
+        while True:
+            try:
+                self._free.get(timeout=LOOKS)
+            except Empty:
+                effort.check()
+                if time.monotonic() >= deadline:
+                    raise IndexUnavailable(
+                        "the index cannot be read: too many queries are under way; try again later"
+                    ) from None
+            else:
+                break
+        try:
+            yield
+        finally:
+            self._free.put(None)
 
 
 def stream(
@@ -81,7 +92,7 @@ def stream(
     connection, and a state of the database of which nothing can be cleared away.
     """
     with (
-        places,
+        places.taken(effort),
         _connection(engine, text) as connection,
         closing(connection.cursor()) as cursor,
         watch.watching(connection, effort) as watched,

@@ -148,9 +148,14 @@ def _until_answered(
             return result
 
 
-def read_patiently(engine: Engine, work: Callable[[Connection], _T], patience: Patience) -> _T:
+def read_patiently(
+    engine: Engine,
+    work: Callable[[Connection], _T],
+    patience: Patience,
+    look: Callable[[], None] | None = None,
+) -> _T:
     """Ask, and again where the database went away; raises IndexUnavailable, and what the work raises."""
-    attempts = patience.begin()
+    attempts = patience.begin(look)
     while True:
         try:
             with engine.connect() as connection:
