@@ -278,7 +278,7 @@ class Metrics:
         )
         self._restart_delay = Gauge(
             "pacsd_restart_delay_seconds",
-            "How long the replacement of the process that died last is put off, 0 when it was started",
+            "The longest that the replacement of a dead process is put off now; 0 where none is",
             registry=registry,
             multiprocess_mode="mostrecent",
         )
@@ -417,7 +417,7 @@ class Metrics:
         self._standstill.labels(role, part).set(seconds)
 
     def restart_delayed(self, seconds: float) -> None:
-        """The next process is started after so many seconds; 0: there is none to be started."""
+        """Of the processes that are to be started, one waits for so many seconds in all; 0: there is none."""
         self._restart_delay.set(seconds)
 
     def log_lines_dropped(self, count: int) -> None:

@@ -189,6 +189,39 @@ def test_a_worker_that_ends_by_itself_is_replaced_and_its_status_is_told(server:
     assert server.events("not-cleared-up")[0]["child"] == pid
 
 
+def kill_worker(server: Server, pid: int) -> float:
+    """In how many seconds it is replaced."""
+    deaths = len(server.events("process-died"))
+    os.kill(pid, signal.SIGKILL)
+    server.until(lambda: len(server.events("process-died")) > deaths, "its death is told")
+    return float(server.events("process-died")[-1]["replaced_in_seconds"])
+
+
+def test_one_that_dies_again_and_again_keeps_no_other_one_from_being_replaced(server: Server) -> None:
+    steady, dying = server.workers()
+    delays = []
+    for _ in range(4):
+        delays.append(kill_worker(server, dying))
+        server.until(lambda: server.get("/readyz")[0] == 200, "its successor is ready")
+        (dying,) = set(server.workers()) - {steady}
+    delays.append(kill_worker(server, dying))
+    assert delays == [0, 0.5, 1, 2, 4]
+    assert server.metric("pacsd_restart_delay_seconds") == 4
+    assert kill_worker(server, steady) == 0
+
+
+def test_the_last_worker_that_serves_is_replaced_soon(server: Server) -> None:
+    server.configure(workers=1)
+    server.process.send_signal(signal.SIGHUP)
+    server.until(lambda: len(server.workers()) == 1, "there is one")
+    delays = []
+    for _ in range(5):
+        (worker,) = server.workers()
+        delays.append(kill_worker(server, worker))
+        server.until(lambda: server.get("/readyz")[0] == 200, "its successor is ready")
+    assert delays == [0, 0.5, 1, 1, 1]
+
+
 def test_the_http_process_is_replaced_too(server: Server) -> None:
     (http,) = [event["child"] for event in server.events("process-started") if event["role"] == "http"]
     os.kill(http, signal.SIGKILL)
