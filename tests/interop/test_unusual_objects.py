@@ -29,6 +29,8 @@ INVALID_UIDS = (
     f"{ROOT}.A1-b_2",
     f"{ROOT}..5",
     f"{ROOT}.6.",
+    f"{ROOT}/6",
+    f"../../../{ROOT}",
     f"{ROOT}.{'7' * 40}",
     f"{ROOT}.{'8' * 95}",
 )
@@ -181,6 +183,7 @@ def test_a_known_transfer_syntax_is_preferred_to_an_unknown_one(server: PacsdSer
         (RUSSIAN, "cp1251", "Иванов^Пётр", "иванов*"),
         ("STRANGER", "utf-8", "Łuk^山", "łuk*"),
         ("STRANGER", "latin-1", "Müller^Jörg", "müller*"),
+        ("STRANGER", "cp1252", "D’Arc^Jeanne", "D’Arc^*"),
     ],
 )
 def test_an_undeclared_character_set_is_understood(
@@ -201,7 +204,7 @@ def test_an_undeclared_character_set_is_understood(
 
 
 @pytest.mark.parametrize(
-    "asked", ["ISO IR 100", "latin1", "utf-8", "ISO_IR 192\\ISO_IR 100", "ISO_IR 999", ""]
+    "asked", ["ISO IR 100", "ISO_IR100", "latin1", "utf-8", "ISO_IR 192\\ISO_IR 100", "ISO_IR 999", ""]
 )
 def test_an_answer_has_defined_terms_only(server: PacsdServer, asked: str, tmp_path: Path) -> None:
     instance = altered(

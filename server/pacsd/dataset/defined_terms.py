@@ -26,8 +26,6 @@ _BY_NORMALIZED: Final = {normalized_term(term): term for term in _ALONE | _FIRST
     "ISO 2022 IR 192": "ISO_IR 192",
     "GB 18030": "GB18030",
     "GB2312": "GBK",
-    "ISO 8859 1": "ISO_IR 100",
-    "ISO8859 1": "ISO_IR 100",
     "LATIN 1": "ISO_IR 100",
     "LATIN1": "ISO_IR 100",
 }

@@ -7,6 +7,7 @@ sets it was given.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -19,17 +20,32 @@ JAPANESE: Final = {"iso2022_jp": b"\x1b$B", "iso2022_jp_2": b"\x1b$(D"}
 """Codecs that write and want escape sequences themselves, and the one that each may write (PS3.3 C.12-4)."""
 TO_ASCII: Final = b"\x1b(B"
 """What ends text in these, as ISO 2022 has but one set in the lower half at a time."""
+LATIN_1: Final = "latin_1"
 LATIN_9: Final = "iso8859_15"
 LATIN_9_ESCAPE: Final = b"\x1b-b"
 STAND_ALONE: Final = frozenset({"UTF8", "GB18030", "GBK"})
 """Codecs of the sets that allow no code extensions (PS3.3 Table C.12-5)."""
 
 _fragments = re.compile(rb"\x1b?[^\x1b]*", re.DOTALL).findall
+_has_controls = re.compile(rb"[\x80-\x9f]").search
+
+
+_registered = re.compile(r"ISO ?(2022 ?)?IR ?([0-9]+)").fullmatch
+_part_of_8859 = re.compile(r"(?:ISO ?)?8859 ?([0-9]+)").fullmatch
+PARTS_OF_8859: Final = {
+    "1": "100", "2": "101", "3": "109", "4": "110", "5": "144", "6": "127", "7": "126", "8": "138", "9": "148",
+    "11": "166", "15": "203",
+}  # fmt: skip
+"""The parts of ISO 8859, and their numbers in the registry that the defined terms go by."""
 
 
 def normalized_term(term: str) -> str:
     """Return a term as it is compared: many write other letters and separators than the Standard."""
-    return re.sub(r"[\s_-]+", " ", term.strip(" \0").upper())
+    spaced = re.sub(r"[\s_-]+", " ", term.strip(" \0").upper())
+    registered, part = _registered(spaced), _part_of_8859(spaced)
+    if registered:
+        return f"ISO {'2022 ' if registered[1] else ''}IR {registered[2]}"
+    return f"ISO IR {PARTS_OF_8859[part[1]]}" if part and part[1] in PARTS_OF_8859 else spaced
 
 
 CODE_PAGES: Final = {
@@ -41,14 +57,12 @@ CODE_PAGES: Final = {
 }
 """Codecs of what devices send though it is no Specific Character Set, by normalised name."""
 CODECS: Final = {normalized_term(term): codec for term, codec in python_encoding.items()} | {
-    # What is sent in the wild instead of ISO_IR 192 and ISO_IR 100.
+    # What is sent in the wild instead of ISO_IR 192, ISO_IR 100, GB18030 and GBK.
     "UTF 8": "UTF8",
     "UTF8": "UTF8",
     "ISO 2022 IR 192": "UTF8",
-    "ISO 8859 1": "latin_1",
-    "ISO8859 1": "latin_1",
-    "LATIN 1": "latin_1",
-    "LATIN1": "latin_1",
+    "LATIN 1": LATIN_1,
+    "LATIN1": LATIN_1,
     "GB 18030": "GB18030",
     "GB2312": "GBK",
     # Latin alphabet No. 9, which pydicom doesn't know.
@@ -88,22 +102,31 @@ def decode(raw: bytes, codecs: tuple[str, ...], delimiters: bytes) -> str:
     """Decode text with or without code extensions; what has no meaning becomes U+FFFD.
 
     Each of `delimiters` ends the effect of an escape sequence (PS3.5 §6.1.2.5.3). More than ASCII in the default
-    repertoire is UTF-8 where it is valid UTF-8, else Latin-1: many senders leave out the attribute, and hardly any
-    other text is valid UTF-8 by chance.
+    repertoire is UTF-8 where it is valid UTF-8, else in another set that is named, else Latin-1: many senders leave out
+    the attribute, or the escape sequences, and hardly any other text is valid UTF-8 by chance.
     """
     initial = codecs[0]
     if ESCAPE not in raw:
         if initial in (DEFAULT_REPERTOIRE, UNKNOWN):
-            return _decode_undeclared(raw, initial)
-        return raw.decode(initial, "replace")
+            return _decode_undeclared(raw, codecs)
+        return _decode_initial(raw, initial)
     return "".join(_decode_fragment(fragment, initial, delimiters) for fragment in _fragments(raw))
 
 
-def _decode_undeclared(raw: bytes, otherwise: str) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode(otherwise, "replace")
+def _decode_undeclared(raw: bytes, codecs: tuple[str, ...]) -> str:
+    for codec in ("UTF8", *codecs[1:]):
+        if codec not in CODED_OTHERWISE:
+            with suppress(UnicodeDecodeError):
+                return raw.decode(codec)
+    return _decode_initial(raw, codecs[0])
+
+
+def _decode_initial(raw: bytes, codec: str) -> str:
+    """Decode without code extensions; Latin-1 with what only Windows has instead of control characters is Windows'."""
+    if codec in (LATIN_1, DEFAULT_REPERTOIRE) and _has_controls(raw):
+        with suppress(UnicodeDecodeError):
+            return raw.decode("cp1252")
+    return raw.decode(codec, "replace")
 
 
 def _decode_fragment(fragment: bytes, initial: str, delimiters: bytes) -> str:
@@ -111,9 +134,12 @@ def _decode_fragment(fragment: bytes, initial: str, delimiters: bytes) -> str:
         return fragment.decode(initial, "replace")
     length = 4 if fragment.startswith((b"\x1b$(", b"\x1b$)")) else 3
     codec = CODECS_BY_ESCAPE.get(fragment[:length])
-    if codec in JAPANESE:
-        return fragment.decode(codec, "replace")
     content = fragment[length:]
+    if codec in JAPANESE:
+        if len(content) % 2 and content[-1] in delimiters:
+            # Before a delimiter ASCII is due again, which some writers leave out; half a character it is not.
+            return fragment[:-1].decode(codec, "replace") + chr(content[-1])
+        return fragment.decode(codec, "replace")
     if codec is None or fragment.startswith(b"\x1b(B"):
         # Back to ASCII in the lower half, which all initial sets have.
         return content.decode(initial, "replace")

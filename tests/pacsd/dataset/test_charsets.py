@@ -175,6 +175,31 @@ def test_misspelt_terms_are_understood_and_unknown_ones_show() -> None:
     assert decode_value("LO", "é".encode(), "UTF-8") == "é"
 
 
+@pytest.mark.parametrize(
+    ("character_set", "raw", "name"),
+    [
+        ("ISO_IR100", "Müller^Jörg".encode("latin-1"), "Müller^Jörg"),
+        ("ISO8859-5", "Люк^И".encode("iso8859-5"), "Люк^И"),
+        ("8859-15", "Œuvre^€".encode("iso8859-15"), "Œuvre^€"),
+        ("ISO_IR 100", "D’Arc^€".encode("cp1252"), "D’Arc^€"),
+        ("ISO_IR 100", b"A\x81\x92", "A\x81\x92"),
+        ("", "D’Arc^Zoë".encode("cp1252"), "D’Arc^Zoë"),
+        ("\\ISO 2022 IR 149", "Hong^=洪^吉洞".encode("euc_kr"), "Hong^=洪^吉洞"),
+        ("\\ISO 2022 IR 58", "张^小东".encode("gb2312"), "张^小东"),
+        ("\\ISO 2022 IR 144", "Люк^И".encode("iso8859-5"), "Люк^И"),
+        ("\\ISO 2022 IR 149", "홍^길동".encode(), "홍^길동"),
+        ("\\ISO 2022 IR 149", b"A\xff", "A\xff"),
+        ("\\ISO 2022 IR 87", b"A=\x1b$B;3ED^\x1b$BB@O:\x1b(B", "A=山田^太郎"),
+        ("\\ISO 2022 IR 87", b"A=\x1b$B;3ED^\x1b(BB", "A=山田^B"),
+    ],
+)
+def test_what_is_left_out_or_wrong_where_the_meaning_is_plain(
+    character_set: str, raw: bytes, name: str
+) -> None:
+    """Terms misspelt, Windows' own characters in Latin-1, escape sequences that are missing (PS3.5 §6.1.2.5.3)."""
+    assert decode_value("PN", raw, character_set) == name
+
+
 def test_what_nobody_declares_is_utf_8_where_it_is_valid_and_else_latin_1() -> None:
     for declared in ("", "ISO_IR 6", "\\ISO 2022 IR 87"):
         assert decode_value("LO", "Jérôme 山".encode(), declared) == "Jérôme 山"
