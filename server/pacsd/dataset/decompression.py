@@ -7,6 +7,7 @@ by another process, see `decoder`.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.dataset.codestreams import Codestream, begins_codestream, read_codestream
 from pacsd.dataset.encapsulation import MAXIMUM_FRAGMENTS, ExtendedOffsetTable, frames_of
+from pacsd.dataset.sources import deflate_window_bits
 from pacsd.decoder.frames import Coding, EncodedFrame, Luminance
 from pacsd.errors import DatasetInvalid
 
@@ -23,7 +25,14 @@ if TYPE_CHECKING:
 
     from pacsd.dataset.encapsulation import EncapsulatedPixels, Frame
 
-__all__ = ["IMAGE_PIXEL_TAGS", "Decode", "NativePixels", "decompress", "inflate_by_pieces"]
+__all__ = [
+    "EXTENDED_OFFSETS",
+    "IMAGE_PIXEL_TAGS",
+    "Decode",
+    "NativePixels",
+    "decompress",
+    "inflate_by_pieces",
+]
 
 Tag = tuple[int, int]
 
@@ -55,12 +64,13 @@ WITHOUT_CODESTREAM: Final = frozenset({RLE_LOSSLESS, ENCAPSULATED_UNCOMPRESSED, 
 
 LONGEST_VALUE: Final = 0xFFFFFFFE
 """Bytes; the greatest length that can be said of native pixel data (PS3.5 §8.1.1)."""
+RLE_HEADER_LENGTH: Final = 64
 LONGEST_NUMBER: Final = 12
 """Characters of a value of VR IS (PS3.5 §6.2)."""
-RLE_HEADER_LENGTH: Final = 64
 DEFLATED_PIECE: Final = 1 << 16
 INFLATED_PIECE: Final = 1 << 20
 """Bytes that are given, and taken, between two looks whether anybody still waits for them."""
+_whole_number = re.compile(rb"\+?([0-9]+)(?:\.0*)?").fullmatch
 
 
 class Inflater(Protocol):
@@ -221,8 +231,9 @@ def _image(values: Mapping[Tag, bytes], byte_order: str) -> _Image:
             raise DatasetInvalid(f"the pixels are not described: ({tag[0]:04X},{tag[1]:04X}) is missing")
         return default
 
-    frames = values.get(NUMBER_OF_FRAMES, b"").strip(b" \0").removeprefix(b"+")
-    if frames and not (frames.isdigit() and len(frames) <= LONGEST_NUMBER):
+    # Some write a decimal; what cannot be read declares nothing.
+    declared = _whole_number(values.get(NUMBER_OF_FRAMES, b"").strip(b" \0"))
+    if declared and len(declared[1]) > LONGEST_NUMBER:
         raise DatasetInvalid("Number of Frames is no number")
     stored = number(BITS_STORED)
     image = _Image(
@@ -230,7 +241,7 @@ def _image(values: Mapping[Tag, bytes], byte_order: str) -> _Image:
         columns=number(COLUMNS),
         samples=number(SAMPLES_PER_PIXEL, 1),
         photometric_interpretation=values.get(PHOTOMETRIC_INTERPRETATION, b"").decode("latin-1").strip(" \0"),
-        number_of_frames=int(frames or 0) or None,
+        number_of_frames=int(declared[1]) or None if declared else None,
         bits_allocated=number(BITS_ALLOCATED),
         bits_stored=stored,
         high_bit=number(HIGH_BIT, stored - 1),
@@ -310,7 +321,7 @@ class _Decompression:
             self._decode(self._coded(read_codestream(frame)), [memoryview(frame)], output)
 
     def _inflated(self, frame: bytes) -> bytearray:
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        inflater = zlib.decompressobj(deflate_window_bits(frame))
         try:
             native = inflate_by_pieces(inflater, memoryview(frame), self._frame_length + 1, self._look)
         except zlib.error as error:

@@ -283,7 +283,11 @@ WRONG = {
     "a video": (image([b"\0\0\1\xb3" + bytes(90)]), "1.2.840.10008.1.2.4.100", "frames"),
     "pixels elsewhere": (image([]), "1.2.840.10008.1.2.4.94", "cannot be transcoded"),
     "an unknown private transfer syntax": (image([J8]), "1.2.3.4", "cannot be transcoded"),
-    "Number of Frames is no number": (image([J8], frames="x"), JPEG_LOSSLESS, "no number"),
+    "Number of Frames is no number": (
+        image([J8, J8], frames="x"),
+        JPEG_LOSSLESS,
+        "2 frames instead of the 1",
+    ),
     "Number of Frames is too long": (image([J8], frames="9" * 5000), JPEG_LOSSLESS, "no number"),
     "a frame that is too large": (image([J8], rows=65535, columns=65535), JPEG_LOSSLESS, "over the limit"),
     "more frames than may be held": (
