@@ -397,6 +397,17 @@ TABLE = (
         with_element(private(b"UN", marker(ITEM, len(IMPLICIT_CODE)) + IMPLICIT_CODE)),
         NATIVE,
     ),
+    *(
+        Oddity(
+            f"{inner} items in a sequence whose VR is {vr.decode()}",
+            "PS3.5 6.2.2",
+            with_element(long_element(PROCEDURE_CODE_SEQUENCE, vr, marker(ITEM, len(code)) + code)),
+            NATIVE,
+            (("PatientBirthDate", ""),),
+        )
+        for vr in (b"UN", b"OB")
+        for inner, code in (("explicit", CODE), ("implicit", IMPLICIT_CODE))
+    ),
     Oddity(
         "private sequences in private sequences",
         "PS3.5 7.8",
@@ -478,7 +489,7 @@ TABLE = (
             NATIVE,
             (("NumberOfFrames", 1),),
         )
-        for frames in ("1\0", "+1", " 1", "0", "")
+        for frames in ("1\0", "+1", " 1", "0", "", "1.0", "one", "-1")
     ),
     Oddity(
         "no Number of Frames of three",
@@ -678,6 +689,12 @@ TABLE = (
         "deflated frames",
         "PS3.5 A.4.14",
         compressed([deflated(NATIVE)] * 2, DEFLATED_FRAMES, frames="2"),
+        NATIVE * 2,
+    ),
+    Oddity(
+        "deflated frames with a zlib header",
+        "PS3.5 A.4.14, RFC 1950",
+        compressed([even(zlib.compress(NATIVE))] * 2, DEFLATED_FRAMES, frames="2"),
         NATIVE * 2,
     ),
     Oddity(

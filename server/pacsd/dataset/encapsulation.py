@@ -20,6 +20,7 @@ __all__ = [
     "ExtendedOffsetTable",
     "encapsulated",
     "frames_of",
+    "moved_offsets",
     "read_encapsulated",
 ]
 
@@ -153,9 +154,9 @@ def _by_marks(
 def encapsulated(pixels: EncapsulatedPixels) -> Iterator[bytes | memoryview]:
     """Yield the items again, piece by piece, with fragments of even length, as they have to be, and their new offsets.
 
-    An Extended Offset Table is not adapted: there is none where a writer forgets to pad.
+    An Extended Offset Table is elsewhere, see `moved_offsets`.
     """
-    moved = dict(zip(pixels.offsets, _even_offsets(pixels), strict=True))
+    moved = moved_offsets(pixels)
     table = struct.pack(
         f"<{len(pixels.offset_table)}I", *(moved.get(each, each) for each in pixels.offset_table)
     )
@@ -168,6 +169,8 @@ def encapsulated(pixels: EncapsulatedPixels) -> Iterator[bytes | memoryview]:
     yield struct.pack("<HHI", *SEQUENCE_DELIMITATION, 0)
 
 
-def _even_offsets(pixels: EncapsulatedPixels) -> list[int]:
+def moved_offsets(pixels: EncapsulatedPixels) -> dict[int, int]:
+    """Return where the item of each fragment begins once `encapsulated` has written it, by where it began."""
     lengths = (8 + len(fragment) + len(fragment) % 2 for fragment in pixels.fragments)
-    return [0, *accumulate(lengths)][: len(pixels.fragments)]
+    even = [0, *accumulate(lengths)][: len(pixels.fragments)]
+    return dict(zip(pixels.offsets, even, strict=True))

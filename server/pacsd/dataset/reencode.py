@@ -16,8 +16,8 @@ from typing import Final
 import structlog
 from pydicom.datadict import dictionary_VR
 
-from pacsd.dataset.decompression import IMAGE_PIXEL_TAGS, NativePixels
-from pacsd.dataset.encapsulation import EncapsulatedPixels, encapsulated, read_encapsulated
+from pacsd.dataset.decompression import EXTENDED_OFFSETS, IMAGE_PIXEL_TAGS, NativePixels
+from pacsd.dataset.encapsulation import EncapsulatedPixels, encapsulated, moved_offsets, read_encapsulated
 from pacsd.dataset.encodings import (
     EXPLICIT_BIG_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
@@ -107,6 +107,8 @@ class _Level:
     """Taken out of the output again at its end."""
     image: dict[Tag, bytes] = field(default_factory=dict)
     """What an item says of its pixels."""
+    extended_offsets: int = 0
+    """Where the output has the value of its Extended Offset Table."""
     native: NativePixels | None = None
     """The item's pixels, decompressed."""
     missing: list[tuple[Tag, tuple[str, bytes]]] = field(default_factory=list)
@@ -195,6 +197,7 @@ class _Reencoding:
         self.decompress = decompress
         self.output = _Output(target)
         self.is_big_endian = target is EXPLICIT_BIG_ENDIAN
+        self.is_implicit = not target.explicit_vr
         self.swapped = (source is EXPLICIT_BIG_ENDIAN) != (target is EXPLICIT_BIG_ENDIAN)
         self.pixels_are_swapped = self.swapped != pixels_are_big_endian
         begin = _behind_file_meta(data)
@@ -336,17 +339,19 @@ class _Reencoding:
             raise _Malformed("an element is too long")
         if len(self.levels) == 1 and group in NOT_OF_A_DATA_SET:
             return position + length
+        encoding, in_unknown = level.encoding, level.in_unknown
+        if self.is_implicit and own_vr in ("UN", "OB", "OW") and self._has_items(tag, position, length):
+            # In implicit VR everybody reads its value as items in implicit VR.
+            vr = "SQ"
+            if not in_unknown:
+                encoding = encoding_within_unknown(self.data[position : position + 14], encoding)
+                in_unknown = True
         if vr == "SQ":
             self._write_missing(level, tag)
             output = len(self.output.data)
             self.output.header(tag, "SQ", UNDEFINED_LENGTH)
             opened = self._open(
-                level,
-                tag,
-                position=position,
-                length=length,
-                encoding=level.encoding,
-                in_unknown=level.in_unknown,
+                level, tag, position=position, length=length, encoding=encoding, in_unknown=in_unknown
             )
             opened.output = output
             return position
@@ -354,6 +359,12 @@ class _Reencoding:
             data = memoryview(self.data) if length >= LARGE_VALUE else self.data
             self._element_value(tag, vr, data[position : position + length], level)
         return position + length
+
+    def _has_items(self, tag: Tag, position: int, length: int) -> bool:
+        """Whether a value is of a sequence by the data dictionary, and looks like it."""
+        if length < 8 or _dictionary_vr(tag[0] << 16 | tag[1]) != "SQ":
+            return False
+        return self.data[position : position + 4] in (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
     def _delimiter_in_item(self, position: int, level: _Level, element: int) -> int:
         if element == ITEM_DELIMITATION[1] and level.end is None:
@@ -400,6 +411,7 @@ class _Reencoding:
                 self.output.data += self.data[start:position]
             for piece in encapsulated(pixels):
                 self.output.data += piece
+            self._move_extended_offsets(level, pixels)
             return pixels.end
         if tag != PIXEL_DATA or level.pixels_are_left_out or len(self.levels) > DEEPEST_PIXELS:
             self._leave_pixels_out(tag)
@@ -415,6 +427,14 @@ class _Reencoding:
             level.native, level.pixels_are_left_out = None, True
         # What the item says of its pixels stands before them: it is written once more.
         return self._begin_again(level)
+
+    def _move_extended_offsets(self, level: _Level, pixels: EncapsulatedPixels) -> None:
+        """Let the Extended Offset Table, which stands before the pixels, say where padded fragments begin."""
+        table = level.image.get(EXTENDED_OFFSETS, b"")
+        layout = f"{self._byte_order(level)}{len(table) // 8}Q"
+        moved = moved_offsets(pixels)
+        offsets = (moved.get(each, each) for each in struct.unpack_from(layout, table))
+        struct.pack_into(layout, self.output.data, level.extended_offsets, *offsets)
 
     def _write_native(self, native: NativePixels, level: _Level) -> None:
         self._write_missing(level, PIXEL_DATA)
@@ -451,6 +471,8 @@ class _Reencoding:
             if tag in level.native.attributes:
                 return
         self._value(tag, vr, value, level)
+        if tag == EXTENDED_OFFSETS:
+            level.extended_offsets = len(self.output.data) - len(value) - len(value) % 2
 
     def _value(self, tag: Tag, vr: str, value: Value, level: _Level) -> None:
         swapped = self.swapped
@@ -460,9 +482,9 @@ class _Reencoding:
             level.bits_allocated = max(value, default=0)
         elif tag == PIXEL_DATA and len(self.levels) == 1:
             swapped = self.pixels_are_swapped and (self.swapped or level.bits_allocated > 8)
-            if swapped and level.bits_allocated > 16 and vr == "OW":
-                if self.is_big_endian or level.bits_allocated not in (32, 64):
-                    # Half of all readers would take either order for the other.
+            # What becomes big endian is written as OW has it, by words of 16 bits (PS3.5 §7.3), which DCMTK does too.
+            if swapped and level.bits_allocated > 16 and vr == "OW" and not self.is_big_endian:
+                if level.bits_allocated not in (32, 64):
                     raise DatasetInvalid(
                         "pixels of more than 16 bits have no agreed byte order in big endian"
                     )

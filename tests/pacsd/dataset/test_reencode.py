@@ -282,6 +282,32 @@ def test_values_of_odd_length_are_padded() -> None:
     )
 
 
+def test_offset_tables_follow_fragments_that_are_padded() -> None:
+    """PS3.3 §C.7.6.3.1.8: the Extended Offset Table says where the items of frames begin, too."""
+    writer = Writer()
+
+    def image(first: bytes, second: int) -> bytes:
+        table = writer.element(0x7FE00001, "OV", struct.pack("<2Q", 0, second))
+        lengths = writer.element(0x7FE00002, "OV", struct.pack("<2Q", 3, 2))
+        fragments = [writer.item(each) for each in (struct.pack("<2I", 0, second), first, b"ab")]
+        return table + lengths + writer.sequence(0x7FE00010, fragments, undefined=True, vr="OB")
+
+    data = image(b"odd", 11)
+    assert bytes(reencode(data, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN)) == image(b"odd\0", 12)
+
+
+@pytest.mark.parametrize("vr", ["UN", "OB", "OW"])
+@pytest.mark.parametrize("inner", [EXPLICIT, IMPLICIT])
+def test_a_sequence_in_another_vr_is_one_in_implicit_vr(vr: str, inner: str) -> None:
+    """Nobody is told there in which VR it came, nor that its items are in explicit VR."""
+    content = WRITERS[inner].item(codes(WRITERS[inner]))
+    data = Writer().element(CODE, vr, content)
+    (item,) = read_dataset(
+        bytes(reencode(data, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)), IMPLICIT
+    ).ProcedureCodeSequence
+    assert (item.CodeValue, item.CodeMeaning) == ("T-1", "Thing")
+
+
 def test_file_meta_information_that_was_sent_along_is_no_part_of_the_data_set() -> None:
     data = ct(WRITERS[IMPLICIT])
     meta = part10(b"", IMPLICIT)

@@ -141,10 +141,14 @@ def test_wide_pixels_of_which_nobody_can_tell_the_byte_order() -> None:
     assert swapped_wide_pixels(b"", 32) == b""
 
 
-def test_wide_pixels_do_not_become_big_endian() -> None:
-    """What half of all readers would take for something else."""
-    with pytest.raises(TranscodingFailed, match="no agreed byte order"):
-        transcode(FOLDER / "rtdose_1frame.dcm", [BIG_ENDIAN])
+def test_wide_pixels_become_big_endian_by_words() -> None:
+    """PS3.5 §7.3: OW is words of 16 bits, whatever the pixels have."""
+    path = FOLDER / "rtdose_1frame.dcm"
+    _, big = transcode(path, [BIG_ENDIAN])
+    little = dcmread(path).PixelData
+    assert read(big, BIG_ENDIAN).PixelData == np.frombuffer(little, "<u2").astype(">u2").tobytes()
+    _, again = transcode(io.BytesIO(part10(big, BIG_ENDIAN)), [EXPLICIT])
+    assert read(again, EXPLICIT).PixelData == little
 
 
 def test_to_big_endian_and_back_is_the_same() -> None:
