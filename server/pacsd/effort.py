@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Final
 
 from pacsd.errors import OperationCancelled, OperationTooCostly, RetrieveCancelled
 
@@ -38,9 +37,9 @@ def now_and_then(is_cancelled: Callable[[], bool]) -> Callable[[], None]:
 
 
 class Effort:
-    """One operation's: a context manager around each piece of its work, whose time counts.
+    """One operation's; the time from each `go_on` to the next `pause` counts.
 
-    Several threads may work for it; one at a time looks what its peer has sent.
+    Several threads may work for it, one at a time; and one at a time looks what its peer has sent.
     """
 
     def __init__(
@@ -59,27 +58,24 @@ class Effort:
         self._is_cancelled = is_cancelled
         self._peer_has_spoken = peer_has_spoken
         self._clock = clock
-        self._lock = threading.Lock()
-        self._at_work = 0
-        self._since = 0.0
+        self._since: float | None = None
+        """When work went on; None in a pause."""
         self._spent = 0.0
+        """Before that."""
         self._next_look = clock() + LOOKS
         self._end: BaseException | None = None
         self.is_away = False
         """The peer is being answered just now: only its own thread may look what it has sent."""
 
-    def __enter__(self) -> Self:
-        with self._lock:
-            if not self._at_work:
-                self._since = self._clock()
-            self._at_work += 1
-        return self
+    def go_on(self) -> None:
+        """Count the time from now on."""
+        self._since = self._clock()
 
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._at_work -= 1
-            if not self._at_work:
-                self._spent += self._clock() - self._since
+    def pause(self) -> None:
+        """Count no time until `go_on`."""
+        since, self._since = self._since, None
+        if since is not None:
+            self._spent += self._clock() - since
 
     @property
     def is_over(self) -> bool:
@@ -91,9 +87,9 @@ class Effort:
         return self._end is not None
 
     def _is_exceeded(self) -> bool:
-        # Without the lock: what is a moment old will do.
-        now_spent = self._clock() - self._since if self._at_work else 0.0
-        return self._spent + now_spent > self._seconds
+        # In this order, as another thread may begin a pause just now: nothing is counted twice.
+        spent, since = self._spent, self._since
+        return spent + (0.0 if since is None else self._clock() - since) > self._seconds
 
     @property
     def peer_has_spoken(self) -> bool:

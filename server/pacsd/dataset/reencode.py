@@ -344,7 +344,7 @@ class _Reencoding:
             # In implicit VR everybody reads its value as items in implicit VR.
             vr = "SQ"
             if not in_unknown:
-                encoding = encoding_within_unknown(self.data[position : position + 14], encoding)
+                encoding = encoding_within_unknown(bytes(self.data[position : position + 14]), encoding)
                 in_unknown = True
         if vr == "SQ":
             self._write_missing(level, tag)

@@ -217,21 +217,26 @@ class Index:
         effort = effort or Effort()
 
         def looked_up(connection: Connection) -> Sequence[StoredInstance]:
-            with self._watch.watching(connection.connection.dbapi_connection, effort) as watched:
+            watched = self._watch.watching(connection.connection.dbapi_connection, effort)
 
-                def pages_of(statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
-                    effort.check()
-                    # Neither driver makes objects of more rows than are asked for; psycopg has them all as they came.
-                    with closing(watched.wait_for(connection.execute, statement)) as result:
-                        pages = result.partitions(_PAGE)
-                        while (page := watched.wait_for(next, pages, None)) is not None:
-                            effort.check()
-                            yield page
+            def pages_of(statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+                effort.check()
+                # Neither driver makes objects of more rows than are asked for; psycopg has them all as they came.
+                with closing(watched.wait_for(connection.execute, statement)) as result:
+                    pages = result.partitions(_PAGE)
+                    while (page := watched.wait_for(next, pages, None)) is not None:
+                        effort.check()
+                        yield page
 
-                return selection.locate(pages_of, chosen, self._look_up)
+            return selection.locate(pages_of, chosen, self._look_up)
 
-        with self._query_places.taken(effort), self._ending(effort), effort:
-            return read_patiently(self._reading, looked_up, self._patience_to_read, effort.check)
+        effort.go_on()
+        self._query_places.take(effort)
+        try:
+            with self._ending(effort):
+                return read_patiently(self._reading, looked_up, self._patience_to_read, effort.check)
+        finally:
+            self._query_places.give_back()
 
     def _look_up(self, sop_instance_uids: Sequence[str]) -> Mapping[str, StoredInstance]:
         return self._read(lambda connection: selection.by_sop_instance_uids(connection, sop_instance_uids))

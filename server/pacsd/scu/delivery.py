@@ -86,7 +86,7 @@ class Delivery:
             if self._is_broken_off:
                 raise RetrieveCancelled("the retrieve was cancelled") from error
             reason = f"{self._peer.ae_title}: {error}"
-            self._close()  # a peer that wants to release takes no more on it, though it still stands
+            self.close()  # a peer that wants to release takes no more on it, though it still stands
             self._losses += 1
             if self._losses >= _LOSSES_IN_A_ROW:
                 raise DestinationUnreachable(reason) from error

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pacsd.effort import Effort
 from pacsd.errors import IndexUnavailable, OperationCancelled, OperationTooCostly
 from pacsd.index.database.engines import Connections
-from pacsd.index.read import streams
+from pacsd.index.read import query_watch, streams
 from pacsd.index.read.streams import QueryPlaces, stream
 from pacsd.model import InstanceSelection, QueryLevel, QueryModel
 from support.deadline import wait_until
@@ -37,14 +37,11 @@ def fill(index: Index, studies: int) -> None:
 
 def test_waiting_for_a_place_may_be_cancelled() -> None:
     places = QueryPlaces(1)
-    with (
-        places.taken(Effort()),
-        pytest.raises(OperationCancelled),
-        places.taken(Effort(is_cancelled=lambda: True)),
-    ):
-        pass
-    with places.taken(Effort()):
-        pass
+    places.take(Effort())
+    with pytest.raises(OperationCancelled):
+        places.take(Effort(is_cancelled=lambda: True))
+    places.give_back()
+    places.take(Effort())
 
 
 @pytest.mark.parametrize("effort", ["cancelled", "costly", "gone"])
@@ -63,8 +60,9 @@ def test_a_statement_is_interrupted(open_index: OpenIndex, effort: str) -> None:
     if effort != "costly":
         threading.Timer(0.3, has_spoken.set).start()
     rows = stream(index._reading, ENDLESS, (), places=QueryPlaces(1), watch=index._watch, effort=given)
+    given.go_on()
     began = time.monotonic()
-    with given, pytest.raises(SQLAlchemyError):
+    with pytest.raises(SQLAlchemyError):
         next(rows)
     assert time.monotonic() - began < SOON
     expected = {"cancelled": OperationCancelled, "costly": OperationTooCostly, "gone": ConnectionError}
@@ -72,6 +70,25 @@ def test_a_statement_is_interrupted(open_index: OpenIndex, effort: str) -> None:
         given.check()
     # Its connection is good for the next one, or was replaced.
     assert list(index.find(study_query())) == [[]]
+
+
+@pytest.mark.parametrize("how", ["asleep", "closed"])
+def test_a_statement_is_interrupted_after_a_quiet_time(
+    open_index: OpenIndex, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_watch, "_LOOKS_IN_VAIN", 1)
+    index = open_index()
+    assert list(index.find(study_query())) == [[]]
+    if how == "closed":
+        index._watch.close()
+    wait_until(lambda: index._watch.is_asleep, within=SOON, what="nothing is watched any more")
+    given = Effort(seconds=0.1)
+    given.go_on()
+    rows = stream(index._reading, ENDLESS, (), places=QueryPlaces(1), watch=index._watch, effort=given)
+    began = time.monotonic()
+    with pytest.raises(SQLAlchemyError):
+        next(rows)
+    assert time.monotonic() - began < SOON
 
 
 def test_a_selection_that_is_cancelled_is_not_looked_up(open_index: OpenIndex) -> None:

@@ -23,12 +23,12 @@ from pacsd.query.attributes import Attribute, Source
 from pacsd.query.matching import matcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from pacsd.effort import Effort
     from pacsd.index.database.attempts import Attempts
     from pacsd.index.read.combined_ranges import CombinedRange
-    from pacsd.index.read.query_watch import Watch
+    from pacsd.index.read.query_watch import Away, Watch
     from pacsd.index.schema.rows import Header
     from pacsd.query.criteria import AnyCriterion
 
@@ -189,67 +189,72 @@ class Matches:
         self._answers = answers
         self._attempts = attempts
         self._effort = effort
+        effort.go_on()
         self._watch = watch
         self._spools = spools
+        self._began = time.monotonic()
+        self._has_matched = False
+        self._away: Away | None = None
+        """While a page is taken that is not the last one."""
         self._spool: Spool | None = None
         self._failure: Exception | None = None
-        self._pages = self._in_pages()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Sequence[Mapping[str, str]]:
+        if self.is_exhausted:
+            raise StopIteration
         try:
-            with self._effort:
-                rows, self.is_exhausted = next(self._pages)
-                return self._answers.read(rows)
+            if self._away is not None:
+                self._come_back(self._away)
+            rows, is_last = self._next_matching()
         except SQLAlchemyError as error:
             self._effort.raise_if_over()
             raise unavailable("read", error) from error
+        self.is_exhausted = is_last
+        if is_last:
+            self.close()
+        else:
+            self._away = self._watch.while_away(self._put_aside, self._effort)
+        return self._answers.read(rows)
 
     def close(self) -> None:
         """Give the connection back; what is left is not read. May be called again."""
-        self._pages.close()
+        if self._away is not None:
+            self._effort.abandon()
+            self._away.end()
+            self._away = None
         self._rows.close()
+        if self._spool is not None:
+            self._spool.close()
 
-    def _in_pages(self) -> Generator[Page, None, None]:
-        began = time.monotonic()
-        try:
-            for matching, is_last in self._until_matched():
-                if is_last:
-                    self._rows.close()
-                    yield Page(matching, is_last=True)
-                    return
-                with self._watch.while_away(self._put_aside, self._effort):
-                    yield Page(matching, is_last=False)
-                if self._spool is None and time.monotonic() - began > _LONGEST_CURSOR:
-                    self._put_aside()
-                if self._failure is not None:
-                    raise self._failure
-                if self._spool is not None:
-                    yield from _spooled(self._spool)
-                    return
-        finally:
-            if self._spool is not None:
-                self._spool.close()
+    def _come_back(self, away: Away) -> None:
+        """Go on reading, where that is left to do: the page has been taken."""
+        self._away = None
+        away.end()
+        if self._spool is None and time.monotonic() - self._began > _LONGEST_CURSOR:
+            self._put_aside()
+        if self._failure is not None:
+            self.close()
+            raise self._failure
 
-    def _until_matched(self) -> Iterator[Page]:
-        """Read the rows that match; begun again after the first of them, a query would repeat what was answered."""
-        has_matched = False
+    def _next_matching(self) -> Page:
+        """Read on; begun again after its first match, a query would repeat what was answered."""
         while True:
             try:
-                for rows, is_last in self._rows:
-                    self._attempts.succeeded()
-                    self._effort.check()
-                    matching = self._answers.matching(rows, self._effort.check)
-                    has_matched = has_matched or bool(matching)
-                    yield Page(matching, is_last)
+                rows, is_last = next(self._rows)
             except SQLAlchemyError as error:
-                if has_matched or self._effort.is_over or not self._attempts.go_on_after(error):
+                if self._has_matched or self._effort.is_over or not self._attempts.go_on_after(error):
                     raise
                 self._rows = self._begin()
-            else:
-                return
+                continue
+            self._effort.check()
+            if self._spool is None:
+                self._attempts.succeeded()
+                rows = self._answers.matching(rows, self._effort.check)
+                self._has_matched = self._has_matched or bool(rows)
+            return Page(rows, is_last)
 
     def _put_aside(self) -> None:
         """Read all that is left at once, and close the cursor; on the thread of whoever finds that it takes too long.
@@ -257,17 +262,20 @@ class Matches:
         What goes wrong is raised when the next page is asked for.
         """
         spool = self._spool = Spool(self._spools)
+        rows_left = self._rows
         try:
-            for rows, _ in self._rows:
+            for rows, _ in rows_left:
                 self._effort.check()
                 spool.add(self._answers.matching(rows, self._effort.check))
         except Exception as error:
             self._failure = error
+        else:
+            self._rows = _spooled(spool)
         finally:
-            self._rows.close()
+            rows_left.close()
 
 
-def _spooled(spool: Spool) -> Iterator[Page]:
+def _spooled(spool: Spool) -> Generator[Page, None, None]:
     held: Sequence[Sequence[Any]] = ()
     for number, rows in enumerate(spool.pages()):
         if number:

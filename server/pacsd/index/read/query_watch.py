@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pacsd.effort import LOOKS
 from pacsd.index.database.overtime import cut
@@ -21,6 +21,8 @@ _T = TypeVar("_T")
 _Q = TypeVar("_Q", "Watched", "Away")
 
 _INTERVAL: Final = 0.04
+_LOOKS_IN_VAIN: Final = 250
+"""Looks at no query, before the thread sleeps until there is one: who asks now and then is not to wake it each time."""
 _AWAY: Final = 1.0
 """Seconds that a cursor may wait for a peer that is given a page."""
 _TO_CANCEL: Final = 3.0
@@ -30,7 +32,7 @@ _AFTER_CANCEL: Final = 3.0
 
 
 class Watched:
-    """A query on a connection of the driver's: a context manager around all that it does there."""
+    """A query on a connection of the driver's."""
 
     __slots__ = ("_watch", "connection", "effort", "interrupted", "turn")
 
@@ -39,30 +41,26 @@ class Watched:
         self.connection = connection
         self.effort = effort
         self.turn = threading.Lock()
-        """Held by the query's own thread, but for while it waits for the database: then others may look at the peer."""
+        """Held by who looks at the peer while the query waits for the database."""
         self.interrupted: float | None = None
         """When PostgreSQL was asked to end it."""
 
-    def __enter__(self) -> Self:
-        self.turn.acquire()
-        self._watch.watched.add(self)
-        self._watch.wake()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._watch.watched.discard(self)
-
     def wait_for(self, call: Callable[..., _T], *arguments: Any) -> _T:
         """Make a call that waits for the database; it fails where the query is to end."""
-        self.turn.release()
+        watch = self._watch
+        watch.watched.add(self)
         try:
+            if watch.is_asleep:
+                watch.wake()
             return call(*arguments)
         finally:
-            self.turn.acquire()
+            watch.watched.discard(self)
+            with self.turn:
+                pass  # until nobody looks any more
 
 
 class Away:
-    """A query whose cursor stays open while its peer is given a page: a context manager around that."""
+    """A query whose cursor stays open while its peer is given a page, from now on until `end`."""
 
     __slots__ = ("_watch", "effort", "is_over", "put_aside", "since", "turn")
 
@@ -74,27 +72,27 @@ class Away:
         self.turn = threading.Lock()
         """Held by who uses the cursor; nobody does at first."""
         self.is_over = False
+        effort.is_away = True
+        effort.pause()
+        watch.away.add(self)
+        if watch.is_asleep:
+            watch.wake()
 
-    def __enter__(self) -> Self:
-        self.effort.is_away = True
-        self._watch.away.add(self)
-        self._watch.wake()
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            self.effort.abandon()
+    def end(self) -> None:
+        """The peer has its page. Wait until nothing is put aside any more."""
         self._watch.away.discard(self)
         while not self.turn.acquire(timeout=LOOKS):
             self.effort.look()  # what puts the rest aside ends where this says so
         self.is_over = True
         self.turn.release()
         self.effort.is_away = False
+        self.effort.go_on()
 
 
 class Watch:
     """Watches a process's queries, in a thread that it has from the first one on.
 
+    Most queries are over before it looks, and are not to pay for it: they are in a set, and wake it only if it sleeps.
     A second thread for a moment is taken where a peer has said something, as its message may not have come whole, and
     where matches are to be put aside.
     """
@@ -102,7 +100,9 @@ class Watch:
     def __init__(self) -> None:
         self.watched: set[Watched] = set()
         self.away: set[Away] = set()
-        self._has_some = threading.Event()
+        self.is_asleep = True
+        """Whether who adds to these sets has to `wake` it."""
+        self._woken = threading.Event()
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -112,19 +112,16 @@ class Watch:
         return Watched(self, connection, effort)
 
     def while_away(self, put_aside: Callable[[], None], effort: Effort) -> Away:
-        """Return a context manager to give a peer a page in.
+        """Watch how long a peer takes for a page that it is given from now on.
 
-        Where that takes long, `put_aside` is called on another thread; the block ends when that is done. Where it ends
-        by an exception, nobody waits for the query any more.
+        Where that takes long, `put_aside` is called on another thread.
         """
         return Away(self, put_aside, effort)
 
     def wake(self) -> None:
         """Look, as there is something to watch."""
-        if self._thread is None:
-            self.start()
-        if not self._has_some.is_set():
-            self._has_some.set()
+        self.start()
+        self._woken.set()
 
     def close(self) -> None:
         """End the thread; a later query starts another."""
@@ -132,7 +129,7 @@ class Watch:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._closed.set()
-            self._has_some.set()
+            self._woken.set()
             thread.join()
 
     def start(self) -> None:
@@ -140,16 +137,19 @@ class Watch:
         with self._lock:
             if self._thread is None:
                 self._closed.clear()
-                self._thread = threading.Thread(target=self._run, name="index-watch", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="index-watch", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
+        self._sleep()
+        in_vain = 0
         while not self._closed.wait(_INTERVAL):
-            # Whoever comes after this line wakes us again, also who closes.
-            self._has_some.clear()
-            if self._closed.is_set():
-                return
             watched, away = self.watched.copy(), self.away.copy()
+            in_vain = 0 if watched or away else in_vain + 1
+            if in_vain == _LOOKS_IN_VAIN:
+                self._sleep()
+                in_vain = 0
             # Without room for a thread, which RuntimeError says, it is done at the next look.
             for each in watched:
                 with suppress(RuntimeError):
@@ -157,8 +157,16 @@ class Watch:
             for every in away:
                 with suppress(RuntimeError):
                     self._help(every)
-            if not watched and not away:
-                self._has_some.wait()
+        self.is_asleep = True
+
+    def _sleep(self) -> None:
+        """Wait until there is something to watch, or this is closed."""
+        self._woken.clear()
+        self.is_asleep = True
+        # Whoever comes after this line wakes us; who came before it is seen.
+        if not (self.watched or self.away or self._closed.is_set()):
+            self._woken.wait()
+        self.is_asleep = False
 
     def _help(self, away: Away) -> None:
         if time.monotonic() - away.since < _AWAY or not away.turn.acquire(blocking=False):
@@ -172,11 +180,13 @@ class Watch:
         if not watched.turn.acquire(blocking=False):
             return
         effort = watched.effort
-        if not effort.is_over and effort.peer_has_spoken:
+        # Since it was seen, it may have ended waiting, and look at the peer itself.
+        is_waiting = watched in self.watched
+        if is_waiting and not effort.is_over and effort.peer_has_spoken:
             _start_with_turn(_hear, watched)
             return
         try:
-            if effort.is_over:
+            if is_waiting and effort.is_over:
                 _interrupt(watched)
         finally:
             watched.turn.release()
@@ -203,10 +213,11 @@ def _hear(watched: Watched) -> None:
 def _put_aside(away: Away) -> None:
     """Let the query put aside what is left; the turn is ours already."""
     away.is_over = True
+    away.effort.go_on()
     try:
-        with away.effort:
-            away.put_aside()
+        away.put_aside()
     finally:
+        away.effort.pause()
         away.turn.release()
 
 

@@ -51,9 +51,10 @@ class Spool:
         self._taken = 0
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Give back what it holds. May be called again."""
         self._file.close()
         self._spools.give_back(self._taken)
+        self._taken = 0
 
     def add(self, rows: Sequence[Sequence[Any]]) -> None:
         """Add a page; raises OperationTooCostly, and IndexUnavailable where the disk is full or fails."""

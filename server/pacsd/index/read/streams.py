@@ -6,7 +6,7 @@ Each is a transaction of its own, so there is nothing to begin and nothing to en
 from __future__ import annotations
 
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -18,7 +18,7 @@ from pacsd.errors import IndexUnavailable
 from pacsd.index.database.engines import ends_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from sqlalchemy import Engine
 
@@ -52,28 +52,25 @@ class QueryPlaces:
         for _ in range(places):
             self._free.put(None)
 
-    @contextmanager
-    def taken(self, effort: Effort) -> Iterator[None]:
-        """Have one for the length of the block.
+    def take(self, effort: Effort) -> None:
+        """Have one until `give_back`.
 
         Raises IndexUnavailable where none is free for long, and what ends `effort`.
         """
         deadline = time.monotonic() + _LONGEST_WAIT
         while True:
             try:
-                self._free.get(timeout=LOOKS)
+                return self._free.get(timeout=LOOKS)
             except Empty:
                 effort.check()
                 if time.monotonic() >= deadline:
                     raise IndexUnavailable(
                         "the index cannot be read: too many queries are under way; try again later"
                     ) from None
-            else:
-                break
-        try:
-            yield
-        finally:
-            self._free.put(None)
+
+    def give_back(self) -> None:
+        """Let another query have it."""
+        self._free.put(None)
 
 
 def stream(
@@ -91,43 +88,39 @@ def stream(
     `finds_few` says what is expected; whatever comes is yielded. Exhaust the generator or close it: it holds a
     connection, and a state of the database of which nothing can be cleared away.
     """
-    with (
-        places.taken(effort),
-        _connection(engine, text) as connection,
-        closing(connection.cursor()) as cursor,
-        watch.watching(connection, effort) as watched,
-    ):
-        if engine.dialect.name == "sqlite":
-            yield from _sqlite_pages(cursor, text, parameters, watched)
-        else:
-            yield from _postgresql_pages(connection, cursor, text, parameters, watched, finds_few=finds_few)
-
-
-@contextmanager
-def _connection(engine: Engine, text: str) -> Iterator[Any]:
-    """A driver's connection from the pool; its errors become SQLAlchemy's, without the values."""
     driver: Any = engine.dialect.loaded_dbapi
     pooled: Any = None
+    places.take(effort)
     try:
         pooled = engine.raw_connection()
-        yield pooled.dbapi_connection
+        connection = pooled.dbapi_connection
+        watched = watch.watching(connection, effort)
+        with closing(connection.cursor()) as cursor:
+            if engine.dialect.name == "sqlite":
+                rows = watched.wait_for(_first_rows, cursor, text, parameters)
+                yield from _pages(rows, lambda: watched.wait_for(cursor.fetchmany, _PAGE))
+            else:
+                yield from _postgresql_pages(
+                    connection, cursor, text, parameters, watched, finds_few=finds_few
+                )
     except driver.Error as error:
         if pooled is not None and ends_connection(engine, error, pooled.dbapi_connection):
             pooled.invalidate(error)
             # Others in the pool lead to the same server.
             engine.dispose()
         kind = OperationalError if isinstance(error, driver.OperationalError) else DBAPIError
+        # Without the values.
         raise kind(text, None, error, hide_parameters=True) from error
     finally:
         if pooled is not None:
             pooled.close()
+        places.give_back()
 
 
-def _sqlite_pages(
-    cursor: Any, text: str, parameters: Sequence[Any], watched: Watched
-) -> Generator[Page, None, None]:
-    watched.wait_for(cursor.execute, text, parameters)
-    yield from _pages(lambda most: watched.wait_for(cursor.fetchmany, most))
+def _first_rows(cursor: Any, text: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    cursor.execute(text, parameters)
+    rows: Sequence[Sequence[Any]] = cursor.fetchmany(_FIRST_PAGE)
+    return rows
 
 
 def _postgresql_pages(
@@ -152,17 +145,22 @@ def _postgresql_pages(
                 yield Page(rows, is_last=True)
                 return
         with closing(cursor.stream(text, parameters, size=_PAGE)) as rows:
-            yield from _pages(lambda most: watched.wait_for(list, islice(rows, most)))
+            yield from _pages(
+                watched.wait_for(list, islice(rows, _FIRST_PAGE)),
+                lambda: watched.wait_for(list, islice(rows, _PAGE)),
+            )
     finally:
         if not connection.closed:
             connection.autocommit = False
 
 
-def _pages(fetch: Callable[[int], Sequence[Sequence[Any]]]) -> Generator[Page, None, None]:
-    most = _FIRST_PAGE
-    is_last = False
+def _pages(
+    rows: Sequence[Sequence[Any]], fetch: Callable[[], Sequence[Sequence[Any]]]
+) -> Generator[Page, None, None]:
+    """Yield the first page, which is `rows`, and what `fetch` returns after that."""
+    is_last = len(rows) < _FIRST_PAGE
+    yield Page(rows, is_last)
     while not is_last:
-        rows = fetch(most)
-        is_last = len(rows) < most
+        rows = fetch()
+        is_last = len(rows) < _PAGE
         yield Page(rows, is_last)
-        most = _PAGE
