@@ -50,13 +50,17 @@ def check_hierarchy(query: FindQuery) -> None:
     the level must be empty.
     """
     check_level(query.model, query.level)
+    is_above = True
     for level, keyword in UNIQUE_KEYS.items():
+        if level is query.level:
+            is_above = False
+            continue
         values = values_of(query.keys.get(keyword, ""))
-        if depth(level) > depth(query.level) and values and values != ["*"]:
+        if is_above:
+            if level in INFORMATION_MODELS[query.model].levels and not query.options.relational:
+                _check_single(keyword, values)
+        elif values and values != ["*"]:
             raise IdentifierInvalid(f"{keyword} is a key below the level", keywords=(keyword,))
-        is_above = depth(level) < depth(query.level) and level in INFORMATION_MODELS[query.model].levels
-        if is_above and not query.options.relational:
-            _check_single(keyword, values)
 
 
 def _check_single(keyword: str, values: list[str]) -> None:

@@ -62,28 +62,24 @@ class Answers:
     ) -> None:
         """`columns` are those of the `Statement`; keys of `empty` are answered without a value."""
         self._columns = columns
-        self._without_values = dict.fromkeys([*(each.keyword for each in returned), *empty], "")
+        self._without_values = dict.fromkeys([*[each.keyword for each in returned], *empty], "")
         self._comparisons = comparisons
         self._ranges = ranges
         self._matchers: dict[int, Callable[[str], bool]] = {}
         """Of the comparisons that were needed so far."""
         self._parsed: dict[int, tuple[str, Header]] = {}
-        self._of_columns = [
-            (each.keyword, columns[each.keyword], each.keyword in LISTS)
-            for each in returned
-            if each.source is not Source.HEADER
-        ]
         self._said = (columns[SAID], columns[OWN]) if SAID in columns else None
+        self._of_columns: list[tuple[str, int, bool]] = []
+        self._of_levels_above: list[str] = []
         of_headers: dict[int, list[str]] = {}
         for each in returned:
-            if each.source is Source.HEADER:
-                of_headers.setdefault(columns[header_column(each.level)], []).append(each.keyword)
+            if each.source is not Source.HEADER:
+                self._of_columns.append((each.keyword, columns[each.keyword], each.keyword in LISTS))
+                continue
+            of_headers.setdefault(columns[header_column(each.level)], []).append(each.keyword)
+            if each.level is not QueryLevel.IMAGE:
+                self._of_levels_above.append(each.keyword)
         self._of_headers = list(of_headers.items())
-        self._of_levels_above = [
-            each.keyword
-            for each in returned
-            if each.source is Source.HEADER and each.level is not QueryLevel.IMAGE
-        ]
 
     def matching(self, rows: Sequence[Sequence[Any]], check: Callable[[], None]) -> Sequence[Sequence[Any]]:
         """Those that match after all; `check` is called from time to time, and may raise."""

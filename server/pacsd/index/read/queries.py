@@ -96,6 +96,8 @@ def _asked(
     asked = []
     values = 0
     for each, key in keys:
+        if not key:
+            continue  # most are there to be returned
         is_accented = accents and each.matching is Matching.NAME
         wanted = criterion(
             each,
