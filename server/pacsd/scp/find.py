@@ -137,7 +137,8 @@ class FindHandler:
         deadline = self._clock() + self._answer_seconds
         with closing(self._index.find(query, effort)) as pages:
             for page in pages:
-                if effort.look():
+                # Whoever asked for so little that it is all here waits no longer; and to look takes a while.
+                if not pages.is_exhausted and effort.look():
                     effort.raise_if_over()
                 if self._clock() > deadline:
                     raise OperationTooCostly(
