@@ -72,6 +72,7 @@ from pacsd.services.housekeeping import Housekeeping
 from pacsd.services.ingest import Ingest
 from pacsd.services.long_values import LongValues
 from pacsd.services.quarantine import QuarantinedInstance, quarantine_instance, restore_file
+from pacsd.services.query import Queries
 from pacsd.services.records import attributes_of_file, record_of_file
 from pacsd.services.reindex import Reindexed, Reread
 from pacsd.services.reindex import reindex as build_extra_keys
@@ -751,11 +752,12 @@ def _routes(
             clock=time.monotonic,
         ),
         find=FindHandler(
-            index,
+            Queries(
+                index,
+                long_values=long_values.of,
+                answer_seconds=settings.limits.answer_seconds or math.inf,
+            ),
             ae_title=ae_title,
-            long_values=long_values.of,
-            answer_seconds=settings.limits.answer_seconds or math.inf,
-            clock=time.monotonic,
         ),
         query_seconds=settings.limits.query_seconds or math.inf,
         move=MoveHandler(

@@ -22,7 +22,7 @@ from fuzz import seeds
 from fuzz.targets import Run, open_archive
 from pacsd.dataset.part10 import part10_header
 from pacsd.errors import DatasetInvalid
-from pacsd.scp.sop_classes import service_of
+from pacsd.scp.service_table import service_of
 from pacsd.storage.layout import instance_path
 from support.constructed import encode, simple_dataset
 from support.instance import Instance

@@ -37,6 +37,7 @@ from pacsd.scu.storing import Transcode
 from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
 from pacsd.services.long_values import LongValues
+from pacsd.services.query import Queries
 from pacsd.services.retrieve import KeptInstances
 from pacsd.services.verification import VerifyBy
 from support.fake_archive import incoming
@@ -168,9 +169,8 @@ def archive_server(
         places=counted,
         ingest=ingest,
         find=FindHandler(
-            index,
+            Queries(index, long_values=LongValues(store, index, default_character_set=lambda _: "").of),
             ae_title=AE_TITLE,
-            long_values=LongValues(store, index, default_character_set=lambda _: "").of,
         ),
         move=MoveHandler(
             index,

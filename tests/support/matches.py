@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pacsd.model import FindQuery
-    from pacsd.scp.find import FindIndex
+    from pacsd.services.query import FindIndex
 
 
 def matches_of(index: FindIndex, query: FindQuery) -> Iterator[Mapping[str, str]]:

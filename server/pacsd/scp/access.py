@@ -14,14 +14,13 @@ from dicomnet import (
     SupportedAbstractSyntax,
 )
 from pacsd.dataset.transfer_syntaxes import (
-    NATIVE_TRANSFER_SYNTAXES,
     STORAGE_TRANSFER_SYNTAXES,
     is_unknown_transfer_syntax,
 )
 from pacsd.model import Service
 from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
 from pacsd.scp.host_addresses import HostAddresses, as_ipv4
-from pacsd.scp.sop_classes import service_of
+from pacsd.scp.service_table import SERVICES, service_of
 
 __all__ = ["AccessRules", "Admission", "AnswerRules", "KnownPeer", "Rejection"]
 
@@ -113,11 +112,8 @@ class Admission:
         service = self.service_of(abstract_syntax)
         if service is None:
             return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
-        if service is Service.STORE:
-            return self._supports_storage()
-        if service not in self.services:
-            return ContextResult.USER_REJECTION
-        return SupportedAbstractSyntax(transfer_syntaxes=NATIVE_TRANSFER_SYNTAXES)
+        row = SERVICES[service]
+        return row.supports(row, self)
 
     def answer_extended_negotiation(self, asked: ExtendedNegotiation) -> bytes | None:
         """Return the answer to what a peer offers or wants of an accepted SOP class; None: none.
@@ -127,20 +123,7 @@ class Admission:
         service = self.service_of(asked.sop_class_uid)
         if service is None or service not in self.services:
             return None
-        return application_information(service, asked.information)
-
-    def _supports_storage(self) -> SupportedAbstractSyntax | ContextResult:
-        """Storage contexts serve two: the peer's C-STOREs, and ours when the peer does a C-GET."""
-        may_store, may_get = Service.STORE in self.services, Service.GET in self.services
-        if not (may_store or may_get):
-            return ContextResult.USER_REJECTION
-        return SupportedAbstractSyntax(
-            transfer_syntaxes=STORAGE_TRANSFER_SYNTAXES | self.unknown_transfer_syntaxes
-            if self.unknown_transfer_syntaxes
-            else STORAGE_TRANSFER_SYNTAXES,
-            requestor_as_scu=may_store,
-            requestor_as_scp=may_get,
-        )
+        return application_information(SERVICES[service], asked.information)
 
 
 class AccessRules:

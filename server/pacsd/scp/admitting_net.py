@@ -21,7 +21,6 @@ from dicomnet import (
 from pacsd.errors import RightsWithdrawn
 from pacsd.model import Service
 from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, AccessRules, Admission, Rejection
-from pacsd.scp.normalized_services import NoNormalizedServices
 from pacsd.scp.routes import Routes
 
 __all__ = ["AdmittingNet"]
@@ -36,21 +35,21 @@ _LAST_STEP_SECONDS: Final = 10.0
 """Until the connection of such an association is broken, whatever is under way on it."""
 
 
-class AdmittingNet(NoNormalizedServices):
+class AdmittingNet(DicomNet):
     """One connection as far as its association goes; `pacs_net.PacsNet` has the services."""
 
     def __init__(self, configuration: NetConfiguration, routes: Routes) -> None:
         super().__init__(configuration)
-        self._routes = routes
-        self._calling_ae_title = ""
+        self.routes = routes
+        self.calling_ae_title = ""
         self._place: tuple[str, str] | None = None
         """For whom it was taken: address and calling AE title."""
-        self._admission = _NOTHING
+        self.admission = _NOTHING
         self._request: AssociateRequest | None = None
         self._withdrawn_at: float | None = None
         """When the association lost a right, by `time.monotonic`."""
         self._caller = ""
-        self._turns = routes.turns.of_nobody
+        self.turns = routes.turns.of_nobody
         """Around work on an operation."""
 
     def on_secure(self, peer_certificate: PeerCertificate | None) -> None:
@@ -60,7 +59,7 @@ class AdmittingNet(NoNormalizedServices):
 
     def on_receive_associate_request(self, request: AssociateRequest) -> None:
         """Admit or reject, once for the whole association."""
-        self._calling_ae_title = request.calling_ae_title
+        self.calling_ae_title = request.calling_ae_title
         structlog.contextvars.bind_contextvars(
             association=secrets.token_hex(4), calling_ae_title=request.calling_ae_title, address=self._address
         )
@@ -74,24 +73,22 @@ class AdmittingNet(NoNormalizedServices):
             )
             self._reject(admission, request)
             return
-        limit = self._routes.places.enter(
-            self._address, request.calling_ae_title, is_known=admission.is_known
-        )
+        limit = self.routes.places.enter(self._address, request.calling_ae_title, is_known=admission.is_known)
         if limit is not None:
             of_title = limit == "associations-per-title"
-            self._routes.exceeded.note(limit, request.calling_ae_title if of_title else self._address)
+            self.routes.exceeded.note(limit, request.calling_ae_title if of_title else self._address)
             self._reject(LOCAL_LIMIT_EXCEEDED, request)
             return
         self._place = (self._address, request.calling_ae_title)
         # What strangers call themselves says nothing of who they are.
         title = request.calling_ae_title
         self._caller = f"title {title}" if admission.is_known else f"address {self._address}"
-        self._turns = self._routes.turns.enter(self._caller)
+        self.turns = self.routes.turns.enter(self._caller)
         self.accept_association(request, admission.supports)
 
     def on_connection_dropped(self, peer_address: tuple[str, int], limit: str) -> None:
         """Note that a connection without an association had to go."""
-        self._routes.exceeded.note(limit, peer_address[0])
+        self.routes.exceeded.note(limit, peer_address[0])
 
     @property
     def _address(self) -> str:
@@ -100,11 +97,11 @@ class AdmittingNet(NoNormalizedServices):
     def _admit(self, request: AssociateRequest) -> Admission | Rejection:
         """Decide by the rules that hold now. If they change meanwhile, `lost_rights` has not missed this request."""
         while True:
-            access = self._routes.access
+            access = self.routes.access
             admission = access.admit(request, self._address, self.peer_certificate)
             if not isinstance(admission, Rejection):
-                self._request, self._admission = request, admission
-            if self._routes.access is access:
+                self._request, self.admission = request, admission
+            if self.routes.access is access:
                 return admission
 
     # When the rules change; on the thread of who changes them.
@@ -114,7 +111,7 @@ class AdmittingNet(NoNormalizedServices):
 
         An operation under way is finished first, as far as that takes few seconds.
         """
-        self._routes.access = access
+        self.routes.access = access
         losers: dict[DicomNet, str] = {}
         for client in self.clients:
             if isinstance(client, AdmittingNet) and (why := client.lost_rights(access)):
@@ -133,7 +130,7 @@ class AdmittingNet(NoNormalizedServices):
         if isinstance(admission, Rejection):
             why = admission.explanation or admission.name
         else:
-            why = self._admission.lost_by(admission, self._used_services(request))
+            why = self.admission.lost_by(admission, self._used_services(request))
         if why:
             self._withdrawn_at = time.monotonic()
             title = request.calling_ae_title
@@ -147,7 +144,7 @@ class AdmittingNet(NoNormalizedServices):
         else:
             contexts = self.association.presentation_contexts.values()
             syntaxes = {each.abstract_syntax for each in contexts if each.as_scp}
-        used = {self._admission.service_of(each) for each in syntaxes}
+        used = {self.admission.service_of(each) for each in syntaxes}
         return frozenset(service for service in used if service is not None)
 
     def interrupt_withdrawn(self) -> None:
@@ -174,15 +171,15 @@ class AdmittingNet(NoNormalizedServices):
 
     def answer_extended_negotiation(self, asked: ExtendedNegotiation) -> bytes | None:
         """Say which of the options that a peer offers or wants we really have."""
-        return self._admission.answer_extended_negotiation(asked)
+        return self.admission.answer_extended_negotiation(asked)
 
     def _reject(self, rejection: Rejection, request: AssociateRequest) -> None:
-        self._routes.metrics.association_rejected(rejection.name, request.calling_ae_title)
+        self.routes.metrics.association_rejected(rejection.name, request.calling_ae_title)
         self.send_associate_reject(result=rejection.result, source=rejection.source, reason=rejection.reason)
 
     def on_associated(self, association: NegotiatedAssociation) -> None:
         """Log and count it."""
-        self._routes.metrics.association_accepted(self._calling_ae_title)
+        self.routes.metrics.association_accepted(self.calling_ae_title)
         cipher = self.negotiated_cipher
         _log.info(
             "association-accepted",
@@ -197,7 +194,7 @@ class AdmittingNet(NoNormalizedServices):
     def on_close(self, error: Exception | None) -> None:
         """Log and count the end."""
         self._leave_place()  # where the acceptance failed, there was no association
-        metrics = self._routes.metrics
+        metrics = self.routes.metrics
         metrics.bytes_received(self.bytes_received)
         metrics.bytes_sent(self.bytes_sent)
         if self.association is not None:
@@ -209,16 +206,16 @@ class AdmittingNet(NoNormalizedServices):
     def _leave_place(self) -> None:
         place, self._place = self._place, None
         if place is not None:
-            self._routes.places.leave(*place)
-            self._routes.turns.leave(self._caller)
+            self.routes.places.leave(*place)
+            self.routes.turns.leave(self._caller)
 
     def _report_end(self, error: Exception | None) -> None:
         if error is None:
-            self._routes.metrics.association_released(self._calling_ae_title)
+            self.routes.metrics.association_released(self.calling_ae_title)
             _log.info("association-released")
             return
         source = "network"
         if isinstance(error, AssociationAborted):
             source = "peer" if error.by_peer else "local"
-        self._routes.metrics.association_aborted(self._calling_ae_title, source)
+        self.routes.metrics.association_aborted(self.calling_ae_title, source)
         _log.warning("association-aborted", source=source, reason=str(error))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING
 
-from dicomnet import CGetRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
+from dicomnet import CGetRequest, DicomNet, PresentationContext, ReceivedDataset, Status, SubOperationFields
 from pacsd.effort import Effort
 from pacsd.model import QueryOptions
 from pacsd.query.information_models import GET_MODELS
@@ -15,9 +15,47 @@ from pacsd.scp.statuses import Answer
 from pacsd.scu.sender import InstanceSender, Transcode
 from pacsd.services.retrieve import KeptInstances
 
-__all__ = ["GetHandler"]
+__all__ = ["GetHandler", "answer_get"]
 
-_IDENTIFIER_LENGTH: Final = Limits().identifier_length
+if TYPE_CHECKING:
+    from pacsd.scp.pacs_net import PacsNet
+    from pacsd.scp.service_table import ServiceRow
+
+
+def answer_get(
+    net: PacsNet,
+    row: ServiceRow,
+    context: PresentationContext,
+    request: CGetRequest,
+    dataset: ReceivedDataset,
+) -> None:
+    """Send a selection back."""
+
+    def send_pending(counts: SubOperationFields) -> None:
+        net.send_c_get_response(context, request, status=Status.PENDING, **counts)
+
+    def respond(answer: Answer) -> None:
+        net.send_c_get_response(
+            context, request, status=answer.status, identifier=answer.identifier, **answer.fields
+        )
+
+    net.run_operation(
+        row,
+        context,
+        request,
+        perform=lambda: net.routes.get.handle(
+            net,
+            context,
+            request,
+            net.identifier(dataset),
+            options=net.options(row, context),
+            default_character_set=net.admission.default_character_set,
+            send_pending=send_pending,
+            is_cancelled=lambda: net.is_stopped(request),
+            effort=net.effort(request),
+        ),
+        respond=respond,
+    )
 
 
 class GetHandler:
@@ -41,7 +79,7 @@ class GetHandler:
         net: DicomNet,
         context: PresentationContext,
         request: CGetRequest,
-        dataset: ReceivedDataset,
+        data: bytes,
         *,
         options: QueryOptions,
         default_character_set: str = "",
@@ -54,7 +92,7 @@ class GetHandler:
         An instance whose class the requestor did not offer to receive (PS3.7 §D.3.3.4) fails; the rest go on.
         """
         selection = read_selection(
-            dataset.read(_IDENTIFIER_LENGTH),
+            data,
             context.transfer_syntax,
             GET_MODELS[context.abstract_syntax],
             relational=options.relational,

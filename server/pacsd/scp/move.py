@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING
 
-from dicomnet import CMoveRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
+from dicomnet import CMoveRequest, DicomNet, PresentationContext, ReceivedDataset, Status, SubOperationFields
 from pacsd.effort import Effort
 from pacsd.errors import DestinationUnreachable, UnknownDestination
 from pacsd.model import QueryOptions
@@ -18,9 +18,48 @@ from pacsd.scu.peer import Peer
 from pacsd.scu.sender import InstanceSender, Transcode
 from pacsd.services.retrieve import KeptInstances
 
-__all__ = ["MoveHandler"]
+__all__ = ["MoveHandler", "answer_move"]
 
-_IDENTIFIER_LENGTH: Final = Limits().identifier_length
+if TYPE_CHECKING:
+    from pacsd.scp.pacs_net import PacsNet
+    from pacsd.scp.service_table import ServiceRow
+
+
+def answer_move(
+    net: PacsNet,
+    row: ServiceRow,
+    context: PresentationContext,
+    request: CMoveRequest,
+    dataset: ReceivedDataset,
+) -> None:
+    """Send a selection to a third party."""
+
+    def send_pending(counts: SubOperationFields) -> None:
+        net.send_c_move_response(context, request, status=Status.PENDING, **counts)
+
+    def respond(answer: Answer) -> None:
+        net.send_c_move_response(
+            context, request, status=answer.status, identifier=answer.identifier, **answer.fields
+        )
+
+    net.run_operation(
+        row,
+        context,
+        request,
+        perform=lambda: net.routes.move.handle(
+            context,
+            request,
+            net.identifier(dataset),
+            calling_ae_title=net.calling_ae_title,
+            options=net.options(row, context),
+            default_character_set=net.admission.default_character_set,
+            move_to=net.admission.move_to,
+            send_pending=send_pending,
+            is_cancelled=lambda: net.is_stopped(request),
+            effort=net.effort(request),
+        ),
+        respond=respond,
+    )
 
 
 class MoveHandler:
@@ -50,7 +89,7 @@ class MoveHandler:
         self,
         context: PresentationContext,
         request: CMoveRequest,
-        dataset: ReceivedDataset,
+        data: bytes,
         *,
         calling_ae_title: str,
         options: QueryOptions,
@@ -62,7 +101,7 @@ class MoveHandler:
     ) -> Answer:
         """Send everything selected and return the final response; `move_to` are the titles that may be named."""
         selection = read_selection(
-            dataset.read(_IDENTIFIER_LENGTH),
+            data,
             context.transfer_syntax,
             MOVE_MODELS[context.abstract_syntax],
             relational=options.relational,

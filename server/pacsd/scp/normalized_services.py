@@ -1,45 +1,50 @@
-"""N-services (PS3.7 §10): none of the SOP classes that we serve has any."""
+"""N-services (PS3.7 §10): those that no SOP class here has are refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
 
-from dicomnet import DicomNet, PresentationContext, ReceivedDataset, Request, Status
+from dicomnet import (
+    DicomNet,
+    NActionRequest,
+    NCreateRequest,
+    NDeleteRequest,
+    NEventReportRequest,
+    NGetRequest,
+    NSetRequest,
+    PresentationContext,
+    Request,
+    Status,
+)
 
-__all__ = ["NoNormalizedServices"]
+__all__ = ["refuse_unrecognized"]
 
 _log = structlog.get_logger()
 
 _REFUSAL: Final = Status.UNRECOGNIZED_OPERATION
 """PS3.7 §C.5.24 (0211H): the context is accepted, and its SOP class does not have the operation."""
+_RESPONSES: Final[Mapping[type[Request], Callable[..., None]]] = MappingProxyType(
+    {
+        NEventReportRequest: DicomNet.send_n_report_response,
+        NGetRequest: DicomNet.send_n_get_response,
+        NSetRequest: DicomNet.send_n_set_response,
+        NActionRequest: DicomNet.send_n_action_response,
+        NCreateRequest: DicomNet.send_n_create_response,
+        NDeleteRequest: DicomNet.send_n_delete_response,
+    }
+)
 
 
-def _refuse_by(respond: Callable[..., None]) -> Callable[..., None]:
-    """Return a callback that refuses a request by this response, and logs it; a data set is passed over."""
-
-    def refuse(
-        net: Any, context: PresentationContext, request: Request, _dataset: ReceivedDataset | None = None
-    ) -> None:
-        _log.warning(
-            "operation-refused",
-            operation=type(request).__name__.removesuffix("Request"),
-            status=f"{_REFUSAL:04X}",
-            comment="no SOP class here has N-services",
-        )
-        respond(net, context, request, status=_REFUSAL)
-
-    return refuse
-
-
-class NoNormalizedServices(DicomNet):
-    """A connection on which every N-service is refused."""
-
-    on_receive_n_report_request = _refuse_by(DicomNet.send_n_report_response)
-    on_receive_n_get_request = _refuse_by(DicomNet.send_n_get_response)
-    on_receive_n_set_request = _refuse_by(DicomNet.send_n_set_response)
-    on_receive_n_action_request = _refuse_by(DicomNet.send_n_action_response)
-    on_receive_n_create_request = _refuse_by(DicomNet.send_n_create_response)
-    on_receive_n_delete_request = _refuse_by(DicomNet.send_n_delete_response)
+def refuse_unrecognized(net: DicomNet, context: PresentationContext, request: Any) -> None:
+    """Refuse a request that no service here has, and log it; a data set is passed over."""
+    _log.warning(
+        "operation-refused",
+        operation=type(request).__name__.removesuffix("Request"),
+        status=f"{_REFUSAL:04X}",
+        comment="no SOP class here has N-services",
+    )
+    _RESPONSES[type(request)](net, context, request, status=_REFUSAL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
@@ -13,6 +13,9 @@ from dicomnet import AssociationEnded, CStoreRequest, DatasetTooLong, Request, S
 from pacsd.errors import PacsdError
 from pacsd.model import Service
 from pacsd.scp.statuses import Answer, answer_for
+
+if TYPE_CHECKING:
+    from pacsd.scp.service_table import ServiceRow
 
 __all__ = ["log_operation", "logger_of_association", "safely"]
 
@@ -25,17 +28,19 @@ _FRAMES_LOGGED: Final = 6
 Outcome = TypeVar("Outcome")
 
 
-def safely(service: Service, perform: Callable[[], Outcome]) -> Outcome | Answer:
+def safely(row: ServiceRow, perform: Callable[[], Outcome]) -> Outcome | Answer:
     """Return what `perform` does, or the answer that tells of its error; AssociationEnded alone is raised."""
     try:
         return perform()
     except AssociationEnded:
         raise
     except (PacsdError, DatasetTooLong) as error:
-        return answer_for(service, error)
+        return answer_for(row, error)
     except Exception as error:
-        _log.error("unexpected-error", service=service.value, error=type(error).__name__, where=_where(error))
-        return answer_for(service, error)
+        _log.error(
+            "unexpected-error", service=row.service.value, error=type(error).__name__, where=_where(error)
+        )
+        return answer_for(row, error)
 
 
 def _where(error: Exception) -> list[str]:

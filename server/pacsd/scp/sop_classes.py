@@ -1,21 +1,15 @@
-"""Which SOP classes we serve, and as which service: from pydicom's registry, and a table of what it lacks."""
+"""Which SOP classes are storage: from pydicom's registry, and a table of what it lacks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
-from dicomnet.uids import VERIFICATION_SOP_CLASS
-from pacsd.model import Service
-from pacsd.query.information_models import FIND_MODELS, GET_MODELS, MOVE_MODELS
-
 __all__ = [
     "STORAGE_SOP_CLASSES",
     "is_registered",
-    "service_of",
+    "may_be_storage",
 ]
 
 
@@ -58,31 +52,8 @@ def is_registered(uid: str) -> bool:
     return uid in UID_dictionary
 
 
-def service_of(abstract_syntax: str, *, accept_unknown: bool) -> Service | None:
-    """Return the service that a context's SOP class belongs to, None where we serve none.
-
-    With `accept_unknown`, a class that nobody is known to use otherwise counts as storage: a private one, or one that
-    the Standard has added among its storage SOP classes.
-    """
-    if abstract_syntax in STORAGE_SOP_CLASSES:
-        return Service.STORE
-    known = _QUERY_AND_VERIFICATION.get(abstract_syntax)
-    if known is None and accept_unknown and _may_be_storage(abstract_syntax):
-        return Service.STORE
-    return known
-
-
-def _may_be_storage(uid: str) -> bool:
+def may_be_storage(uid: str) -> bool:
+    """Say whether nobody is known to use a SOP class otherwise: a private one, or one of storage that is new."""
     if is_registered(uid) or uid.startswith(_PRIVATE_NOT_STORAGE):
         return False
     return uid.startswith(_STORAGE_IN_THE_STANDARD) or not uid.startswith(_STANDARD)
-
-
-_QUERY_AND_VERIFICATION: Final[Mapping[str, Service]] = MappingProxyType(
-    {
-        VERIFICATION_SOP_CLASS: Service.ECHO,
-        **dict.fromkeys(FIND_MODELS, Service.FIND),
-        **dict.fromkeys(MOVE_MODELS, Service.MOVE),
-        **dict.fromkeys(GET_MODELS, Service.GET),
-    }
-)

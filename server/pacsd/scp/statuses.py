@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydicom.datadict import tag_for_keyword
 
@@ -28,10 +28,20 @@ from pacsd.errors import (
     StorageUnavailable,
     UnknownDestination,
 )
-from pacsd.model import Service
 from pacsd.services.retrieve import Progress
 
-__all__ = ["Answer", "answer_for", "limited_answer", "retrieve_answer"]
+if TYPE_CHECKING:
+    from pacsd.scp.service_table import ServiceRow
+
+__all__ = [
+    "CANNOT_PROCESS",
+    "OUT_OF_RESOURCES",
+    "UNABLE_TO_COUNT_MATCHES",
+    "Answer",
+    "answer_for",
+    "limited_answer",
+    "retrieve_answer",
+]
 
 OUT_OF_RESOURCES: Final = 0xA700
 UNABLE_TO_COUNT_MATCHES: Final = 0xA701
@@ -39,7 +49,7 @@ UNABLE_TO_PERFORM_SUBOPERATIONS: Final = 0xA702
 MOVE_DESTINATION_UNKNOWN: Final = 0xA801
 DATASET_DOES_NOT_MATCH: Final = 0xA900
 CANNOT_UNDERSTAND: Final = 0xC000
-UNABLE_TO_PROCESS: Final = 0xC001
+CANNOT_PROCESS: Final = 0xC001
 DUPLICATE_SOP_INSTANCE: Final = 0x0111
 SUBOPERATIONS_COMPLETE_WITH_FAILURES: Final = 0xB000
 RESPONSE_LIMIT_REACHED: Final = 0xB001
@@ -83,7 +93,7 @@ _BY_ERROR: Final[Mapping[type[Exception], int]] = MappingProxyType(
 )
 
 
-def answer_for(service: Service, error: Exception) -> Answer:
+def answer_for(row: ServiceRow, error: Exception) -> Answer:
     """Return the final response that tells the peer of an error; unknown ones only that there was one."""
     if isinstance(error, DatasetInvalid):
         return _explained(
@@ -92,12 +102,13 @@ def answer_for(service: Service, error: Exception) -> Answer:
     if isinstance(error, OperationCancelled):
         return Answer(Status.CANCEL)
     if isinstance(error, IndexUnavailable | IndexIncomplete | OperationTooCostly):
-        counting = service in (Service.MOVE, Service.GET)
-        return _explained(UNABLE_TO_COUNT_MATCHES if counting else OUT_OF_RESOURCES, error)
+        return _explained(row.status_without_index, error)
     status = _BY_ERROR.get(type(error))
     if status is None:
-        status = Status.PROCESSING_FAILURE if service is Service.STORE else UNABLE_TO_PROCESS
-        return Answer(status, SubOperationFields(error_comment="unexpected error, see the server's log"))
+        return Answer(
+            row.status_of_unexpected,
+            SubOperationFields(error_comment="unexpected error, see the server's log"),
+        )
     keywords = error.keywords if isinstance(error, IdentifierInvalid) else ()
     return _explained(status, error, keywords)
 

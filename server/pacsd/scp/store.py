@@ -2,51 +2,69 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dicomnet import CStoreRequest, PresentationContext, ReceivedDataset, Status
+from pacsd.scp.operations import safely
 from pacsd.scp.statuses import Answer
-from pacsd.services.ingest import IncomingInstance, Ingest
-from pacsd.services.intake import Intake
+from pacsd.services.ingest import IncomingInstance
 
-__all__ = ["StoreHandler"]
+if TYPE_CHECKING:
+    from pacsd.scp.pacs_net import PacsNet
+    from pacsd.scp.service_table import ServiceRow
+
+__all__ = ["answer_store"]
 
 
-class StoreHandler:
-    """Stores what arrives on one association; success means that it is safely kept."""
+def answer_store(
+    net: PacsNet,
+    row: ServiceRow,
+    context: PresentationContext,
+    request: CStoreRequest,
+    dataset: ReceivedDataset,
+) -> None:
+    """Receive an instance, and answer when it is kept: with others, where the peer sends several ahead.
 
-    def __init__(self, ingest: Ingest) -> None:
-        self._intake = Intake(ingest)
+    One that we keep already with the same content is Success as well (PS3.4 §B.2.3).
+    """
+    started = time.monotonic()
+    received = net.attempt(row, context, request, lambda: _received(net, context, request, dataset))
 
-    def handle(
-        self,
-        context: PresentationContext,
-        request: CStoreRequest,
-        dataset: ReceivedDataset,
-        *,
-        calling_ae_title: str,
-        default_character_set: str = "",
-        may_correct: bool,
-    ) -> Callable[[], Answer]:
-        """Receive one instance; the function returned has it kept for good, to be called once.
+    def respond() -> None:
+        if isinstance(received, Answer):
+            answer = received
+        else:
+            net.turns.enter()  # however long it takes: what was received cannot be left as it is
+            try:
+                answer = safely(row, received)
+            finally:
+                net.turns.leave()
+        net.report(row, request, answer, time.monotonic() - started)
+        net.send_c_store_response(context, request, status=answer.status, **answer.explanation)
 
-        An instance that we keep already with the same content is Success as well (PS3.4 §B.2.3). `may_correct` as
-        `InstanceRecord` has it.
-        """
-        finish = self._intake.receive(
-            IncomingInstance(
-                sop_class_uid=request.affected_sop_class_uid,
-                sop_instance_uid=request.affected_sop_instance_uid,
-                transfer_syntax_uid=context.transfer_syntax,
-                calling_ae_title=calling_ae_title,
-                default_character_set=default_character_set,
-                may_correct=may_correct,
-            ),
-            dataset,
-        )
+    net.answer_later(request, respond)
 
-        def answer() -> Answer:
-            finish()
-            return Answer(Status.SUCCESS)
 
-        return answer
+def _received(
+    net: PacsNet, context: PresentationContext, request: CStoreRequest, dataset: ReceivedDataset
+) -> Callable[[], Answer]:
+    """Receive one instance; the function returned has it kept for good, to be called once."""
+    finish = net.intake.receive(
+        IncomingInstance(
+            sop_class_uid=request.affected_sop_class_uid,
+            sop_instance_uid=request.affected_sop_instance_uid,
+            transfer_syntax_uid=context.transfer_syntax,
+            calling_ae_title=net.calling_ae_title,
+            default_character_set=net.admission.default_character_set,
+            may_correct=net.admission.is_known,
+        ),
+        dataset,
+    )
+
+    def answer() -> Answer:
+        finish()
+        return Answer(Status.SUCCESS)
+
+    return answer

@@ -24,6 +24,7 @@ from pacsd.scp.extended_negotiation import (
     application_information,
     negotiated_options,
 )
+from pacsd.scp.service_table import SERVICES
 from support.archive_server import (
     EXPLICIT,
     ArchiveServer,
@@ -51,16 +52,16 @@ def test_options_are_answered_as_they_are(service: Service, value: int, count: i
     """One byte for each that was offered, and no more than the service has (PS3.4 §C.5)."""
     has = b"\1\1\0\0\0\1\1" if service is Service.FIND else b"\1\0"
     answer = has if value == 1 else bytes(len(has))
-    assert application_information(service, bytes([value]) * count) == answer[:count]
+    assert application_information(SERVICES[service], bytes([value]) * count) == answer[:count]
 
 
 @pytest.mark.parametrize("service", [Service.FIND, Service.MOVE, Service.GET])
 @pytest.mark.parametrize("offered", [b"\0", b"\0\1\1\1\1\1\1\1", b"\1", b"\1" * 8, b"\2"])
 def test_what_is_answered_is_what_is_done(service: Service, offered: bytes) -> None:
-    answered = application_information(service, offered)
+    answered = application_information(SERVICES[service], offered)
     assert answered is not None
-    assert negotiated_options(service, answered).relational is (offered[0] == 1)
-    assert negotiated_options(service, b"") == QueryOptions()
+    assert negotiated_options(SERVICES[service], answered).relational is (offered[0] == 1)
+    assert negotiated_options(SERVICES[service], b"") == QueryOptions()
 
 
 @pytest.mark.parametrize(
@@ -74,24 +75,24 @@ def test_what_is_answered_is_what_is_done(service: Service, offered: bytes) -> N
     ],
 )
 def test_each_option_of_a_query_has_its_byte(offered: bytes, options: QueryOptions) -> None:
-    answered = application_information(Service.FIND, offered)
+    answered = application_information(SERVICES[Service.FIND], offered)
     assert answered is not None
-    assert negotiated_options(Service.FIND, answered) == options
+    assert negotiated_options(SERVICES[Service.FIND], answered) == options
 
 
 @pytest.mark.parametrize("service", [Service.FIND, Service.MOVE, Service.GET, Service.ECHO])
 def test_nothing_is_answered_to_nothing(service: Service) -> None:
-    assert application_information(service, b"") is None
+    assert application_information(SERVICES[service], b"") is None
 
 
 def test_verification_has_no_options() -> None:
-    assert application_information(Service.ECHO, b"\1") is None
+    assert application_information(SERVICES[Service.ECHO], b"\1") is None
 
 
 @pytest.mark.parametrize("offered", [b"\2\0\0\0\0\0", b"\3\0\0\0\2\0", b"", bytes(20)])
 def test_storage_is_full_and_changes_nothing(offered: bytes) -> None:
     """PS3.4 Table B.3-2: level 2, bit preserving, no coercion."""
-    assert application_information(Service.STORE, offered) == FULL
+    assert application_information(SERVICES[Service.STORE], offered) == FULL
 
 
 # Admission.

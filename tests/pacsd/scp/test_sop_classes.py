@@ -9,7 +9,8 @@ from pynetdicom import AllStoragePresentationContexts, sop_class
 from pacsd.dataset.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES, is_unknown_transfer_syntax
 from pacsd.model import QueryModel, Service
 from pacsd.query.information_models import FIND_MODELS, GET_MODELS, MOVE_MODELS
-from pacsd.scp.sop_classes import STORAGE_SOP_CLASSES, is_registered, service_of
+from pacsd.scp.service_table import service_of
+from pacsd.scp.sop_classes import STORAGE_SOP_CLASSES, is_registered
 
 STORAGE_IN_THE_REGISTRY = {
     uid
