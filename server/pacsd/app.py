@@ -593,6 +593,7 @@ def run_worker(context: WorkerContext) -> int:
         processes=settings.decompression.processes,
         seconds=settings.decompression.timeout,
         memory=budgets.instance,
+        observe_loss=metrics.decoder_replaced,
     )
     transcode = Transcoder(decoders, budgets, taken=context.shared.converting, slot=context.index)
     plain, over_tls = ([context.sockets[name]] if name in context.sockets else [] for name in _DICOM_SOCKETS)

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from enum import StrEnum
 from typing import Final
 
 import structlog
@@ -25,7 +26,7 @@ from pacsd.decoder.places import LOOK_INTERVAL, Places
 from pacsd.effort import now_and_then
 from pacsd.errors import DatasetInvalid, RetrieveCancelled, TranscodingFailed
 
-__all__ = ["DecoderPool", "InstanceDecoding"]
+__all__ = ["DecoderPool", "InstanceDecoding", "Loss"]
 
 _log = structlog.get_logger()
 
@@ -57,22 +58,53 @@ REASONS: Final = {
 }
 
 
+class Loss(StrEnum):
+    """Why a decoder has to be replaced."""
+
+    TIMEOUT = "timeout"
+    """It took longer than it may, and was killed."""
+    CRASHED = "crashed"
+    """It ended by itself."""
+    MEMORY = "memory"
+    """It needed more than it may have."""
+    WRONG_ANSWER = "wrong-answer"
+    """It said what none says that is as it was."""
+    CANCELLED = "cancelled"
+    """Nobody waited for its frame any more: it was killed, and is as good as ever."""
+    OTHER = "other"
+
+
+class _LostError(DatasetInvalid):
+    """A frame has cost its decoder."""
+
+    def __init__(self, message: str, loss: Loss) -> None:
+        super().__init__(message)
+        self.loss = loss
+
+
 class DecoderPool:
     """At most `processes` decoders, for all threads of a process; `close` ends them.
 
     `seconds` is what decoding an instance may take besides one for each `BYTES_PER_SECOND`; a frame waits as long for
     its turn. `memory`, bytes, is what one decoder may take at most, besides what any of them takes. `command` is what
-    is started, and given its channel and our process id as arguments.
+    is started, and given its channel and our process id as arguments. `observe_loss` is told of each that is lost.
     """
 
     def __init__(
-        self, *, processes: int, seconds: float, memory: int = 1 << 31, command: Sequence[str] = COMMAND
+        self,
+        *,
+        processes: int,
+        seconds: float,
+        memory: int = 1 << 31,
+        command: Sequence[str] = COMMAND,
+        observe_loss: Callable[[Loss], None] = lambda _: None,
     ) -> None:
         self.seconds = seconds
         self._processes = processes
         self._memory = memory
         self._places = Places(processes, what="too many other frames are being decoded")
         self._command = command
+        self._observe_loss = observe_loss
         self._idle: list[_Decoder] = []
         # The kernel ends a decoder with the thread that has started it: this one stays until the process ends.
         self._starter = ThreadPoolExecutor(1, "decoder starter")
@@ -115,6 +147,7 @@ class DecoderPool:
                 failure = decoder.decode(frame, fragments, onto, within, is_cancelled)
             except BaseException as error:
                 decoder.kill()
+                self._observe_loss(_loss_by(error))
                 if isinstance(error, DatasetInvalid):
                     _log.warning("decoder-replaced", coding=frame.coding.value, reason=str(error))
                 if isinstance(error, OSError):
@@ -123,6 +156,7 @@ class DecoderPool:
                 raise
             if failure is Failure.MEMORY:
                 decoder.kill()  # nobody knows what state it is in
+                self._observe_loss(Loss.MEMORY)
             else:
                 self._idle.append(decoder)
         if failure is not Failure.NONE:
@@ -138,6 +172,7 @@ class DecoderPool:
             if decoder.is_alive:
                 return decoder
             decoder.kill()
+            self._observe_loss(Loss.CRASHED)
 
     def _new_decoder(self, is_cancelled: Callable[[], bool]) -> _Decoder:
         starting = self._starter.submit(self._started)
@@ -262,14 +297,16 @@ class _Decoder:
             if descriptor is not None:
                 os.close(descriptor)
         if not answer:
-            raise DatasetInvalid(f"a frame cannot be decoded: its decoder {self._how_it_ended()}")
+            raise _LostError(f"a frame cannot be decoded: its decoder {self._how_it_ended()}", Loss.CRASHED)
         number, answered_length = RESPONSE.unpack(answer) if len(answer) == RESPONSE.size else (None, 0)
         if number == Failure.NONE and answered_length == decoded_length:
             with memoryview(shared) as view:
                 for place in range(0, decoded_length, COPIED_AT_ONCE):
                     onto += view[place : min(place + COPIED_AT_ONCE, decoded_length)]
         elif number not in REASONS:
-            raise DatasetInvalid("a frame cannot be decoded: its decoder answers what is no answer")
+            raise _LostError(
+                "a frame cannot be decoded: its decoder answers what is no answer", Loss.WRONG_ANSWER
+            )
         if len(shared) > KEPT_MAP:
             shared.close()
             self._map = None
@@ -313,7 +350,9 @@ class _Decoder:
                 if is_cancelled():
                     raise RetrieveCancelled("the retrieve was cancelled") from None
                 if time.monotonic() >= deadline:
-                    raise DatasetInvalid("a frame cannot be decoded: its decoder takes too long") from None
+                    raise _LostError(
+                        "a frame cannot be decoded: its decoder takes too long", Loss.TIMEOUT
+                    ) from None
 
     @property
     def is_alive(self) -> bool:
@@ -333,6 +372,12 @@ class _Decoder:
         if self._map is not None:
             self._map.close()
             self._map = None
+
+
+def _loss_by(error: BaseException) -> Loss:
+    if isinstance(error, _LostError):
+        return error.loss
+    return Loss.CANCELLED if isinstance(error, RetrieveCancelled) else Loss.OTHER
 
 
 def _environment() -> dict[str, str]:

@@ -49,6 +49,8 @@ DAMAGE_NOTICED: Final = ("retrieve", "store", "scrub")
 """By what damage may be noticed."""
 STORE_FAILURES: Final = ("0110", "0111", "0122", "0124", "A7xx", "A9xx", "Cxxx")
 """Labels of the statuses with which a C-STORE of ours may fail."""
+DECODER_LOSSES: Final = ("timeout", "crashed", "memory", "wrong-answer", "cancelled", "other")
+"""Why a decoder may have to be replaced, see `decoder.pool.Loss`."""
 COMMIT_INSTANCES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -290,7 +292,12 @@ class Metrics:
         self._restarts = Counter(
             "pacsd_worker_restarts", "Processes that died and were replaced", registry=registry
         )
-        self.count_from_nought([OTHER, *self.peers])
+        self._decoders = Counter(
+            "pacsd_decoders_replaced",
+            "Decoder processes that were killed or ended, by why",
+            ["reason"],
+            registry=registry,
+        )
         self._build = Gauge(
             "pacsd_build_info",
             "1, labelled with the version",
@@ -299,6 +306,7 @@ class Metrics:
             multiprocess_mode="max",
         )
         self._build.labels(pacsd.__version__).set(1)
+        self.count_from_nought([OTHER, *self.peers])
 
     def count_from_nought(self, peers: Iterable[str]) -> None:
         """Begin the failures of these peers' stores at 0, and whatever else an alert asks any increase of.
@@ -309,6 +317,8 @@ class Metrics:
             self._damaged.labels(noticed)
         for outcome in CommitOutcome:
             self._instances.labels(outcome.value)
+        for reason in DECODER_LOSSES:
+            self._decoders.labels(reason)
         for peer in peers:
             for status in STORE_FAILURES:
                 self._operations.labels(Service.STORE.dimse_name, status, peer)
@@ -431,6 +441,10 @@ class Metrics:
     def worker_restarted(self) -> None:
         """The supervisor replaced a process that died."""
         self._restarts.inc()
+
+    def decoder_replaced(self, reason: str) -> None:
+        """A decoder process is lost; `reason` is one of `DECODER_LOSSES`."""
+        self._decoders.labels(reason).inc()
 
     def render(self) -> bytes:
         """The numbers of all processes in Prometheus' text format, `CONTENT_TYPE`."""

@@ -19,12 +19,13 @@ from structlog.testing import capture_logs
 
 from pacsd.decoder.frames import Coding, EncodedFrame, Luminance
 from pacsd.decoder.places import Places
-from pacsd.decoder.pool import COMMAND, DecoderPool, InstanceDecoding
+from pacsd.decoder.pool import COMMAND, DecoderPool, InstanceDecoding, Loss
 from pacsd.errors import DatasetInvalid, RetrieveCancelled, TranscodingFailed
+from pacsd.observability.metrics import DECODER_LOSSES
 from support.deadline import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ODD = Path(__file__).with_name("odd_decoder.py")
 SAMPLES = np.random.default_rng(3).integers(0, 256, (64, 48)).astype(np.uint8)
@@ -54,10 +55,17 @@ FRAME, DATA = encoded()
 
 @contextmanager
 def pool(
-    kind: str = "", *, processes: int = 1, seconds: float = 20, memory: int = 1 << 28
+    kind: str = "",
+    *,
+    processes: int = 1,
+    seconds: float = 20,
+    memory: int = 1 << 28,
+    observe_loss: Callable[[Loss], None] = lambda _: None,
 ) -> Iterator[DecoderPool]:
     command = (sys.executable, str(ODD), kind) if kind else COMMAND
-    opened = DecoderPool(processes=processes, seconds=seconds, memory=memory, command=command)
+    opened = DecoderPool(
+        processes=processes, seconds=seconds, memory=memory, command=command, observe_loss=observe_loss
+    )
     try:
         yield opened
     finally:
@@ -121,24 +129,26 @@ def test_a_decoder_is_given_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"),
+    ("kind", "reason", "loss"),
     [
-        ("hangs", "takes too long"),
-        ("takes all memory", "more memory than it may"),
-        ("ends", "ended with 3"),
-        ("says another length", "no answer"),
-        ("says no known failure", "no answer"),
-        ("says too much", "no answer"),
-        ("says nothing", "ended by SIGKILL"),
+        ("hangs", "takes too long", Loss.TIMEOUT),
+        ("takes all memory", "more memory than it may", Loss.MEMORY),
+        ("ends", "ended with 3", Loss.CRASHED),
+        ("says another length", "no answer", Loss.WRONG_ANSWER),
+        ("says no known failure", "no answer", Loss.WRONG_ANSWER),
+        ("says too much", "no answer", Loss.WRONG_ANSWER),
+        ("says nothing", "ended by SIGKILL", Loss.CRASHED),
     ],
 )
-def test_what_goes_wrong_costs_one_frame(kind: str, reason: str) -> None:
+def test_what_goes_wrong_costs_one_frame(kind: str, reason: str, loss: Loss) -> None:
     output = bytearray()
-    with pool(kind) as decoders:
+    lost: list[Loss] = []
+    with pool(kind, observe_loss=lost.append) as decoders:
         with pytest.raises(DatasetInvalid, match=reason):
             decoders.decode(FRAME, [memoryview(DATA)], output, within=1 if kind == "hangs" else 20)
         assert output == b""
         assert decoders.idle == []
+    assert lost == [loss]
 
 
 def test_a_decoder_that_is_killed_or_stopped_is_replaced() -> None:
@@ -206,6 +216,20 @@ def test_who_cancels_does_not_wait() -> None:
             thread.join(10)
         assert [kind for kind, _ in ended] == [RetrieveCancelled] * 3
         assert max(when for _, when in ended) - begin < 10  # while a frame may take a minute
+
+
+def test_a_decoder_at_work_for_nobody_is_lost() -> None:
+    lost: list[Loss] = []
+    with pool(observe_loss=lost.append) as decoders:
+        decode(decoders)
+        os.kill(only(decoders), signal.SIGSTOP)
+        with pytest.raises(RetrieveCancelled):
+            decoders.decode(FRAME, [memoryview(DATA)], bytearray(), within=20, is_cancelled=lambda: True)
+    assert lost == [Loss.CANCELLED]
+
+
+def test_all_losses_are_counted() -> None:
+    assert set(DECODER_LOSSES) == set(Loss)
 
 
 def test_who_cancels_does_not_wait_for_a_decoder_to_start() -> None:
