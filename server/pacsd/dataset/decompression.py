@@ -11,13 +11,14 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.dataset.codestreams import Codestream, begins_codestream, read_codestream
 from pacsd.dataset.encapsulation import MAXIMUM_FRAGMENTS, ExtendedOffsetTable, frames_of
 from pacsd.dataset.sources import deflate_window_bits
-from pacsd.decoder.frames import Coding, EncodedFrame, Luminance
+from pacsd.decoder.frames import MOST_FRAMES, Coding, EncodedFrame, Luminance
 from pacsd.errors import DatasetInvalid
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ LONGEST_VALUE: Final = 0xFFFFFFFE
 RLE_HEADER_LENGTH: Final = 64
 LONGEST_NUMBER: Final = 12
 """Characters of a value of VR IS (PS3.5 §6.2)."""
+DECODED_AT_ONCE: Final = 1 << 22
+"""Bytes of decoded frames that are asked for together, where nothing but the header has to be known of each."""
 DEFLATED_PIECE: Final = 1 << 16
 INFLATED_PIECE: Final = 1 << 20
 """Bytes that are given, and taken, between two looks whether anybody still waits for them."""
@@ -91,8 +94,18 @@ class Inflater(Protocol):
 class Decode(Protocol):
     """What decodes frames; see `decoder.pool.InstanceDecoding`."""
 
-    def __call__(self, frame: EncodedFrame, fragments: Sequence[memoryview], onto: bytearray, /) -> None:
-        """Append the decoded frame; raises DatasetInvalid where it cannot be decoded."""
+    def __call__(
+        self,
+        frame: EncodedFrame,
+        fragments: Sequence[memoryview],
+        onto: bytearray,
+        lengths: Sequence[int] = (),
+        /,
+    ) -> None:
+        """Append the decoded frame, or frames that are alike, each of as many bytes as `lengths` says.
+
+        Raises DatasetInvalid where one cannot be decoded.
+        """
 
 
 def _nothing() -> None:
@@ -292,11 +305,17 @@ class _Decompression:
 
     def append(self, frames: list[Frame], output: bytearray, *, pad: int) -> None:
         """Append native frames, and what is missing to an even length."""
-        for fragments in frames:
+        is_rle = self._transfer_syntax_uid == RLE_LOSSLESS
+        at_once = max(1, min(MOST_FRAMES, DECODED_AT_ONCE // self._frame_length)) if is_rle else 1
+        for start in range(0, len(frames), at_once):
+            some = frames[start : start + at_once]
             self._look()
             before = len(output)
-            self._append_frame(fragments, output)
-            length = len(output) - before
+            if is_rle:
+                self._append_rle(some, output)
+            else:
+                self._append_frame(some[0], output)
+            length = (len(output) - before) // len(some)
             if length != self._frame_length:
                 raise DatasetInvalid(
                     f"a frame decompresses to {length} bytes instead of {self._frame_length}"
@@ -314,11 +333,18 @@ class _Decompression:
                 output += fragment
         elif uid == DEFLATED_IMAGE_FRAME:
             output += self._inflated(b"".join(fragments))
-        elif uid == RLE_LOSSLESS:
-            self._decode(self._rle(fragments), fragments, output)
         else:
             frame = bytes(fragments[0]) if len(fragments) == 1 else b"".join(fragments)
             self._decode(self._coded(read_codestream(frame)), [memoryview(frame)], output)
+
+    def _append_rle(self, frames: list[Frame], output: bytearray) -> None:
+        """Append several at once: to decode a small one takes less time than to have it decoded."""
+        for fragments in frames:
+            self._verify_rle(fragments)
+        lengths = [sum(map(len, fragments)) for fragments in frames]
+        self._decode(
+            self._encoded(Codestream(Coding.RLE)), list(chain.from_iterable(frames)), output, lengths
+        )
 
     def _inflated(self, frame: bytes) -> bytearray:
         inflater = zlib.decompressobj(deflate_window_bits(frame))
@@ -333,8 +359,8 @@ class _Decompression:
             raise DatasetInvalid("a frame's deflate stream is truncated, or inflates to more than the frame")
         return native
 
-    def _rle(self, fragments: Frame) -> EncodedFrame:
-        """Return what is known of a frame of RLE Lossless (PS3.5 Annex G)."""
+    def _verify_rle(self, fragments: Frame) -> None:
+        """Compare a frame of RLE Lossless (PS3.5 Annex G) with the header."""
         image = self._image
         header = b"".join(fragment[:RLE_HEADER_LENGTH] for fragment in fragments)
         if len(header) < RLE_HEADER_LENGTH:
@@ -343,7 +369,6 @@ class _Decompression:
         (segments,) = struct.unpack_from("<I", header)
         if segments != expected:
             raise DatasetInvalid(f"a frame has {segments} RLE segments instead of {expected} (PS3.5 G.2)")
-        return self._encoded(Codestream(Coding.RLE))
 
     def _coded(self, stream: Codestream) -> EncodedFrame:
         """Return what is known of a frame that is a codestream."""

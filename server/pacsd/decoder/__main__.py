@@ -10,11 +10,12 @@ import os
 import signal
 import socket
 import sys
+from itertools import accumulate, pairwise
 
 from pacsd.decoder.confinement import address_space, confine, die_with_parent
 from pacsd.decoder.frames import HELLO, KEPT_MAP, RESPONSE, EncodedFrame, Failure
 
-REQUEST_LENGTH = 256
+REQUEST_LENGTH = 1024
 """Bytes; more than a request has."""
 
 
@@ -41,30 +42,35 @@ def serve(channel: socket.socket) -> None:
         request, descriptors, _, _ = socket.recv_fds(channel, REQUEST_LENGTH, 1)
         if not request:
             return
-        frame, length, map_length = EncodedFrame.from_bytes(request)
+        frame, lengths, map_length = EncodedFrame.from_bytes(request)
         for descriptor in descriptors:
             shared = mmap.mmap(descriptor, map_length)
             os.close(descriptor)
         if shared is None:
             return
-        failure, decoded = answer(frame, length, shared)
+        failure, decoded = answer(frame, lengths, shared)
         if map_length > KEPT_MAP:
             shared.close()
             shared = None
         channel.send(RESPONSE.pack(failure, decoded))
 
 
-def answer(frame: EncodedFrame, length: int, shared: mmap.mmap) -> tuple[Failure, int]:
-    """Decode what is in the shared memory and put the samples in its place; return how many bytes these are."""
+def answer(frame: EncodedFrame, lengths: tuple[int, ...], shared: mmap.mmap) -> tuple[Failure, int]:
+    """Decode the frames in the shared memory and put the samples in their place; return how many bytes these are."""
     import numpy as np  # noqa: PLC0415 - is there already
 
     from pacsd.decoder.codecs import UndecodableError, decode  # noqa: PLC0415 - as well
 
+    begins = [0, *accumulate(lengths)]
+    decoded = 0
     try:
-        samples = decode(frame, shared[:length])
-        if samples.nbytes != frame.decoded_length:
-            return Failure.SHAPE, 0
-        np.copyto(np.ndarray(samples.shape, samples.dtype, buffer=shared), samples)
+        # All of them first, as samples are written over what has not been decoded yet.
+        for data in [shared[begin:end] for begin, end in pairwise(begins)]:
+            samples = decode(frame, data)
+            if samples.nbytes != frame.decoded_length:
+                return Failure.SHAPE, 0
+            np.copyto(np.ndarray(samples.shape, samples.dtype, buffer=shared, offset=decoded), samples)
+            decoded += samples.nbytes
     except UndecodableError as error:
         return error.failure, 0
     except MemoryError:
@@ -72,7 +78,7 @@ def answer(frame: EncodedFrame, length: int, shared: mmap.mmap) -> tuple[Failure
     except Exception:
         # Decoders raise whatever they like.
         return Failure.DECODER, 0
-    return Failure.NONE, samples.nbytes
+    return Failure.NONE, decoded
 
 
 if __name__ == "__main__":

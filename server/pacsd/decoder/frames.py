@@ -1,7 +1,7 @@
-"""What a worker and its decoder process say to each other: fixed structures, each way one for each frame.
+"""What a worker and its decoder process say to each other: fixed structures, each way one for some frames.
 
-The frame and its decoded samples are in memory that both have mapped. The decoder is not trusted: nothing of its answer
-but a status and a length is looked at.
+The frames are alike, and they and their decoded samples are in memory that both have mapped. The decoder is not trusted:
+nothing of its answer but a status and a length is looked at.
 """
 
 from __future__ import annotations
@@ -9,9 +9,22 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["HELLO", "KEPT_MAP", "RESPONSE", "Coding", "EncodedFrame", "Failure", "Luminance", "Missing"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "HELLO",
+    "KEPT_MAP",
+    "MOST_FRAMES",
+    "RESPONSE",
+    "Coding",
+    "EncodedFrame",
+    "Failure",
+    "Luminance",
+    "Missing",
+]
 
 HELLO: Final = struct.Struct("<IQ")
 """The decoder's first message: what it could not be confined by (`Missing`), and its address space, bytes."""
@@ -20,7 +33,10 @@ RESPONSE: Final = struct.Struct("<BQ")
 KEPT_MAP: Final = 16 << 20
 """Bytes: larger shared memory is given back after the frame that needed it."""
 
-_REQUEST: Final = struct.Struct("<BIIHBBBiiBBIQQ")
+MOST_FRAMES: Final = 64
+"""That are decoded for one request."""
+
+_REQUEST: Final = struct.Struct("<BIIHBBBiiBBIQ")
 
 
 class Coding(Enum):
@@ -90,8 +106,11 @@ class EncodedFrame:
         """Bytes of the samples in words of `bits_allocated`."""
         return self.rows * self.columns * self.samples * self.bits_allocated // 8
 
-    def to_bytes(self, length: int, map_length: int) -> bytes:
-        """Return the request to decode this frame, of so many bytes, in shared memory of so many bytes."""
+    def to_bytes(self, lengths: Sequence[int], map_length: int) -> bytes:
+        """Return the request to decode frames that are all like this one, in shared memory of so many bytes.
+
+        They have so many bytes each, and lie there one behind the other.
+        """
         return _REQUEST.pack(
             _CODES[self.coding],
             self.rows,
@@ -105,15 +124,15 @@ class EncodedFrame:
             self.is_signed,
             self.luminance.value,
             self.data_end,
-            length,
             map_length,
-        )
+        ) + struct.pack(f"<{len(lengths)}Q", *lengths)
 
     @classmethod
-    def from_bytes(cls, request: bytes) -> tuple[EncodedFrame, int, int]:
+    def from_bytes(cls, request: bytes) -> tuple[EncodedFrame, tuple[int, ...], int]:
         """Return what `to_bytes` was given."""
-        code, rows, columns, samples, precision, stream_is_signed, *rest = _REQUEST.unpack(request)
-        allocated, stored, high_bit, is_signed, luminance, data_end, length, map_length = rest
+        code, rows, columns, samples, precision, stream_is_signed, *rest = _REQUEST.unpack_from(request)
+        allocated, stored, high_bit, is_signed, luminance, data_end, map_length = rest
+        lengths = struct.unpack_from(f"<{(len(request) - _REQUEST.size) // 8}Q", request, _REQUEST.size)
         frame = cls(
             coding=_CODINGS[code],
             rows=rows,
@@ -128,7 +147,7 @@ class EncodedFrame:
             luminance=Luminance(luminance),
             data_end=data_end,
         )
-        return frame, length, map_length
+        return frame, lengths, map_length
 
 
 _CODINGS: Final = dict(enumerate(Coding))

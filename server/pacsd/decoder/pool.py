@@ -134,8 +134,11 @@ class DecoderPool:
         *,
         within: float,
         is_cancelled: Callable[[], bool] = lambda: False,
+        lengths: Sequence[int] = (),
     ) -> float:
         """Append the decoded frame, and return how many seconds its decoder took.
+
+        Or several frames that are all like this one, MOST_FRAMES at most, each of as many bytes as `lengths` says.
 
         Raises DatasetInvalid where it cannot be decoded, or not within its memory and `within` so many seconds;
         TranscodingFailed where no decoder is to be had; RetrieveCancelled.
@@ -144,7 +147,7 @@ class DecoderPool:
             decoder = self._idle_decoder() or self._new_decoder(is_cancelled)
             begin = time.monotonic()
             try:
-                failure = decoder.decode(frame, fragments, onto, within, is_cancelled)
+                failure = decoder.decode(frame, fragments, onto, within, is_cancelled, lengths)
             except BaseException as error:
                 decoder.kill()
                 self._observe_loss(_loss_by(error))
@@ -217,11 +220,24 @@ class InstanceDecoding:
         self._look = now_and_then(is_cancelled)
         self._left = pool.seconds
 
-    def __call__(self, frame: EncodedFrame, fragments: Sequence[memoryview], onto: bytearray) -> None:
-        """Append the decoded frame; raises as `DecoderPool.decode` does."""
+    def __call__(
+        self,
+        frame: EncodedFrame,
+        fragments: Sequence[memoryview],
+        onto: bytearray,
+        lengths: Sequence[int] = (),
+    ) -> None:
+        """Append the decoded frame, or frames; see `DecoderPool.decode`, which also says what it raises."""
         self._look()
-        self._left += frame.decoded_length / BYTES_PER_SECOND
-        spent = self._pool.decode(frame, fragments, onto, within=self._left, is_cancelled=self._is_cancelled)
+        self._left += max(1, len(lengths)) * frame.decoded_length / BYTES_PER_SECOND
+        spent = self._pool.decode(
+            frame,
+            fragments,
+            onto,
+            within=self._left,
+            is_cancelled=self._is_cancelled,
+            lengths=lengths,
+        )
         self._left -= spent
 
 
@@ -273,12 +289,15 @@ class _Decoder:
         onto: bytearray,
         within: float,
         is_cancelled: Callable[[], bool],
+        lengths: Sequence[int],
     ) -> Failure:
-        """Append the decoded frame, or return why there is none.
+        """Append the decoded frame, or frames, or return why there is none.
 
         Raises DatasetInvalid or RetrieveCancelled where the process is of no use any more.
         """
-        length, decoded_length = sum(map(len, fragments)), frame.decoded_length
+        length = sum(map(len, fragments))
+        lengths = lengths or (length,)
+        decoded_length = len(lengths) * frame.decoded_length
         shared, descriptor = self._shared(max(length, decoded_length))
         try:
             position = 0
@@ -288,8 +307,11 @@ class _Decoder:
                     shared[position : position + len(piece)] = piece
                     position += len(piece)
             self._limit_memory(length, decoded_length, len(shared))
-            request = frame.to_bytes(length, len(shared))
-            socket.send_fds(self._channel, [request], [] if descriptor is None else [descriptor])
+            request = frame.to_bytes(lengths, len(shared))
+            if descriptor is None:
+                self._channel.send(request)
+            else:
+                socket.send_fds(self._channel, [request], [descriptor])
             answer = self._answer(time.monotonic() + within, is_cancelled)
         except (ConnectionError, ProcessLookupError):
             answer = b""

@@ -15,6 +15,7 @@ from dataset_bytes import EXPLICIT, IMPLICIT, Writer
 from test_transcode import part10
 
 from pacsd.dataset.encapsulation import MAXIMUM_FRAGMENTS
+from pacsd.decoder.frames import MOST_FRAMES
 from pacsd.errors import TranscodingFailed
 from support.compressed import JPEG, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, JPEG_XL, RLE
 from support.instance import read_dataset
@@ -432,6 +433,13 @@ def test_frames_of_rle_in_several_fragments(table: bytes) -> None:
     first, second, third = map(rle, FRAMES)
     data = image([first[:100], first[100:], second, third[:70], third[70:]], frames="3", table=table)
     assert converted(data, RLE).PixelData == b"".join(frame.tobytes() for frame in FRAMES)
+
+
+def test_more_frames_of_rle_than_are_decoded_at_once() -> None:
+    count = MOST_FRAMES + 3
+    frames = [GREY_8 + np.uint8(number) for number in range(count)]
+    data = image([rle(frame) for frame in frames], frames=str(count))
+    assert converted(data, RLE).PixelData == b"".join(frame.tobytes() for frame in frames)
 
 
 def test_number_of_frames_is_what_is_sent() -> None:
