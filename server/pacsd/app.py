@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import structlog
 
-from dicomnet import DicomNet, NetConfiguration, Timeouts, TlsConfiguration
+from dicomnet import DicomNet, NetConfiguration, PeerCertificate, Timeouts, TlsConfiguration
 from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.dataset.memory import total_memory
 from pacsd.dataset.transcode import Transcoder
@@ -51,6 +51,7 @@ from pacsd.model import (
 from pacsd.observability.metrics import Metrics
 from pacsd.ownership import lock_files, own
 from pacsd.permissions import give_to_owner
+from pacsd.revocation import RevokedCertificates
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
@@ -649,10 +650,23 @@ def _retired(context: WorkerContext, net: PacsNet, routes: Routes, addresses: Ho
             addresses.start()
             addresses.wait_until_tried(_FIRST_LOOK_SECONDS)
             routes.move.destinations = _destinations(settings, _tls_if_usable(settings))
-            net.change_rules(_access_rules(settings, addresses))
+            net.change_rules(_access_rules(settings, addresses, _revoked_now(settings)))
         net.interrupt_withdrawn()
         if not net.client_count or context.wait_for_stop(_RETIRED_CHECK_INTERVAL) is Stop.SHUTDOWN:
             return addresses
+
+
+def _revoked_now(settings: Settings) -> Callable[[PeerCertificate], bool]:
+    """Return what says of a peer's certificate whether it is on a revocation list now."""
+    tls = settings.dicom.tls
+    if not tls.enabled or tls.crl is None:
+        return lambda _: False
+    try:
+        revoked = RevokedCertificates(tls.crl)
+    except ConfigurationError as error:
+        _log.error("revocation-list-not-usable", reason=str(error))
+        return lambda _: False
+    return lambda certificate: revoked.has(certificate.encoded)
 
 
 def _tls_if_usable(settings: Settings) -> TlsConfiguration | None:
@@ -871,7 +885,11 @@ def _log_difference(settings: Settings, difference: Difference) -> None:
             )
 
 
-def _access_rules(settings: Settings, addresses: HostAddresses) -> AccessRules:
+def _access_rules(
+    settings: Settings,
+    addresses: HostAddresses,
+    is_revoked: Callable[[PeerCertificate], bool] = lambda _: False,
+) -> AccessRules:
     tls = settings.dicom.tls
     return AccessRules(
         ae_title=settings.dicom.ae_title,
@@ -884,6 +902,7 @@ def _access_rules(settings: Settings, addresses: HostAddresses) -> AccessRules:
         accept_unknown_transfer_syntaxes=settings.dicom.accept_unknown_transfer_syntaxes,
         require_certificate=tls.enabled and tls.require_client_certificate,
         addresses=addresses.of,
+        is_revoked=is_revoked,
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dicomnet import AssociationAborted, AssociationEnded, AssociationRejected
+from dicomnet import AssociationAborted, AssociationEnded, AssociationRejected, TlsConfiguration
 from pacsd.dataset.identifier import elements_of, write_identifier
 from support import scu
 from support.archive_server import EXPLICIT, Client, association_request
@@ -196,6 +196,57 @@ def test_tls_alone(secure: SecureServer, tmp_path: Path) -> None:
     refused = server.run("check-config")
     assert refused.returncode != 0
     assert "dicom: nobody could call" in refused.stderr
+
+
+def test_a_certificate_that_is_good_no_more_ends_its_associations(tmp_path: Path) -> None:
+    """Revoked, or not the AE title's any more; others keep theirs, and so does who shows none."""
+    authority = Authority(tmp_path / "authority")
+    clients = {title: authority.certify(title) for title in ("STOLEN", "RENEWED", "KEPT", "UNKNOWN")}
+    port = free_port()
+    tls = requiring_certificates(authority, port) | {
+        "crl": str(authority.revoke()),
+        "require_client_certificate": False,
+    }
+    certificates = {title: title for title in ("STOLEN", "RENEWED", "KEPT")}
+    server = PacsdServer(tmp_path / "server")
+
+    def configure_certificates() -> None:
+        peers = [
+            Peer(ae_title=each, port=104, rules={"certificate": of}) for each, of in certificates.items()
+        ]
+        server.configure(peers=peers, settings={"server": {"workers": 1}, "dicom.tls": tls})
+
+    configure_certificates()
+    server.start()
+    try:
+        with ExitStack() as stack:
+            callers = {}
+            for title, shown in clients.items():
+                caller = callers[title] = stack.enter_context(Caller(title))
+                own = TlsConfiguration(
+                    certificate=shown.certificate, private_key=shown.key, ca=authority.certificate
+                )
+                caller.connect(server.host, port, tls=own)
+                caller.associate(association_request([(VERIFICATION, (EXPLICIT,))], calling=title))
+            (plain,) = stack.enter_context(calling(server, "PLAIN", contexts=(VERIFICATION,)))
+            assert all(caller.c_echo().status == 0 for caller in callers.values())
+            authority.revoke(clients["STOLEN"], clients["UNKNOWN"])
+            certificates["RENEWED"] = fingerprint(clients["KEPT"])
+            configure_certificates()
+            mark = server.log_size()
+            assert "configuration-reloaded" in server.reload()
+            wait_until(lambda: len(losers(server, mark)) == 3, within=WITHIN, what="all have lost")
+            lost = dict(losers(server, mark))
+            assert lost["STOLEN"] == lost["UNKNOWN"] == "its certificate is revoked"
+            assert lost["RENEWED"].startswith(
+                "certificate: the certificate shown is not that of this AE title"
+            )
+            assert all(callers[title].is_cut_off() for title in lost)
+            assert callers["KEPT"].c_echo().status == plain.c_echo().status == 0
+        server.stop()
+    finally:
+        if server.is_running:
+            server.kill()
 
 
 # Hosts, destinations, and what is withdrawn.

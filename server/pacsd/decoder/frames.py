@@ -1,7 +1,7 @@
 """What a worker and its decoder process say to each other: fixed structures, each way one for some frames.
 
-The frames are alike, and they and their decoded samples are in memory that both have mapped. The decoder is not trusted:
-nothing of its answer but a status and a length is looked at.
+The frames are alike, and they and their decoded samples are in memory that both have mapped. The decoder is not
+trusted: nothing of its answer but a status and a length is looked at.
 """
 
 from __future__ import annotations

@@ -146,7 +146,10 @@ class AccessRules:
         accept_unknown_transfer_syntaxes: bool = False,
         require_certificate: bool = False,
         addresses: Callable[[str], frozenset[str] | None] | None = None,
+        is_revoked: Callable[[PeerCertificate], bool] = lambda _: False,
     ) -> None:
+        """`is_revoked` is asked of peers whose certificate was good when they came."""
+        self.is_revoked = is_revoked
         self._ae_title = ae_title
         self._check_called_ae_title = check_called_ae_title
         self._peers = peers

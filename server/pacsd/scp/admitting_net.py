@@ -126,8 +126,11 @@ class AdmittingNet(DicomNet):
         request = self._request
         if request is None or self._withdrawn_at is not None:
             return ""
-        admission = access.admit_caller(request, self._address, self.peer_certificate)
-        if isinstance(admission, Rejection):
+        certificate = self.peer_certificate
+        admission = access.admit_caller(request, self._address, certificate)
+        if certificate is not None and access.is_revoked(certificate):
+            why = "its certificate is revoked"
+        elif isinstance(admission, Rejection):
             why = admission.explanation or admission.name
         else:
             why = self.admission.lost_by(admission, self._used_services(request))
