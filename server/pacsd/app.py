@@ -53,6 +53,7 @@ from pacsd.ownership import lock_files, own
 from pacsd.permissions import give_to_owner
 from pacsd.revocation import RevokedCertificates
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
+from pacsd.scp.bandwidth import Bandwidth
 from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
@@ -615,6 +616,8 @@ def run_worker(context: WorkerContext) -> int:
     addresses.stop()
     # What waits for the database is told in time to its peers, before they are cut off.
     index.end_attempts_within(max(0.0, settings.server.shutdown_timeout - _LAST_ANSWERS))
+    if routes.bandwidth is not None:
+        routes.bandwidth.stop()
     net.close(timeout=settings.server.shutdown_timeout)
     decoders.close()
     index.dispose()
@@ -775,6 +778,7 @@ def _routes(
             ae_title=ae_title,
         ),
         query_seconds=settings.limits.query_seconds or math.inf,
+        bandwidth=_bandwidth(settings, shared, context.index),
         move=MoveHandler(
             index,
             instances,
@@ -793,6 +797,16 @@ def _routes(
             note_refusal=partial(exceeded.note, "operations-per-peer"),
         ),
     )
+
+
+def _bandwidth(settings: Settings, shared: SharedState, slot: int) -> Bandwidth | None:
+    limit = settings.limits.mb_per_second_per_peer
+    callers = shared.callers
+
+    def share_of(caller: str) -> float:
+        return (callers.own(slot, caller) or 1) / (callers.total(caller) or 1)
+
+    return Bandwidth(limit * 1e6, share_of) if limit else None
 
 
 def _places(settings: Settings, shared: SharedState, slot: int) -> Places:

@@ -337,6 +337,8 @@ class LimitSettings(_Section):
     connections_without_association_per_address: Limit = 200
     operations_per_peer: Limit = 16
     """Worked on at once in one worker process, of one `[[peer]]` or of one address; waiting for the peer apart."""
+    mb_per_second_per_peer: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Received and sent together, of one `[[peer]]` or of one address, in units of 10^6 bytes; see `scp.bandwidth`."""
     query_seconds: SecondsOrNone = 120.0
     """Of work, waiting for the peer apart, that a query or the looking up of a selection may take."""
     answer_seconds: SecondsOrNone = 3600.0

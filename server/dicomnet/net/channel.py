@@ -138,10 +138,11 @@ class Channel:
         self._write_out([gathered, *buffers] if gathered else buffers)
 
     def _write_out(self, buffers: list[Buffer]) -> None:
-        began = time.monotonic()
         try:
             with self._while_waiting:
+                began = time.monotonic()
                 self.transport.send(buffers, self._timeouts.write)
+                seconds = time.monotonic() - began
         except AssociationEnded as error:
             # A PDU may be half out, and whatever followed it would be read as its rest.
             self.connection.transport_closed()
@@ -150,7 +151,7 @@ class Channel:
             raise
         if self.observation is not None:
             self.observation.sent(buffers, None)
-        if not self._sending.keeps_up(sum(map(len, buffers)), time.monotonic() - began):
+        if not self._sending.keeps_up(sum(map(len, buffers)), seconds):
             self.connection.transport_closed()  # its buffers are full: it would hear of an abort too late
             raise AssociationTimedOut("the peer takes what is sent too slowly")
 

@@ -21,6 +21,7 @@ from dicomnet import (
 from pacsd.errors import RightsWithdrawn
 from pacsd.model import Service
 from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, AccessRules, Admission, Rejection
+from pacsd.scp.bandwidth import Meter
 from pacsd.scp.routes import Routes
 
 __all__ = ["AdmittingNet"]
@@ -38,8 +39,10 @@ _LAST_STEP_SECONDS: Final = 10.0
 class AdmittingNet(DicomNet):
     """One connection as far as its association goes; `pacs_net.PacsNet` has the services."""
 
-    def __init__(self, configuration: NetConfiguration, routes: Routes) -> None:
+    def __init__(self, configuration: NetConfiguration, routes: Routes, meter: Meter | None = None) -> None:
+        """`meter` is what `configuration` has as `while_waiting`, where the bandwidth is limited."""
         super().__init__(configuration)
+        self._meter = meter
         self.routes = routes
         self.calling_ae_title = ""
         self._place: tuple[str, str] | None = None
@@ -84,6 +87,8 @@ class AdmittingNet(DicomNet):
         title = request.calling_ae_title
         self._caller = f"title {title}" if admission.is_known else f"address {self._address}"
         self.turns = self.routes.turns.enter(self._caller)
+        if self._meter is not None:
+            self._meter.begin(self, self._caller)
         self.accept_association(request, admission.supports)
 
     def on_connection_dropped(self, peer_address: tuple[str, int], limit: str) -> None:
@@ -211,6 +216,8 @@ class AdmittingNet(DicomNet):
         if place is not None:
             self.routes.places.leave(*place)
             self.routes.turns.leave(self._caller)
+            if self._meter is not None:
+                self._meter.end()
 
     def _report_end(self, error: Exception | None) -> None:
         if error is None:

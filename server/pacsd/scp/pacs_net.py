@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from dicomnet import (
@@ -29,6 +30,7 @@ from pacsd.effort import Effort
 from pacsd.errors import OperationCancelled
 from pacsd.model import QueryOptions
 from pacsd.scp.admitting_net import AdmittingNet
+from pacsd.scp.bandwidth import Meter
 from pacsd.scp.extended_negotiation import negotiated_options
 from pacsd.scp.normalized_services import refuse_unrecognized
 from pacsd.scp.operations import log_operation, logger_of_association, safely
@@ -47,15 +49,18 @@ _AFFECTED_SOP_CLASS_UID: Final = 0x00000002
 class PacsNet(AdmittingNet):
     """One connection to the archive, or its listener."""
 
-    def __init__(self, configuration: NetConfiguration, routes: Routes) -> None:
-        super().__init__(configuration, routes)
+    def __init__(self, configuration: NetConfiguration, routes: Routes, meter: Meter | None = None) -> None:
+        super().__init__(configuration, routes, meter)
         self.intake = Intake(routes.ingest)
         self._operations_log = logger_of_association()
 
     def on_accept(self, peer_address: tuple[str, int]) -> PacsNet:
         """Serve each connection by an object of its own."""
         self.routes.note_connection()
-        return PacsNet(self.configuration, self.routes)
+        if self.routes.bandwidth is None:
+            return PacsNet(self.configuration, self.routes)
+        meter = self.routes.bandwidth.meter(self.configuration.while_waiting)
+        return PacsNet(replace(self.configuration, while_waiting=meter), self.routes, meter)
 
     def on_receive_c_echo_request(self, context: PresentationContext, request: CEchoRequest) -> None:
         """Answer a C-ECHO, as `service_table` says; so all that follow."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pacsd.model import Service
 from pacsd.scp.access import AccessRules
+from pacsd.scp.bandwidth import Bandwidth
 from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
@@ -68,6 +69,8 @@ class Routes:
     metrics: NetMetrics
     exceeded: ExceededLimits
     turns: Turns
+    bandwidth: Bandwidth | None = None
+    """None: there is no limit."""
     query_seconds: float = math.inf
     """That a query, or the looking up of a selection, may take of work."""
     note_connection: Callable[[], None] = lambda: None

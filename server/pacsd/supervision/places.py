@@ -62,6 +62,13 @@ class CallerCounts:
         if free is not None and change > 0:
             self._numbers[free] = (tag << _COUNT_BITS) + change
 
+    def own(self, slot: int, caller: str) -> int:
+        """In the process in a slot."""
+        begin, tag = self._place(caller)
+        begin += slot * _ENTRIES
+        entries = self._numbers[begin : begin + _WAYS].tolist()
+        return sum(entry & _COUNT for entry in entries if entry >> _COUNT_BITS == tag)
+
     def total(self, caller: str) -> int:
         """Over all processes."""
         begin, tag = self._place(caller)
