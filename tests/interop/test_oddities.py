@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-    from interop.conftest import Archive
+    from interop.conftest import Archive, Destinations
     from support.server import PacsdServer
 
 FIRST_NUMBER = 7000
@@ -723,13 +723,19 @@ def odd(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> PacsdServ
 
 @pytest.fixture(scope="module")
 def on_either(
-    index_settings: dict[str, Any], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    index_settings: dict[str, Any],
+    destinations: Destinations,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[PacsdServer]:
     """A server with all oddities, its index in either kind of database."""
     if not index_settings:
         yield request.getfixturevalue("odd")
         return
-    peers = [Peer(ae_title=scu.CALLING_AE_TITLE, port=104)]
+    peers = [
+        Peer(ae_title=scu.CALLING_AE_TITLE, port=104),
+        Peer(ae_title="NARROW", port=destinations.narrow.port, allow=()),
+    ]
     folder = tmp_path_factory.mktemp("oddities")
     with serving_with(index_settings, folder, peers) as running:
         statuses = scu.send_all(running, [replace(each.instance, name=each.name) for each in TABLE], folder)
@@ -774,9 +780,9 @@ def test_each_is_found_and_given_back_as_it_came(on_either: PacsdServer) -> None
 
 @every_oddity
 @pytest.mark.parametrize("accepted", [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN])
-def test_c_get(odd: PacsdServer, oddity: Oddity, accepted: str) -> None:
+def test_c_get(on_either: PacsdServer, oddity: Oddity, accepted: str) -> None:
     instance = oddity.instance
-    outcome, inbox = scu.get(odd, scu.image_keys(instance), [(instance.sop_class_uid, [accepted])])
+    outcome, inbox = scu.get(on_either, scu.image_keys(instance), [(instance.sop_class_uid, [accepted])])
     if oddity.pixels is None:
         assert outcome.status == 0xA702
         assert outcome.failed_uids == {instance.sop_instance_uid}
@@ -791,9 +797,9 @@ def test_c_get(odd: PacsdServer, oddity: Oddity, accepted: str) -> None:
 
 
 def test_c_move_of_all_to_a_destination_that_takes_uncompressed_only(
-    odd: PacsdServer, narrow: scp.Destination
+    on_either: PacsdServer, narrow: scp.Destination
 ) -> None:
-    with scu.association(odd, [(scu.STUDY_ROOT["move"], scp.NARROW)]) as peer:
+    with scu.association(on_either, [(scu.STUDY_ROOT["move"], scp.NARROW)]) as peer:
         for oddity in TABLE:
             keys = scu.image_keys(oddity.instance)
             moved = scu.collect(peer.send_c_move(keys, "NARROW", scu.STUDY_ROOT["move"]))
