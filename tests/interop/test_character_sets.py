@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom import dcmread
 from pynetdicom.dsutils import encode as encode_identifier
 
+from interop.conftest import serving_with
 from support import dcmtk, scu
 from support.constructed import ROOT, encode, simple_dataset
 from support.instance import EXPLICIT_LITTLE_ENDIAN, part10_header
 from support.peers import free_port
-from support.server import PacsdServer, Peer
+from support.server import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from support.instance import Instance
+    from support.server import PacsdServer
 
 JAPANESE = "\\ISO 2022 IR 87"
 STUDY = f"{ROOT}.900"
@@ -58,21 +60,19 @@ def patient(number: int, name: str) -> Instance:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacsdServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, index_settings: dict[str, Any]) -> Iterator[PacsdServer]:
     """A server to which storescu has sent everything."""
     folder = tmp_path_factory.mktemp("character_sets")
     peers = [
         Peer(ae_title=scu.CALLING_AE_TITLE, port=free_port()),
         Peer(ae_title="OLD", port=free_port(), answers={"character_set": "ISO_IR 100", "max_matches": 2}),
     ]
-    running = PacsdServer(folder, peers=peers)
-    running.start()
     instances = [part_of_the_mixed_study(number, each) for number, each in enumerate(DESCRIPTIONS, start=1)]
     instances += [patient(number, name) for number, name in enumerate(NAMES.values())]
     files = [instance.write_file(folder / f"{number}.dcm") for number, instance in enumerate(instances)]
-    dcmtk.run("storescu", running, "-xe", *files)
-    yield running
-    running.stop()
+    with serving_with(index_settings, folder, peers) as running:
+        dcmtk.run("storescu", running, "-xe", *files)
+        yield running
 
 
 def keys(level: str, character_set: str, **values: str | None) -> Dataset:
