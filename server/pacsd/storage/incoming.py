@@ -24,7 +24,7 @@ LARGE_FRAGMENT: Final = 32768
 """Bytes from which on a fragment is written from where it is instead of copied."""
 RESERVED_AT_FIRST: Final = 131072
 RESERVED_AT_ONCE: Final = 1 << 20
-"""Bytes that a larger object reserves of the disk before it goes on."""
+"""Bytes that a larger object reserves of the disk before it goes on; they stay reserved until they are all written."""
 EARLY_LENGTH: Final = 1 << 20
 """Bytes after which the disk is set to work while more are still coming."""
 
@@ -48,7 +48,7 @@ class IncomingFile:
         self._header_length = len(header)
         self._algorithm = algorithm
         self._checksum = new_checksum(algorithm)
-        self._prefix = bytearray()
+        self._prefix: bytes | bytearray = b""
         self._gathered = bytearray(header)
         self._size = 0
         self._written = 0
@@ -58,12 +58,14 @@ class IncomingFile:
         self._published = False
         store.room.reserve(RESERVED_AT_FIRST)
         self._reserved = RESERVED_AT_FIRST
+        self._reserved_until = RESERVED_AT_FIRST
+        """What `_written` may become without a further reservation."""
         try:
             self._descriptor: int | None = os.open(
                 path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640
             )
         except OSError as error:
-            self._release(self._reserved)
+            self._release()
             raise storage_error("create a file for an incoming object", error) from error
         self._exists = True
 
@@ -99,7 +101,13 @@ class IncomingFile:
         self._size += length
         missing = PREFIX_LENGTH - len(self._prefix)
         if missing > 0:
-            self._prefix += fragment if length <= missing else memoryview(fragment)[:missing]
+            beginning = fragment if length <= missing else memoryview(fragment)[:missing]
+            if not self._prefix:
+                self._prefix = bytes(beginning)  # which is all of it, most often
+            else:
+                if isinstance(self._prefix, bytes):
+                    self._prefix = bytearray(self._prefix)
+                self._prefix += beginning
         if length >= LARGE_FRAGMENT:
             self._write_out(fragment)
         else:
@@ -126,7 +134,8 @@ class IncomingFile:
         self._write_out()
         self._make_sure_it_exists()
         self._completed = True
-        self._release(self._reserved)
+        if self._reserved:
+            self._release()
 
     def write_back(self) -> None:
         """Set the disk to work, without waiting: worth it where something else is done before `sync`."""
@@ -172,7 +181,8 @@ class IncomingFile:
         if not self._exists:
             return
         self._exists = False
-        self._release(self._reserved)
+        if self._reserved:
+            self._release()
         try:
             try:
                 self._close_descriptor()
@@ -208,30 +218,30 @@ class IncomingFile:
         if not buffers:
             return
         self._make_sure_it_exists()
-        length = sum(map(len, buffers))
-        self._reserve(length)
+        until = self._header_length + self._size
+        if until > self._reserved_until:
+            self._reserve(until - self._written)
         try:
             self._write_all(buffers)
         except OSError as error:
             self._give_up("write an incoming object", error)
-        self._release(length)
         self._gathered = bytearray()
 
     def _reserve(self, length: int) -> None:
         """Make sure that so much more may be written without touching what is to be kept free of the disk."""
-        if length <= self._reserved:
-            return
-        more = max(length, RESERVED_AT_ONCE) - self._reserved
+        reserved = max(length, RESERVED_AT_ONCE)
         try:
-            self._store.room.reserve(more)
+            # In the place of what was reserved before: the disk has got that, as far as it is written.
+            self._store.room.reserve(reserved - self._reserved)
         except (StorageFull, StorageUnavailable):
             self.close()
             raise
-        self._reserved += more
+        self._reserved = reserved
+        self._reserved_until = self._written + reserved
 
-    def _release(self, length: int) -> None:
-        self._reserved -= length
-        self._store.room.release(length)
+    def _release(self) -> None:
+        self._store.room.release(self._reserved)
+        self._reserved = 0
 
     def _write_all(self, buffers: list[memoryview]) -> None:
         while buffers:
