@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -150,8 +151,12 @@ class ReceivedInstance:
     """An instance that was received whole, and how far it has come since."""
 
     file: InstanceFile
-    record: InstanceRecord
-    """Its path is where the file shall be, and once it is published, where it is."""
+    path: str
+    """Where the file shall be; it will be beside that."""
+    record_at: Callable[[str], InstanceRecord]
+    """Returns what the index is to know, given where the file is."""
+    record: InstanceRecord | None = None
+    """Of a file that is published."""
     committed: Callable[[], CommitResult] | None = None
     """Waits for the commit that the instance was handed in for."""
     failure: Exception | None = None
@@ -225,14 +230,20 @@ class Ingest:
                 maximum_inflated=self._maximum_inflated,
             )
             _verify_agreement(incoming, attributes)
-            record = _record(
-                incoming, attributes, file, len(header), received_at, strict_uids=self._strict_uids
+            path = instance_path(
+                received_at,
+                attributes["StudyInstanceUID"],
+                attributes["SeriesInstanceUID"],
+                incoming.sop_instance_uid,
+                strict=self._strict_uids,
             )
             file.complete()
         except BaseException:
             file.close()
             raise
-        return ReceivedInstance(file, record)
+        return ReceivedInstance(
+            file, path, partial(_record, incoming, attributes, file, len(header), received_at)
+        )
 
     def hand_in(self, instances: Sequence[ReceivedInstance]) -> None:
         """Make the files durable, publish them, and hand the instances in for the next commit.
@@ -243,16 +254,14 @@ class Ingest:
         for received, failure in zip(instances, failures, strict=True):
             received.failure = failure or self._publish(received)
         for received in instances:
-            if received.failure is None:
+            if received.record is not None:
                 received.committed = self._group.submit(received.record)
 
     def _publish(self, received: ReceivedInstance) -> Exception | None:
         try:
-            path = received.file.publish(received.record.path)
+            received.record = received.record_at(received.file.publish(received.path))
         except (StorageFull, StorageUnavailable) as failure:
             return failure
-        if path != received.record.path:
-            received.record = replace(received.record, path=path)
         return None
 
     def finish(self, received: ReceivedInstance) -> CommitOutcome:
@@ -264,7 +273,7 @@ class Ingest:
             self._close(received)
 
     def _finish(self, received: ReceivedInstance) -> CommitOutcome:
-        if received.committed is None:
+        if received.record is None or received.committed is None:
             raise received.failure or ValueError("the instance was not handed in")
         record = received.record
         try:
@@ -282,6 +291,9 @@ class Ingest:
         except Exception:
             self._withdraw(record.path)
             raise
+        if result.outcome is CommitOutcome.STORED:  # nearly all are
+            self._observe_outcome(result.outcome)
+            return result.outcome
         # Where what is kept is damaged or missing, nothing vouches for it; its name may even be the new file's.
         may_be_same = result.outcome in _REFUSED and record.distrusted is None
         if may_be_same and self._is_kept_otherwise(record):
@@ -304,7 +316,7 @@ class Ingest:
         Returns the record with what was found out about what is kept.
         """
         for _ in range(_DECISIONS):
-            if result.outcome not in _NOT_KEPT or result.obsolete_path is None:
+            if result.obsolete_path is None or result.outcome not in _NOT_KEPT:
                 return record, result
             kept = self._index.find_by_sop_instance_uid(record.sop_instance_uid)
             if kept is not None:
@@ -439,26 +451,17 @@ def _record(
     file: InstanceFile,
     dataset_offset: int,
     received_at: datetime,
-    *,
-    strict_uids: bool,
+    path: str,
 ) -> InstanceRecord:
-    """Return what the index is to know of an instance; raises DatasetInvalid for UIDs that are not taken."""
-    study_instance_uid = attributes["StudyInstanceUID"]
-    series_instance_uid = attributes["SeriesInstanceUID"]
+    """Return what the index is to know of an instance whose file is published."""
     return InstanceRecord(
         sop_instance_uid=incoming.sop_instance_uid,
         sop_class_uid=incoming.sop_class_uid,
-        study_instance_uid=study_instance_uid,
-        series_instance_uid=series_instance_uid,
+        study_instance_uid=attributes["StudyInstanceUID"],
+        series_instance_uid=attributes["SeriesInstanceUID"],
         transfer_syntax_uid=incoming.transfer_syntax_uid,
         attributes=attributes,
-        path=instance_path(
-            received_at,
-            study_instance_uid,
-            series_instance_uid,
-            incoming.sop_instance_uid,
-            strict=strict_uids,
-        ),
+        path=path,
         size=dataset_offset + file.size,
         dataset_offset=dataset_offset,
         checksum=file.checksum,

@@ -35,7 +35,7 @@ class Intake:
         """
         received = self._ingest.receive(incoming, dataset)
         self._unfinished.append(received)
-        if not self._has_warned and has_hashed_name(received.record.path):
+        if not self._has_warned and has_hashed_name(received.path):
             # Once: a device that makes one such UID makes thousands.
             self._has_warned = True
             _log.warning("uid-not-valid", sop_instance_uid=incoming.sop_instance_uid)
