@@ -42,8 +42,9 @@ BEAT_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
 
-_PID, _ROLE, _FIRST_PART = 0, 1, 2
-_FIELDS: Final = _FIRST_PART + len(PARTS)
+_FIELDS: Final = 2 + len(PARTS)
+_PID, _ROLE, _BEAT, _ACCEPT, _COMMIT, _TURN = range(_FIELDS)
+"""What there is of each process; the parts' times are in nanoseconds, 0 where nothing is under way."""
 _SUPERVISOR: Final = SLOTS
 _GRACE: Final = (SLOTS + 1) * _FIELDS
 
@@ -72,46 +73,45 @@ class SignsOfLife:
         """By role, the supervisor's among them."""
         self._roles = ("", *self.parts_of)
         self._numbers = shared_numbers(_GRACE + 1)
-        self._clock = clock
+        self.clock: Final = clock
 
     def begin(self, role: str, slot: int = _SUPERVISOR) -> OwnSigns:
         """A process begins to beat, in its slot; the supervisor has one of its own."""
         self.forget(slot)
-        first = slot * _FIELDS
-        self._numbers[first + _ROLE] = self._roles.index(role)
-        self._numbers[first + _FIRST_PART] = self._clock()
+        numbers = self.of_slot(slot)
+        numbers[_ROLE] = self._roles.index(role)
+        numbers[_BEAT] = self.clock()
         return OwnSigns(self, slot)
+
+    def of_slot(self, slot: int) -> memoryview:
+        """Return the numbers of the process in a slot."""
+        return self._numbers[slot * _FIELDS : (slot + 1) * _FIELDS]
 
     def forget(self, slot: int) -> None:
         """The process in a slot is gone."""
+        numbers = self.of_slot(slot)
         for field in range(_FIELDS):
-            self._numbers[slot * _FIELDS + field] = 0
+            numbers[field] = 0
 
     def give_grace(self) -> None:
         """Let all silences count from now: nobody could do anything for a while, such as on a frozen machine."""
-        self._numbers[_GRACE] = self._clock()
-
-    def note(self, slot: int, part: str, *, is_under_way: bool) -> None:
-        """A part of a process begins a step, or has none to make any more."""
-        self._numbers[slot * _FIELDS + _FIRST_PART + PARTS.index(part)] = self._clock() if is_under_way else 0
+        self._numbers[_GRACE] = self.clock()
 
     def note_process(self, slot: int, pid: int) -> None:
         """Say which process is in a slot."""
-        self._numbers[slot * _FIELDS + _PID] = pid
+        self.of_slot(slot)[_PID] = pid
 
     def all(self) -> Iterator[Stagnation]:
         """Yield, for each process, how old each sign is; those that have nothing under way are left out."""
-        numbers, now, grace = self._numbers, self._clock(), self._numbers[_GRACE]
-        for slot in range(SLOTS + 1):
-            first = slot * _FIELDS
-            role = self._roles[numbers[first + _ROLE]]
-            if not role:
-                continue
-            for number, part in enumerate(PARTS):
-                since = numbers[first + _FIRST_PART + number]
+        now, grace = self.clock(), self._numbers[_GRACE]
+        # Of a thousand slots few are used.
+        used = [slot for slot, role in enumerate(self._numbers[_ROLE:_GRACE:_FIELDS].tolist()) if role]
+        for slot in used:
+            pid, role, *times = self.of_slot(slot)
+            for part, since in zip(PARTS, times, strict=True):
                 if since:
                     seconds = max(0, now - max(since, grace)) / 1e9
-                    yield Stagnation(slot, numbers[first + _PID], role, part, seconds)
+                    yield Stagnation(slot, pid, self._roles[role], part, seconds)
 
     def standing_still(self, *, silent_after: float, busy_after: float) -> list[Stagnation]:
         """Return who has not beaten for `silent_after` seconds, and what stands still for `busy_after`.
@@ -132,37 +132,35 @@ class OwnSigns:
     """What one process shows of itself; any of its threads may."""
 
     def __init__(self, signs: SignsOfLife, slot: int) -> None:
-        self._signs = signs
-        self._slot = slot
-        self._is_stuck = False
-        self._is_committing = False
+        self._numbers = signs.of_slot(slot)
+        self._clock = signs.clock
         self.looks: list[Callable[[], None]] = []
         """What is done with each beat; must take no time and raise nothing."""
 
     def beat(self) -> None:
         """Show that the process lives."""
-        self._signs.note_process(self._slot, os.getpid())
-        self._signs.note(self._slot, "beat", is_under_way=True)
+        self._numbers[_PID] = os.getpid()
+        self._numbers[_BEAT] = self._clock()
 
     def note_accepting(self, *, is_stuck: bool) -> None:
         """Connections wait and none was taken since the last look, or not."""
-        if is_stuck != self._is_stuck:
-            self._is_stuck = is_stuck
-            self._signs.note(self._slot, "accept", is_under_way=is_stuck)
+        if is_stuck != bool(self._numbers[_ACCEPT]):
+            self._numbers[_ACCEPT] = self._clock() if is_stuck else 0
+
+    # With each commit, so these do nothing else.
 
     def note_commit(self, is_under_way: bool) -> None:  # noqa: FBT001  a callback's only argument
         """A commit begins, or none is under way any more."""
-        self._is_committing = is_under_way
-        self._signs.note(self._slot, "commit", is_under_way=is_under_way)
+        self._numbers[_COMMIT] = self._clock() if is_under_way else 0
 
     def note_attempt(self) -> None:
         """A commit makes another attempt: it does not stand still."""
-        if self._is_committing:
+        if self._numbers[_COMMIT]:
             self.note_commit(True)
 
     def note_turn(self, is_held: bool) -> None:  # noqa: FBT001  a callback's only argument
         """The process has the turn to write to the index now, or has given it back."""
-        self._signs.note(self._slot, "turn", is_under_way=is_held)
+        self._numbers[_TURN] = self._clock() if is_held else 0
 
     @contextmanager
     def beating(self, interval: float = BEAT_SECONDS) -> Iterator[None]:

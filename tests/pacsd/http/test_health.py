@@ -102,7 +102,8 @@ class TestSilence:
     def _pass(self, clock: list[int], signs: SignsOfLife, seconds: int, *beating: int) -> None:
         clock[0] += seconds * 10**9
         for slot in beating:
-            signs.note(slot, "beat", is_under_way=True)
+            OwnSigns(signs, slot).beat()
+            signs.note_process(slot, 7 + slot)
 
     def test_one_that_is_silent_is_not_ready(
         self, signs: SignsOfLife, workers: WorkerTable, clock: list[int]
@@ -127,7 +128,7 @@ class TestSilence:
     def test_a_silent_one_with_the_turn_keeps_all_from_storing(
         self, signs: SignsOfLife, workers: WorkerTable, clock: list[int]
     ) -> None:
-        signs.note(0, "turn", is_under_way=True)
+        OwnSigns(signs, 0).note_turn(True)
         self._pass(clock, signs, 11, 0, 1)
         assert check_progress(signs, 30.0).ok, "it may be a slow disk"
         self._pass(clock, signs, 11, 1)
