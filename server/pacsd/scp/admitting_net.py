@@ -167,7 +167,7 @@ class AdmittingNet(DicomNet):
 
     def require_rights(self, *, for_seconds: float = 0.0) -> None:
         """Raise RightsWithdrawn where the association lost a right, more than `for_seconds` ago."""
-        if self.lost_rights_before(for_seconds):
+        if self._withdrawn_at is not None and self.lost_rights_before(for_seconds):
             raise RightsWithdrawn("rights of this AE title were withdrawn")
 
     def is_stopped(self, request: Request) -> bool:

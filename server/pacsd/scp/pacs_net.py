@@ -198,7 +198,7 @@ class PacsNet(AdmittingNet):
 
         def perform_in_turn() -> Outcome:
             # A store's or an echo's peer has nothing to cancel, and what it sends meanwhile is the next request.
-            self.turns.enter(self.turns.longest_wait, look if row.asks_index else None)
+            self.turns.enter(look=look if row.asks_index else None)
             try:
                 self.require_rights()
                 if row.asks_index:

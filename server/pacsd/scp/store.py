@@ -36,7 +36,7 @@ def answer_store(
         if isinstance(received, Answer):
             answer = received
         else:
-            net.turns.enter()  # however long it takes: what was received cannot be left as it is
+            net.turns.enter(-1)  # however long it takes: what was received cannot be left as it is
             try:
                 answer = safely(row, received)
             finally:

@@ -33,10 +33,10 @@ class CallerTurns:
     one has the turn.
     """
 
-    __slots__ = ("_free", "_lock", "_note_refusal", "_waiting", "longest_wait", "users")
+    __slots__ = ("_free", "_lock", "_longest_wait", "_note_refusal", "_waiting", "users")
 
     def __init__(self, at_once: int, longest_wait: float, note_refusal: Callable[[], None]) -> None:
-        self.longest_wait: Final = longest_wait
+        self._longest_wait: Final = longest_wait
         self._lock = threading.Lock()
         self._free = None if at_once == sys.maxsize else [None] * at_once
         """An entry for each turn that is free: taken and given back without a lock, as long as nobody waits."""
@@ -45,13 +45,20 @@ class CallerTurns:
         self.users = 0
         """Associations; for `Turns`."""
 
-    def __enter__(self) -> None:
-        self.enter(self.longest_wait)
+    def enter(self, timeout: float | None = None, look: Callable[[], None] | None = None) -> None:
+        """As a `with` block begins, but wait so many seconds (-1: as long as it takes); `leave` ends it.
 
-    def __exit__(self, *_: object) -> None:
-        self.leave()
+        While it waits it calls `look`, which may raise what ends that.
+        """
+        if _THREAD.held is not None:
+            _THREAD.nested += 1
+            return
+        if not self.take(self._longest_wait if timeout is None else timeout, look):
+            self._note_refusal()
+            raise OperationTooCostly("too many operations of this caller are under way; try again later")
+        _THREAD.held = self
 
-    def leave(self) -> None:
+    def leave(self, *_: object) -> None:
         """End what `enter` began."""
         if _THREAD.nested:
             _THREAD.nested -= 1
@@ -59,18 +66,8 @@ class CallerTurns:
             _THREAD.held = None
             self.give_back()
 
-    def enter(self, timeout: float = -1, look: Callable[[], None] | None = None) -> None:
-        """Begin as a `with` block does, but wait so many seconds, or as long as it takes; then `leave`.
-
-        While it waits it calls `look`, which may raise what ends that.
-        """
-        if _THREAD.held is not None:
-            _THREAD.nested += 1
-        elif self.take(timeout, look):
-            _THREAD.held = self
-        else:
-            self._note_refusal()
-            raise OperationTooCostly("too many operations of this caller are under way; try again later")
+    __enter__ = enter
+    __exit__ = leave
 
     def take(self, timeout: float = -1, look: Callable[[], None] | None = None) -> bool:
         """Wait for a turn, for so many seconds or as long as it takes; return whether it has come.

@@ -88,7 +88,7 @@ def test_who_waits_for_a_peer_has_no_turn() -> None:
 def test_work_inside_work_takes_no_turn_of_its_own() -> None:
     turns = turns_for(1).enter("one")
     with turns:
-        turns.enter()
+        turns.enter(-1)
         turns.leave()
         with turns:
             pass
