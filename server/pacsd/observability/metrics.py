@@ -7,6 +7,7 @@ Labels are bounded: a calling AE title is a label only where it is a configured 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -306,6 +307,9 @@ class Metrics:
             multiprocess_mode="max",
         )
         self._build.labels(pacsd.__version__).set(1)
+        # With each C-STORE: to look them up takes longer than to count.
+        self._of_operation = lru_cache(maxsize=1024)(self._look_up_operation)
+        self._of_outcome = lru_cache(maxsize=16)(self._instances.labels)
         self.count_from_nought([OTHER, *self.peers])
 
     def count_from_nought(self, peers: Iterable[str]) -> None:
@@ -348,9 +352,13 @@ class Metrics:
 
     def operation(self, service: Service, status: int, seconds: float, peer: str) -> None:
         """A DIMSE operation is over, with its final status."""
-        name = service.dimse_name
-        self._operations.labels(name, status_label(status), self._peer(peer)).inc()
-        self._operation_seconds.labels(name).observe(seconds)
+        operations, operation_seconds = self._of_operation(service.dimse_name, status, self._peer(peer))
+        operations.inc()
+        operation_seconds.observe(seconds)
+
+    def _look_up_operation(self, service: str, status: int, peer: str) -> tuple[Counter, Histogram]:
+        operations = self._operations.labels(service, status_label(status), peer)
+        return operations, self._operation_seconds.labels(service)
 
     def bytes_received(self, count: int) -> None:
         """Bytes came over DICOM; per read or summed up, as is cheaper."""
@@ -371,7 +379,7 @@ class Metrics:
 
     def instance_stored(self, outcome: CommitOutcome) -> None:
         """An instance was received."""
-        self._instances.labels(outcome.value).inc()
+        self._of_outcome(outcome.value).inc()
 
     def demographics_differ(self, kept: str) -> None:
         """Instances disagree on their patient; `kept` is a `DemographicsPolicy`'s value."""
