@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from dicomnet.connection import Connection, ConnectionEvent
 from dicomnet.dimse.command_set import CommandSet
@@ -47,6 +47,11 @@ _GATHERED_AT_MOST: Final = 16384
 """Bytes that wait for others; more in one write gains nothing, and the peer would see them later."""
 
 
+class _CallingForAttention(Protocol):
+    attention_fd: int
+    """Readable when it has called; then it is another."""
+
+
 class Channel:
     """A protocol connection bound to its transport, with deadlines; owned by one thread."""
 
@@ -60,8 +65,8 @@ class Channel:
         """An event that was looked at and put back."""
         self.wake_fd: int | None = None
         """Readable when an idle association, or a connection that has not asked for one yet, shall end."""
-        self.attention_fd: Callable[[], int | None] = lambda: None
-        """Returns what is readable when an idle association has to look at `dismissal`."""
+        self.listener: _CallingForAttention | None = None
+        """Calls where an idle association has to look at `dismissal`."""
         self.dismissal = ""
         """Why the association is to end as soon as nothing is under way; another thread may write it."""
         self._linger_seconds = configuration.timeouts.artim
@@ -188,8 +193,8 @@ class Channel:
         (of `time.monotonic`) all of them together until then. An idle association ends by its `dismissal`, whatever
         the peer has asked for meanwhile.
         """
-        if idle:
-            self._raise_if_dismissed()
+        if idle and self.dismissal:
+            raise self._dismissed()
         if self._next is not None:
             event, self._next = self._next, None
             return event
@@ -256,48 +261,53 @@ class Channel:
                 raise ConnectionLost("the peer closed the connection without release or abort")
         return event
 
-    def _raise_if_dismissed(self) -> None:
-        if self.dismissal:
-            # Nothing is sent yet: answers that were put off come before the abort.
-            raise AssociationAborted(
-                self.dismissal, source=AbortSource.SERVICE_PROVIDER, reason=AbortReason.NOT_SPECIFIED
-            )
+    def _dismissed(self) -> AssociationAborted:
+        # Nothing is sent yet: answers that were put off come before the abort.
+        return AssociationAborted(
+            self.dismissal, source=AbortSource.SERVICE_PROVIDER, reason=AbortReason.NOT_SPECIFIED
+        )
 
     def _read(self, *, idle: bool, deadline: float | None) -> None:
-        timeout = self._timeouts.idle if idle else self._timeouts.dimse
-        if deadline is not None:
-            timeout = deadline - time.monotonic()
-        wakes = idle or self.connection.state is State.AWAITING_ASSOCIATE_RQ
-        attention = self.attention_fd() if idle else None
-        if idle:
-            # Only now: who dismisses writes why, and then exchanges the descriptor.
-            self._raise_if_dismissed()
         try:
-            woken = None
-            if idle or deadline is not None:
+            if idle:  # nothing is under way that others could do meanwhile
+                data = self._receive(idle=True, deadline=deadline)
+            else:
                 with self._while_waiting:
-                    woken = self._wait(timeout, self.wake_fd if wakes else None, attention)
-            if woken is Wait.WOKEN:
-                if attention is not None and attention != self.attention_fd():
-                    return  # to wait again, where another connection is dismissed
-                raise self.violation("the server is shutting down", AbortReason.NOT_SPECIFIED)
-            with self._while_waiting:
-                began = time.monotonic()
-                data = self.transport.receive(timeout)
-                seconds = time.monotonic() - began
-            self._check_pace(len(data), seconds)
+                    data = self._receive(idle=False, deadline=deadline)
         except AssociationTimedOut:
             self.abort()
             raise
         except ConnectionLost:
             self.connection.transport_closed()
             raise
-        self._feed(data)
+        if data is not None:
+            self._feed(data)
 
-    def _check_pace(self, count: int, seconds: float) -> None:
-        """Look after a data set, which holds a file; who takes long to answer or to ask is not slow by that."""
-        if self._in_dataset and not self._receiving.keeps_up(count, seconds):
+    def _receive(self, *, idle: bool, deadline: float | None) -> memoryview | None:
+        """Return what comes next; None where something has to be looked at first."""
+        timeout = self._timeouts.idle if idle else self._timeouts.dimse
+        if deadline is not None:
+            timeout = deadline - time.monotonic()
+        if idle or deadline is not None:
+            wakes = idle or self.connection.state is State.AWAITING_ASSOCIATE_RQ
+            listener = self.listener if idle else None
+            attention = listener.attention_fd if listener is not None else None
+            if idle and self.dismissal:
+                # Only now: who dismisses writes why, and then exchanges the descriptor.
+                raise self._dismissed()
+            if self._wait(timeout, self.wake_fd if wakes else None, attention) is Wait.WOKEN:
+                if listener is not None and attention != listener.attention_fd:
+                    return None  # to wait again, where another connection is dismissed
+                raise self.violation("the server is shutting down", AbortReason.NOT_SPECIFIED)
+        if not self._in_dataset:
+            # Who takes long to answer or to ask is not slow by that.
+            return self.transport.receive(timeout)
+        began = time.monotonic()
+        data = self.transport.receive(timeout)
+        # A data set holds a file.
+        if not self._receiving.keeps_up(len(data), time.monotonic() - began):
             raise AssociationTimedOut("the peer sends a data set too slowly")
+        return data
 
     def _wait(self, timeout: float, *wake_fds: int | None) -> Wait:
         """Wait for the peer or, if that comes first, for one of `wake_fds`."""

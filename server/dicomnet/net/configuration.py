@@ -51,7 +51,7 @@ class NetConfiguration:
     """Operations that a peer which asks for a window (PS3.7 §D.3.3.3) may have outstanding with us, and we with it;
     1 = one at a time, as without a window."""
     while_waiting: AbstractContextManager[None] = field(default_factory=nullcontext)
-    """Entered around each wait for a peer, by the thread that waits; by many at once, so it must be made for that."""
+    """Entered around each wait for a peer during an operation, by the thread that waits; many may be in it at once."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     tls: TlsConfiguration | None = None

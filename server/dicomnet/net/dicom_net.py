@@ -99,7 +99,7 @@ class DicomNet(Accepting, Runtime):
         )
         channel = self._open(transport, is_requestor=False)
         channel.wake_fd = server.closing_fd
-        channel.attention_fd = lambda: server.attention_fd
+        channel.listener = self._serving_listener
         channel.connection.transport_accepted()
         error: Exception | None = None
         try:

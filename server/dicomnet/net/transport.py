@@ -126,8 +126,8 @@ class Transport:
 
     def wait(self, timeout: float, *wake_fds: int | None) -> Wait:
         """Wait without a buffer until bytes come, one of `wake_fds` becomes readable, or `timeout` seconds pass."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
+        poll, own_fd = select.poll(), self._socket.fileno()
+        poll.register(own_fd, select.POLLIN)
         for wake_fd in wake_fds:
             if wake_fd is not None:
                 poll.register(wake_fd, select.POLLIN)
@@ -137,9 +137,8 @@ class Transport:
             raise ConnectionLost(f"the connection broke: {error.strerror}") from error
         if not ready:
             return Wait.TIMED_OUT
-        if any(fd in wake_fds for fd, _ in ready):
-            return Wait.WOKEN  # first, or a peer that always sends would never hear that we close
-        return Wait.READABLE
+        # To be woken comes first, or a peer that always sends would never hear that we close.
+        return Wait.READABLE if [fd for fd, _ in ready] == [own_fd] else Wait.WOKEN
 
     def send(self, buffers: Sequence[Buffer], timeout: float) -> None:
         """Write all buffers, in one system call where the kernel takes them.
