@@ -684,7 +684,7 @@ def _tls_if_usable(settings: Settings) -> TlsConfiguration | None:
 def _host_addresses(settings: Settings, shared: SharedState) -> HostAddresses:
     folder = shared.host_addresses
     return HostAddresses(
-        {peer.host for peer in settings.peer if peer.is_host_checked},
+        {peer.host for peer in settings.peer},
         remembered=RememberedAddresses(folder) if folder is not None else None,
     )
 
@@ -924,6 +924,7 @@ def _known_peer(peer: PeerSettings) -> KnownPeer:
     return KnownPeer(
         services=frozenset(Service(name) for name in peer.allow),
         host=peer.host if peer.is_host_checked else None,
+        usual_host=peer.host,
         answers=AnswerRules(max_matches=peer.max_matches, character_set=peer.character_set),
         default_character_set=peer.default_character_set or "",
         certificates=peer.certificate,

@@ -328,10 +328,11 @@ class LimitSettings(_Section):
     """`[limits]`: what one caller may take of what there is for all; 0 is no limit."""
 
     kept_for_peers: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    """Share of `dicom.max_associations` that who is no `[[peer]]` does not get."""
+    """Share of `dicom.max_associations` that who is no `[[peer]]` does not get; half of it is for proven ones alone."""
     associations_per_address: Limit = 500
     """Open at once, over all worker processes, as the next."""
     associations_per_title: Limit = 250
+    """Of a `[[peer]]` that has proved who it is; of others that use a title, at each address."""
     connections_without_association: Annotated[int, Field(ge=1, le=100_000)] = 500
     """In one worker process at once, as the next."""
     connections_without_association_per_address: Limit = 200

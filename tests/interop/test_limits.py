@@ -82,15 +82,16 @@ def associate(server: PacsdServer, peers: ExitStack, title: str, address: str) -
 def test_one_title_leaves_room_for_others(server: PacsdServer, peers: ExitStack) -> None:
     before = server.metric("pacsd_limits_exceeded_total", limit="associations-per-title")
     mark = server.log_size()
-    assert [associate(server, peers, "GREEDY", f"127.0.1.{each % 4}") for each in range(3 * PER_TITLE)] == (
+    assert [associate(server, peers, "GREEDY", "127.0.1.1") for _ in range(3 * PER_TITLE)] == (
         [True] * PER_TITLE + [False] * 2 * PER_TITLE
     )
     assert associate(server, peers, "OTHER", "127.0.1.1")
+    assert associate(server, peers, "GREEDY", "127.0.1.2"), "somebody else, for all we know"
     exceeded = server.metric("pacsd_limits_exceeded_total", limit="associations-per-title") - before
     assert exceeded == 2 * PER_TITLE
     said = [event for event in server.log_events(after=mark) if event["event"] == "limit-exceeded"]
     assert {(event["limit"], event["caller"], event["times"]) for event in said} == {
-        ("associations-per-title", "GREEDY", 1)
+        ("associations-per-title", "GREEDY at 127.0.1.1", 1)
     }
     assert len(said) <= 2, "each of two workers says it once a minute"
 
@@ -107,6 +108,17 @@ def test_strangers_leave_the_last_places_to_peers(server: PacsdServer, peers: Ex
     ]
     assert strangers == [True] * (PLACES - KEPT) + [False] * KEPT
     assert associate(server, peers, scu.CALLING_AE_TITLE, "127.0.4.1")
+
+
+def test_who_claims_to_be_a_peer_leaves_places_to_that_peer(server: PacsdServer, peers: ExitStack) -> None:
+    """It is one that may be anywhere (`check_host = false`); it calls from its host."""
+    claimed = PLACES - KEPT // 2
+    accepted = [
+        associate(server, peers, scu.CALLING_AE_TITLE, f"127.0.7.{each // PER_TITLE + 1}")
+        for each in range(PLACES)
+    ]
+    assert accepted == [True] * claimed + [False] * (PLACES - claimed)
+    assert associate(server, peers, scu.CALLING_AE_TITLE, "127.0.0.1")
 
 
 def test_a_killed_worker_gives_back_what_its_callers_had(server: PacsdServer, peers: ExitStack) -> None:

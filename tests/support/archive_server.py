@@ -92,14 +92,14 @@ class CountedPlaces:
         self.free = places
         self._lock = threading.Lock()
 
-    def enter(self, address: str, ae_title: str, *, is_known: bool) -> str | None:
+    def enter(self, address: str, caller: str, *, is_known: bool, is_proven: bool) -> str | None:
         with self._lock:
             if self.free == 0:
                 return "max-associations"
             self.free -= 1
             return None
 
-    def leave(self, address: str, ae_title: str) -> None:
+    def leave(self, address: str, caller: str) -> None:
         with self._lock:
             self.free += 1
 

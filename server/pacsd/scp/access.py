@@ -37,10 +37,13 @@ class AnswerRules:
 
 @dataclass(frozen=True, slots=True)
 class KnownPeer:
-    """What the configuration says of a calling AE; `host` is None where any address will do."""
+    """What the configuration says of a calling AE."""
 
     services: frozenset[Service]
     host: str | None = None
+    """From which it is served; None: from anywhere."""
+    usual_host: str | None = None
+    """From which it is believed to be who it says, where it is served from anywhere."""
     answers: AnswerRules = AnswerRules()
     default_character_set: str = ""
     """See `dataset.charsets.character_set_in_effect`."""
@@ -85,6 +88,8 @@ class Admission:
     """In which the peer may store beside the known ones."""
     is_known: bool = False
     """Whether the configuration names it; others do what any may do."""
+    is_proven: bool = False
+    """Whether its address or certificate says that it is this peer; an AE title alone anybody can claim."""
     move_to: frozenset[str] | None = None
     """The destinations that a C-MOVE may name; None: any that there is."""
 
@@ -191,6 +196,7 @@ class AccessRules:
             peer.default_character_set,
             _only_choices(request) if self._accept_unknown_transfer_syntaxes else frozenset(),
             title in self._peers,
+            title in self._peers and self._is_proven(title, peer, address),
             peer.move_to,
         )
 
@@ -210,7 +216,7 @@ class AccessRules:
             return _not_recognized(
                 "certificate-of-another-peer", f"the certificate shown is for the AE title {owner} alone"
             )
-        needed = peer.certificates or ((title,) if self._require_certificate else ())
+        needed = self._needed_certificates(title, peer)
         if not needed or (certificate is not None and _is_one_of(certificate, needed)):
             return None
         key = "certificate" if peer.certificates else "dicom.tls.require_client_certificate"
@@ -222,6 +228,15 @@ class AccessRules:
             "certificate-of-another",
             f"{key}: the certificate shown is not that of this AE title (sha256:{certificate.fingerprint})",
         )
+
+    def _needed_certificates(self, title: str, peer: KnownPeer) -> tuple[str, ...]:
+        return peer.certificates or ((title,) if self._require_certificate else ())
+
+    def _is_proven(self, title: str, peer: KnownPeer, address: str) -> bool:
+        """Say of a peer that is let in whether it has shown its certificate, or calls from its host."""
+        if peer.host is not None or self._needed_certificates(title, peer):
+            return True
+        return as_ipv4(address) in (self._addresses(peer.usual_host or "") or ())
 
     def _owner_of(self, certificate: PeerCertificate | None) -> str | None:
         """Return the known AE title that a certificate is for, where that keeps it from being used by others."""

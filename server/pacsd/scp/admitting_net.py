@@ -46,7 +46,7 @@ class AdmittingNet(DicomNet):
         self.routes = routes
         self.calling_ae_title = ""
         self._place: tuple[str, str] | None = None
-        """For whom it was taken: address and calling AE title."""
+        """For whom it was taken: address and caller."""
         self.admission = _NOTHING
         self._request: AssociateRequest | None = None
         self._withdrawn_at: float | None = None
@@ -76,16 +76,19 @@ class AdmittingNet(DicomNet):
             )
             self._reject(admission, request)
             return
-        limit = self.routes.places.enter(self._address, request.calling_ae_title, is_known=admission.is_known)
+        address, title = self._address, request.calling_ae_title
+        # Anybody can claim a title, so nobody takes by it what is another one's, who has it at another address.
+        caller = title if admission.is_proven else f"{title} at {address}"
+        limit = self.routes.places.enter(
+            address, caller, is_known=admission.is_known, is_proven=admission.is_proven
+        )
         if limit is not None:
-            of_title = limit == "associations-per-title"
-            self.routes.exceeded.note(limit, request.calling_ae_title if of_title else self._address)
+            self.routes.exceeded.note(limit, caller if limit == "associations-per-title" else address)
             self._reject(LOCAL_LIMIT_EXCEEDED, request)
             return
-        self._place = (self._address, request.calling_ae_title)
+        self._place = (address, caller)
         # What strangers call themselves says nothing of who they are.
-        title = request.calling_ae_title
-        self._caller = f"title {title}" if admission.is_known else f"address {self._address}"
+        self._caller = f"title {caller}" if admission.is_known else f"address {address}"
         self.turns = self.routes.turns.enter(self._caller)
         if self._meter is not None:
             self._meter.begin(self, self._caller)

@@ -48,10 +48,10 @@ class NetMetrics(Protocol):
 class AssociationPlaces(Protocol):
     """How many associations may be open at once; see `supervision.places.Places`."""
 
-    def enter(self, address: str, ae_title: str, /, *, is_known: bool) -> str | None:
+    def enter(self, address: str, caller: str, /, *, is_known: bool, is_proven: bool) -> str | None:
         """Take a place for a caller; return the name of the limit where there is none."""
 
-    def leave(self, address: str, ae_title: str, /) -> None:
+    def leave(self, address: str, caller: str, /) -> None:
         """Give the place back."""
 
 

@@ -92,7 +92,7 @@ class PlaceLimits:
     """How many associations may be open; 0 is no limit."""
 
     kept_for_peers: int = 0
-    """Places that who is no configured peer does not get: the last ones."""
+    """Places that who is no configured peer does not get: the last ones. Half of them are for proven ones alone."""
     per_address: int = 0
     per_title: int = 0
 
@@ -109,35 +109,37 @@ class Places:
         self._limits = limits
         self._lock = threading.Lock()
 
-    def enter(self, address: str, ae_title: str, *, is_known: bool) -> str | None:
+    def enter(self, address: str, caller: str, *, is_known: bool, is_proven: bool) -> str | None:
         """Take a place for a caller and return None, or return the name of the limit that is reached.
 
         Of two processes that ask for the last place at once, both may be refused. An address is counted as it is
-        written; `ae_title` is the calling one, and `is_known` whether the configuration names it.
+        written. `caller` is who calls, as far as that can be told. `is_known` says whether the configuration names it,
+        and `is_proven` whether it is certainly this peer.
         """
         limits = self._limits
-        if not self._associations.enter(keep_free=0 if is_known else limits.kept_for_peers):
-            return "max-associations" if is_known or self._associations.is_full else "places-kept-for-peers"
+        kept = 0 if is_proven else limits.kept_for_peers // 2 if is_known else limits.kept_for_peers
+        if not self._associations.enter(keep_free=kept):
+            return "places-kept-for-peers" if kept and not self._associations.is_full else "max-associations"
         reached = None
-        by_address, by_title = _callers(address, ae_title)
+        by_address, by_title = _callers(address, caller)
         with self._lock:
-            for caller in (by_address, by_title):
-                self._callers.add(self._slot, caller, 1)
+            for counted in (by_address, by_title):
+                self._callers.add(self._slot, counted, 1)
             if 0 < limits.per_address < self._callers.total(by_address):
                 reached = "associations-per-address"
             elif 0 < limits.per_title < self._callers.total(by_title):
                 reached = "associations-per-title"
         if reached is not None:
-            self.leave(address, ae_title)
+            self.leave(address, caller)
         return reached
 
-    def leave(self, address: str, ae_title: str) -> None:
-        """Give back the place of one that entered under the same address and title."""
+    def leave(self, address: str, caller: str) -> None:
+        """Give back the place of one that entered as this caller from this address."""
         with self._lock:
-            for caller in _callers(address, ae_title):
-                self._callers.add(self._slot, caller, -1)
+            for counted in _callers(address, caller):
+                self._callers.add(self._slot, counted, -1)
         self._associations.leave()
 
 
-def _callers(address: str, ae_title: str) -> tuple[str, str]:
-    return f"address {address}", f"title {ae_title}"
+def _callers(address: str, caller: str) -> tuple[str, str]:
+    return f"address {address}", f"title {caller}"

@@ -34,6 +34,8 @@ PEERS = {
     "MODALITY": KnownPeer(frozenset({ECHO, STORE}), host="192.0.2.9"),
     "NAMED": KnownPeer(frozenset({FIND}), host="ws.example"),
     "LOST": KnownPeer(frozenset({FIND}), host="no.such.example"),
+    "ANYWHERE": KnownPeer(frozenset({STORE}), usual_host="192.0.2.9"),
+    "CERTIFIED": KnownPeer(frozenset({STORE}), usual_host="192.0.2.9", certificates=("device",)),
     "BLOCKED": KnownPeer(frozenset()),
 }
 UIDS = {
@@ -121,6 +123,27 @@ def test_a_calling_ae_title_has_its_services(
     else:
         assert isinstance(admission, Admission)
         assert admission.services == services
+
+
+@pytest.mark.parametrize(
+    ("calling", "address", "shown", "is_proven"),
+    [
+        ("MODALITY", "192.0.2.9", None, True),
+        ("ANYWHERE", "192.0.2.9", None, True),
+        ("ANYWHERE", "::ffff:192.0.2.9", None, True),
+        ("ANYWHERE", "192.0.2.8", None, False),
+        ("ANYWHERE", "192.0.2.8", certificate("ANYWHERE"), False),
+        ("CERTIFIED", "192.0.2.8", certificate("device"), True),
+        ("WORKSTATION", "192.0.2.9", None, False),
+        ("STRANGER", "192.0.2.9", None, False),
+    ],
+)
+def test_more_than_a_title_proves_that_it_is_the_peer(
+    calling: str, address: str, shown: PeerCertificate | None, is_proven: bool
+) -> None:
+    admission = rules().admit(request(calling), address, shown)
+    assert isinstance(admission, Admission)
+    assert admission.is_proven is is_proven
 
 
 def test_strangers_are_rejected_where_they_may_do_nothing() -> None:

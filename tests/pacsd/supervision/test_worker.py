@@ -83,7 +83,7 @@ def test_callers_have_limits_of_their_own(
                 expected = "associations-per-address"
             elif per_title and of_title >= per_title:
                 expected = "associations-per-title"
-            assert places[slot].enter(address, title, is_known=False) == expected
+            assert places[slot].enter(address, title, is_known=False, is_proven=False) == expected
             if expected is None:
                 held.append((slot, address, title))
         assert sum(numbers) == len(held)
@@ -103,8 +103,14 @@ def test_the_last_places_are_the_peers() -> None:
     places = Places(
         AssociationCounter(shared_numbers(1), 0, 3), CallerCounts(), 0, PlaceLimits(kept_for_peers=2)
     )
-    assert [places.enter("A", "X", is_known=False) for _ in range(2)] == [None, "places-kept-for-peers"]
-    assert [places.enter("A", "X", is_known=True) for _ in range(3)] == [None, None, "max-associations"]
+    for is_known, is_proven, expected in (
+        (False, False, [None, "places-kept-for-peers"]),
+        (True, False, [None, "places-kept-for-peers"]),
+        (True, True, [None, "max-associations"]),
+    ):
+        answers = [places.enter("A", "X", is_known=is_known, is_proven=is_proven) for _ in range(2)]
+        assert answers == expected
+    assert places.enter("A", "X", is_known=False, is_proven=False) == "max-associations"
 
 
 def test_slots_are_found_until_there_are_no_more() -> None:
