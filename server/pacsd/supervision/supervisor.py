@@ -187,6 +187,7 @@ class Supervisor:
         self._is_reloading = False
         """The workers of the last reload are starting, and those before them go on until they are ready."""
         self._signs = self._processes.signs.begin("supervisor")
+        self._signs.beat()
         if log_output is not None:
             log_output.observe_dropped = self._processes.metrics.log_lines_dropped
         self._log_output = log_output
