@@ -185,6 +185,7 @@ class Index:
             places=self._query_places,
             watch=self._watch,
             effort=effort,
+            long_columns=plan.long_columns,
             finds_few=plan.finds_few,
         )
         return Matches(

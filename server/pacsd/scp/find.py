@@ -29,7 +29,7 @@ _RETRIEVE_AE_TITLE: Final = 0x00080054
 _ENCODERS_REMEMBERED: Final = 256
 _MOST_KEYS_REMEMBERED: Final = 100
 """Of one encoder, which has some hundred bytes for each."""
-_BYTES_HELD: Final = 1 << 20
+_BYTES_HELD: Final = 1 << 18
 """Of encoded matches, which then go out before the rest of their page."""
 
 

@@ -120,6 +120,21 @@ def test_who_takes_matches_slowly_keeps_no_cursor_open(open_index: OpenIndex) ->
     assert index._spools.taken == 0
 
 
+def test_long_answers_come_in_short_pages(open_index: OpenIndex) -> None:
+    """What a page holds is in memory until its peer has taken it."""
+    index = open_index()
+    length, studies = 60_000, 60
+    index.commit(
+        [
+            record(str(number), study=f"1.{number}", PatientID=str(number), PatientComments="c" * length)
+            for number in range(studies)
+        ]
+    )
+    pages = list(index.find(study_query(PatientComments="")))
+    assert [len(match["PatientComments"]) for page in pages for match in page] == [length] * studies
+    assert max(map(len, pages)) == 10
+
+
 def test_a_peer_may_cancel_between_two_pages(open_index: OpenIndex) -> None:
     index = open_index()
     fill(index, STUDIES)

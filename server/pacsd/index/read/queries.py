@@ -40,6 +40,7 @@ class Plan:
 
     text: str
     parameters: Sequence[Any]
+    long_columns: Sequence[int]
     finds_few: bool
     answers: Answers
 
@@ -86,7 +87,7 @@ def plan(
     if accents:
         left += _accented(query, keys)
     answers = Answers(made.columns, returned, empty=unsupported_keys(query), comparisons=left, ranges=ranges)
-    return Plan(made.text, made.parameters(values), made.finds_few, answers)
+    return Plan(made.text, made.parameters(values), made.long_columns, made.finds_few, answers)
 
 
 def _asked(

@@ -69,6 +69,8 @@ class Statement:
     text: str
     columns: Mapping[str, int]
     """Where each row has its values: by keyword, `header_column` and `inexact_column`."""
+    long_columns: Sequence[int]
+    """Those of `columns` that hold whole headers."""
     finds_few: bool
     """Whether a key identifies what is looked for."""
     _order: tuple[int, ...]
@@ -115,9 +117,11 @@ def _built(shape: Shape, values: int, dialect: type[Dialect]) -> Statement:
     compiled: Any = chosen.compile(dialect=positional(dialect), compile_kwargs={"render_postcompile": True})
     constants = {name: compiled.params[name] for name in compiled.positiontup if name not in names}
     places = names | {name: values + number for number, name in enumerate(constants)}
+    columns = {column.name: at for at, column in enumerate(chosen.selected_columns)}
     return Statement(
         str(compiled),
-        {column.name: at for at, column in enumerate(chosen.selected_columns)},
+        columns,
+        [columns[name] for name in (*map(header_column, QueryLevel), SAID, OWN) if name in columns],
         bool(identifying_keywords(shape.compared)),
         tuple(places[name] for name in compiled.positiontup),
         tuple(constants.values()),

@@ -30,6 +30,10 @@ __all__ = ["Page", "QueryPlaces", "stream"]
 _PAGE: Final = 200
 _FIRST_PAGE: Final = 5
 """So that somebody sees something soon."""
+_LONG_PAGE: Final = 1 << 18
+"""Characters of a page, where rows may be long: it is in memory until the peer has taken it."""
+_STEP: Final = 10
+"""Rows after which that is looked at."""
 _FEW: Final = 500
 """Rows that are taken from PostgreSQL all at once, where no more are expected."""
 
@@ -81,12 +85,14 @@ def stream(
     places: QueryPlaces,
     watch: Watch,
     effort: Effort,
+    long_columns: Sequence[int] = (),
     finds_few: bool = False,
 ) -> Generator[Page, None, None]:
     """Execute a statement as text and yield its rows by pages; raises SQLAlchemyError, also where `effort` ends it.
 
-    `finds_few` says what is expected; whatever comes is yielded. Exhaust the generator or close it: it holds a
-    connection, and a state of the database of which nothing can be cleared away.
+    `finds_few` says what is expected; whatever comes is yielded. `long_columns` are those whose text may be long.
+    Exhaust the generator or close it: it holds a connection, and a state of the database of which nothing can be
+    cleared away.
     """
     driver: Any = engine.dialect.loaded_dbapi
     pooled: Any = None
@@ -98,10 +104,10 @@ def stream(
         with closing(connection.cursor()) as cursor:
             if engine.dialect.name == "sqlite":
                 rows = watched.wait_for(_first_rows, cursor, text, parameters)
-                yield from _pages(rows, lambda: watched.wait_for(cursor.fetchmany, _PAGE))
+                yield from _pages(rows, lambda most: watched.wait_for(cursor.fetchmany, most), long_columns)
             else:
                 yield from _postgresql_pages(
-                    connection, cursor, text, parameters, watched, finds_few=finds_few
+                    connection, cursor, text, parameters, watched, long_columns, finds_few=finds_few
                 )
     except driver.Error as error:
         if pooled is not None and ends_connection(engine, error, pooled.dbapi_connection):
@@ -129,6 +135,7 @@ def _postgresql_pages(
     text: str,
     parameters: Sequence[Any],
     watched: Watched,
+    long_columns: Sequence[int],
     *,
     finds_few: bool,
 ) -> Generator[Page, None, None]:
@@ -144,23 +151,40 @@ def _postgresql_pages(
             if len(rows) <= _FEW:
                 yield Page(rows, is_last=True)
                 return
-        with closing(cursor.stream(text, parameters, size=_PAGE)) as rows:
-            yield from _pages(
-                watched.wait_for(list, islice(rows, _FIRST_PAGE)),
-                lambda: watched.wait_for(list, islice(rows, _PAGE)),
-            )
+        size = _STEP if long_columns else _PAGE
+        with closing(cursor.stream(text, parameters, size=size)) as rows:
+
+            def fetch(most: int) -> Sequence[Sequence[Any]]:
+                return watched.wait_for(list, islice(rows, most))
+
+            yield from _pages(fetch(_FIRST_PAGE), fetch, long_columns)
     finally:
         if not connection.closed:
             connection.autocommit = False
 
 
 def _pages(
-    rows: Sequence[Sequence[Any]], fetch: Callable[[], Sequence[Sequence[Any]]]
+    rows: Sequence[Sequence[Any]],
+    fetch: Callable[[int], Sequence[Sequence[Any]]],
+    long_columns: Sequence[int],
 ) -> Generator[Page, None, None]:
     """Yield the first page, which is `rows`, and what `fetch` returns after that."""
-    is_last = len(rows) < _FIRST_PAGE
-    yield Page(rows, is_last)
-    while not is_last:
-        rows = fetch()
-        is_last = len(rows) < _PAGE
-        yield Page(rows, is_last)
+    page = Page(rows, is_last=len(rows) < _FIRST_PAGE)
+    yield page
+    while not page.is_last:
+        page = _page(fetch, long_columns)
+        yield page
+
+
+def _page(fetch: Callable[[int], Sequence[Sequence[Any]]], long_columns: Sequence[int]) -> Page:
+    """Fetch a page, of fewer rows where they are long."""
+    step = _STEP if long_columns else _PAGE
+    rows: list[Sequence[Any]] = []
+    length = 0
+    while len(rows) < _PAGE and length < _LONG_PAGE:
+        some = fetch(step)
+        rows += some
+        if len(some) < step:
+            return Page(rows, is_last=True)
+        length += sum(len(row[at] or "") for row in some for at in long_columns)
+    return Page(rows, is_last=False)
