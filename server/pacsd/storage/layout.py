@@ -44,8 +44,8 @@ _name = re.compile(
 
 _matches_uid = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII).fullmatch
 # Without the backslash, which separates values, and the wildcards: no query could ask for a UID with one of them.
-# Something must be in it that is no sign. A slash does no harm, as the UID itself never becomes a path.
-_is_keepable = re.compile(r"(?=.*[0-9A-Za-z])(?! )[ -)+->@-\[\]-~]+(?<! )", re.ASCII).fullmatch
+# Without the slash, too: whoever sends one wants a path. Something must be in it that is no sign.
+_is_keepable = re.compile(r"(?=.*[0-9A-Za-z])(?! )[ -)+-.0->@-\[\]-~]+(?<! )", re.ASCII).fullmatch
 
 
 def is_valid_uid(uid: str) -> bool:
@@ -59,8 +59,8 @@ def is_valid_uid(uid: str) -> bool:
 def is_keepable_uid(uid: str) -> bool:
     """Tell whether an instance can be kept under this UID, valid or not: found and fetched by just these characters.
 
-    That is printable ASCII with a letter or digit, without backslash, asterisk and question mark, and without spaces at
-    the ends.
+    That is printable ASCII with a letter or digit, without slash, backslash, asterisk and question mark, and without
+    spaces at the ends.
     """
     return len(uid) <= LONGEST_KEPT_UID and _is_keepable(uid) is not None
 
