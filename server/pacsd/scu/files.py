@@ -12,9 +12,9 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from pacsd.dataset.header import HeaderIncomplete, scan
 from pacsd.dataset.part10 import FileMetaInformation, read_part10
+from pacsd.dataset.uids import is_keepable_uid, is_valid_uid
 from pacsd.errors import DatasetInvalid
 from pacsd.model import StoredInstance
-from pacsd.storage.layout import is_keepable_uid, is_valid_uid
 
 __all__ = ["FoundFiles", "find_instances"]
 

@@ -16,11 +16,11 @@ from pydicom.uid import UID
 
 from dicomnet import DicomNet
 from pacsd.dataset.identifier import Element
+from pacsd.dataset.uids import is_valid_uid
 from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
 from pacsd.scu.keys import element, unique_keys_down_to
 from pacsd.scu.outgoing import MAX_CONTEXTS, AbstractAndTransferSyntaxes
 from pacsd.scu.querying import find
-from pacsd.storage.layout import is_valid_uid
 
 __all__ = ["Inventory", "proposals_for", "proposals_without_inventory", "take_inventory"]
 

@@ -20,6 +20,7 @@ import structlog
 from dicomnet import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacsd.dataset.part10 import part10_header
 from pacsd.dataset.sources import MAXIMUM_INFLATED
+from pacsd.dataset.uids import verify_keepable
 from pacsd.errors import (
     DatasetInvalid,
     DuplicateInstance,
@@ -53,6 +54,8 @@ _OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 _REFUSED: Final = frozenset((CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
 _NOT_KEPT: Final = _REFUSED | {CommitOutcome.IDENTICAL}
 _OTHER_CONTENT: Final = _REFUSED | {CommitOutcome.REPLACED}
+_NAMING: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""By whose values an instance is found and fetched, and its file is named."""
 _MOST_NAMED: Final = 30
 """Of the attributes in which two objects differ, besides the last, which may be their pixels."""
 
@@ -152,6 +155,8 @@ class ReceivedInstance:
     file: InstanceFile
     record: InstanceRecord
     """Its path is where the file shall be, and once it is published, where it is."""
+    has_valid_uids: bool
+    """Whether those of its study, its series and itself are (PS3.5 §9.1)."""
     committed: Callable[[], CommitResult] | None = None
     """Waits for the commit that the instance was handed in for."""
     failure: Exception | None = None
@@ -225,14 +230,14 @@ class Ingest:
                 maximum_inflated=self._maximum_inflated,
             )
             _verify_agreement(incoming, attributes)
-            record = _record(
-                incoming, attributes, file, len(header), received_at, strict_uids=self._strict_uids
-            )
+            uids = {keyword: attributes[keyword] for keyword in _NAMING}
+            has_valid_uids = verify_keepable(uids, strict=self._strict_uids)
+            record = _record(incoming, attributes, file, len(header), received_at)
             file.complete()
         except BaseException:
             file.close()
             raise
-        return ReceivedInstance(file, record)
+        return ReceivedInstance(file, record, has_valid_uids)
 
     def hand_in(self, instances: Sequence[ReceivedInstance]) -> None:
         """Make the files durable, publish them, and hand the instances in for the next commit.
@@ -439,10 +444,8 @@ def _record(
     file: InstanceFile,
     dataset_offset: int,
     received_at: datetime,
-    *,
-    strict_uids: bool,
 ) -> InstanceRecord:
-    """Return what the index is to know of an instance; raises DatasetInvalid for UIDs that are not taken."""
+    """Return what the index is to know of an instance."""
     study_instance_uid = attributes["StudyInstanceUID"]
     series_instance_uid = attributes["SeriesInstanceUID"]
     return InstanceRecord(
@@ -452,13 +455,7 @@ def _record(
         series_instance_uid=series_instance_uid,
         transfer_syntax_uid=incoming.transfer_syntax_uid,
         attributes=attributes,
-        path=instance_path(
-            received_at,
-            study_instance_uid,
-            series_instance_uid,
-            incoming.sop_instance_uid,
-            strict=strict_uids,
-        ),
+        path=instance_path(received_at, study_instance_uid, series_instance_uid, incoming.sop_instance_uid),
         size=dataset_offset + file.size,
         dataset_offset=dataset_offset,
         checksum=file.checksum,
