@@ -8,11 +8,12 @@ from typing import Final
 from dicomnet import CGetRequest, DicomNet, Limits, PresentationContext, ReceivedDataset, SubOperationFields
 from pacsd.effort import Effort
 from pacsd.model import QueryModel, QueryOptions
-from pacsd.scp.retrieving import LocatingIndex, Retrieval
+from pacsd.scp.retrieving import Retrieval
 from pacsd.scp.selection import read_selection
 from pacsd.scp.sop_classes import GET_MODELS
 from pacsd.scp.statuses import Answer
 from pacsd.scu.sender import InstanceSender, Transcode
+from pacsd.services.ports import InstanceLocations
 from pacsd.services.retrieve import KeptInstances
 
 __all__ = ["GetHandler"]
@@ -25,7 +26,7 @@ class GetHandler:
 
     def __init__(
         self,
-        index: LocatingIndex,
+        index: InstanceLocations,
         instances: KeptInstances,
         transcode: Transcode,
         *,

@@ -9,13 +9,14 @@ from dicomnet import CMoveRequest, DicomNet, Limits, PresentationContext, Receiv
 from pacsd.effort import Effort
 from pacsd.errors import DestinationUnreachable, UnknownDestination
 from pacsd.model import QueryModel, QueryOptions
-from pacsd.scp.retrieving import LocatingIndex, Retrieval
+from pacsd.scp.retrieving import Retrieval
 from pacsd.scp.selection import read_selection
 from pacsd.scp.sop_classes import MOVE_MODELS
 from pacsd.scp.statuses import Answer
 from pacsd.scu.delivery import Delivery
 from pacsd.scu.peer import Peer
 from pacsd.scu.sender import InstanceSender, Transcode
+from pacsd.services.ports import InstanceLocations
 from pacsd.services.retrieve import KeptInstances
 
 __all__ = ["MoveHandler"]
@@ -28,7 +29,7 @@ class MoveHandler:
 
     def __init__(
         self,
-        index: LocatingIndex,
+        index: InstanceLocations,
         instances: KeptInstances,
         transcode: Transcode,
         *,

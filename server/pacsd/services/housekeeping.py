@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from pacsd.errors import IndexUnavailable, PacsdError
-from pacsd.model import IndexState, WorkProgress
+from pacsd.services.ports import Catalogue
 from pacsd.services.scrub import SCRUB, SCRUBBED, Scrub
 from pacsd.services.sweep import Sweeping, complete_index, sweep_days
 
@@ -28,25 +28,12 @@ _LATEST_DAYS: Final = 2
 """On one of these a file came that a worker was about to commit when it died."""
 
 
-class HousekeepingIndex(Protocol):
-    """The index; see `index.repository.Index`."""
-
-    def state(self) -> IndexState:
-        """Return what the index says of itself."""
-
-    def progress_of(self, work: str, /) -> WorkProgress | None:
-        """Return how far a work has come."""
-
-    def note_progress(self, work: str, reached: WorkProgress, /) -> None:
-        """Remember how far a work has come."""
-
-
 @dataclass(slots=True)
 class Housekeeping:
     """For one process and its one thread. `keep` does it all."""
 
     sweeping: Sweeping
-    index: HousekeepingIndex
+    index: Catalogue
     scrub: Scrub
     generation: int
     """The server's."""

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -31,8 +31,8 @@ from pacsd.errors import (
 )
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
 from pacsd.services.group_commit import GroupCommit
+from pacsd.services.ports import BlobStore, Catalogue, Fragment, IncomingObject
 from pacsd.services.records import (
-    ReadableStore,
     attributes_of_dataset,
     checksum_of_file,
     differing_attributes,
@@ -41,7 +41,7 @@ from pacsd.services.records import (
 from pacsd.services.verification import open_instance, verify_file
 from pacsd.storage.layout import instance_path
 
-__all__ = ["Fragment", "IncomingInstance", "Ingest", "InstanceIndex", "InstanceStore", "ReceivedInstance"]
+__all__ = ["IncomingInstance", "Ingest", "ReceivedInstance"]
 
 _log = structlog.get_logger()
 
@@ -58,80 +58,6 @@ _NAMING: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """By whose values an instance is found and fetched, and its file is named."""
 _MOST_NAMED: Final = 30
 """Of the attributes in which two objects differ, besides the last, which may be their pixels."""
-
-Fragment = bytes | bytearray | memoryview
-
-
-class InstanceFile(Protocol):
-    """A file on its way in; see `storage.incoming.IncomingFile`."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the data set so far."""
-
-    @property
-    def prefix(self) -> bytes:
-        """The data set's beginning."""
-
-    @property
-    def checksum(self) -> str:
-        """Of the data set so far."""
-
-    def write(self, fragment: Fragment, /) -> None:
-        """Append a fragment."""
-
-    def read_at(self, position: int, length: int, /) -> bytes:
-        """Return a part of the data set."""
-
-    def complete(self) -> None:
-        """Hand all of the content to the system."""
-
-    def write_back(self) -> None:
-        """Set the disk to work without waiting for it."""
-
-    def sync(self) -> None:
-        """Make the content durable."""
-
-    def publish(self, relative_path: str, /) -> str:
-        """Put the file into its final place and return that."""
-
-    def close(self) -> None:
-        """Remove the file unless it is published."""
-
-
-class InstanceStore(ReadableStore, Protocol):
-    """Where files are kept; see `storage.filesystem.FileStore`."""
-
-    def begin(self, header: bytes, /) -> InstanceFile:
-        """Return a new file, to be published or closed."""
-
-    def make_durable(self, files: Sequence[InstanceFile], /) -> Sequence[Exception | None]:
-        """Complete and sync files side by side; return what went wrong with each, upon which it is gone."""
-
-    def sync_directories(self, relative_paths: Iterable[str], /) -> None:
-        """Make the names of published files durable."""
-
-    def remove(self, relative_path: str, /) -> bool:
-        """Remove a published file."""
-
-    def note_day(self, relative_path: str, /) -> None:
-        """Have the next sweep look at a published file's day."""
-
-    def quarantine(self, relative_path: str, reason: str, /) -> str | None:
-        """Take a published file out of service without removing it."""
-
-
-class InstanceIndex(Protocol):
-    """What knows of all instances; see `index.repository.Index`."""
-
-    def commit(self, records: Sequence[InstanceRecord], /) -> Sequence[CommitResult | DatasetInvalid]:
-        """Keep a batch in one transaction; a result, or what is wrong with it, for each."""
-
-    def has_path(self, path: str, /) -> bool:
-        """Say whether a row names this file."""
-
-    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
-        """Return the instance that is kept under a UID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +78,7 @@ class IncomingInstance:
 class ReceivedInstance:
     """An instance that was received whole, and how far it has come since."""
 
-    file: InstanceFile
+    file: IncomingObject
     record: InstanceRecord
     """Its path is where the file shall be, and once it is published, where it is."""
     has_valid_uids: bool
@@ -174,8 +100,8 @@ class Ingest:
 
     def __init__(
         self,
-        store: InstanceStore,
-        index: InstanceIndex,
+        store: BlobStore,
+        index: Catalogue,
         *,
         observe_batch: Callable[[int, float], None],
         observe_outcome: Callable[[CommitOutcome], None],
@@ -441,7 +367,7 @@ def _has_checksum_like(record: InstanceRecord, kept: StoredInstance) -> bool:
 def _record(
     incoming: IncomingInstance,
     attributes: dict[str, str],
-    file: InstanceFile,
+    file: IncomingObject,
     dataset_offset: int,
     received_at: datetime,
 ) -> InstanceRecord:

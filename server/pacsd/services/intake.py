@@ -8,7 +8,8 @@ from functools import partial
 import structlog
 
 from pacsd.model import CommitOutcome
-from pacsd.services.ingest import Fragment, IncomingInstance, Ingest, ReceivedInstance
+from pacsd.services.ingest import IncomingInstance, Ingest, ReceivedInstance
+from pacsd.services.ports import Fragment
 
 __all__ = ["Intake"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -21,10 +21,10 @@ from pacsd.dataset.sources import MAXIMUM_INFLATED, ReadAt
 from pacsd.dataset.transfer_syntaxes import is_unknown_transfer_syntax
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import LONGER_THAN_KEPT, InstanceRecord
+from pacsd.services.ports import ReadableStore
 
 __all__ = [
     "DefaultCharacterSet",
-    "ReadableStore",
     "attributes_of_dataset",
     "attributes_of_file",
     "checksum_of_file",
@@ -52,13 +52,6 @@ DefaultCharacterSet = Callable[[str], str]
 
 def _nothing_known(_ae_title: str) -> str:
     return ""
-
-
-class ReadableStore(Protocol):
-    """Where files are read from; see `storage.filesystem.FileStore`."""
-
-    def open_dataset(self, relative_path: str, /) -> io.FileIO:
-        """Open a stored file for reading, unbuffered."""
 
 
 def attributes_of_dataset(

@@ -7,30 +7,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from pacsd.errors import IndexUnavailable, InstanceDamaged, StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
 from pacsd.selected import uids_from
-from pacsd.services.records import ReadableStore
+from pacsd.services.ports import InstanceLookup, ReadableStore
 from pacsd.services.verification import DatasetBuffer, VerifyBy, load_verified, open_instance
 from pacsd.storage.disk import storage_error
 
-__all__ = ["InstanceLookup", "KeptInstances", "OpenedInstance", "Progress", "Sent", "SubOperation"]
+__all__ = ["KeptInstances", "OpenedInstance", "Progress", "Sent", "SubOperation"]
 
 _log = structlog.get_logger()
 
 _ATTEMPTS: Final = 8
 """Files that are opened for one sub-operation at most: each but the first because the one before was replaced."""
-
-
-class InstanceLookup(Protocol):
-    """What knows which file is an instance's now; see `index.repository.Index`."""
-
-    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
-        """Return the instance that is kept under a UID, wherever it belongs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from pacsd.dataset.checksums import ALGORITHMS, Checksum, new_checksum
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance
-from pacsd.services.records import ReadableStore
+from pacsd.services.ports import ReadableStore
 from pacsd.storage.disk import storage_error
 
 __all__ = [
