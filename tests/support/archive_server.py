@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from dicomnet import (
     Timeouts,
     own_user_information,
 )
+from pacsd.dataset.part10 import DicomFile
 from pacsd.errors import TranscodingFailed
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.exceeded_limits import ExceededLimits
@@ -41,8 +41,8 @@ from pacsd.services.retrieve import KeptInstances
 from pacsd.services.verification import VerifyBy
 from support.fake_archive import incoming
 from support.fake_index import FakeIndex
-from support.fake_store import FakeStore
 from support.instance import Instance
+from support.memory_store import MemoryStore
 
 AE_TITLE = "PACSD"
 CLIENT = "TESTSCU"
@@ -104,7 +104,7 @@ class CountedPlaces:
 
 
 def no_transcoding(
-    file: io.FileIO, syntaxes: Collection[str], *, is_cancelled: Callable[[], bool]
+    file: DicomFile, syntaxes: Collection[str], *, is_cancelled: Callable[[], bool]
 ) -> tuple[str, bytes]:
     """Stands in for `dataset.transcode` where nothing can be converted."""
     raise TranscodingFailed("nothing is converted here")
@@ -115,7 +115,7 @@ class ArchiveServer:
     """A running server and what stands behind it."""
 
     port: int
-    store: FakeStore
+    store: MemoryStore
     index: FakeIndex
     ingest: Ingest
     metrics: RecordedMetrics
@@ -144,7 +144,7 @@ def archive_server(
     verify_by: VerifyBy = "checksum",
 ) -> Iterator[ArchiveServer]:
     """Serve on a free port; `destinations` are ports of C-MOVE destinations by AE title."""
-    store, index, metrics = FakeStore(), FakeIndex(), RecordedMetrics()
+    store, index, metrics = MemoryStore(), FakeIndex(), RecordedMetrics()
     counted = CountedPlaces(places)
     ingest = Ingest(
         store, index, observe_batch=lambda *_: None, observe_outcome=lambda _: None, clock=lambda: 0.0

@@ -13,7 +13,7 @@ from pacsd.services.ingest import IncomingInstance, Ingest
 from pacsd.services.intake import Intake
 from support.constructed import encode, simple_dataset
 from support.fake_index import FakeIndex
-from support.fake_store import FakeStore
+from support.memory_store import MemoryStore
 from support.service_parts import NOW
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Archive:
 
     def __post_init__(self) -> None:
         self.failures: dict[str, Exception] = {}
-        self.store = FakeStore(self.journal, self.failures)
+        self.store = MemoryStore(self.journal, self.failures)
         self.index = FakeIndex(self.duplicates, self.journal, self.failures)
         self.ingest = Ingest(
             self.store,

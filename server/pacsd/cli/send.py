@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ from pacsd.cli.security import (
     Tls,
 )
 from pacsd.cli.terminal import note, progress_bar, say
+from pacsd.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -68,6 +70,7 @@ def send(
     from pacsd.decoder.pool import DecoderPool  # noqa: PLC0415
     from pacsd.scu.files import find_instances  # noqa: PLC0415
     from pacsd.scu.sending import FileSender  # noqa: PLC0415
+    from pacsd.storage.opened_file import OpenedFile  # noqa: PLC0415
 
     host, port, names = (None, None, arguments) if peer is not None else _split(arguments)
     call = call_to(
@@ -86,6 +89,7 @@ def send(
         call.peer,
         calling_ae_title=call.calling_ae_title,
         new_net=lambda: DicomNet(call.configuration),
+        open_file=partial(OpenedFile, failure=_failure),
         transcode=Transcoder(decoders),
     )
     begin = time.monotonic()
@@ -96,6 +100,10 @@ def send(
     _summarize(found, results, time.monotonic() - begin)
     if found.unreadable or any(result.outcome.value == "failed" for result in results):
         raise typer.Exit(1)
+
+
+def _failure(_action: str, error: OSError) -> StorageUnavailable:
+    return StorageUnavailable(error.strerror or "the file cannot be read")
 
 
 def _split(arguments: Sequence[str]) -> tuple[str, str, Sequence[str]]:

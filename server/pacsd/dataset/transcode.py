@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.dataset.decompression import NativePixels, decompress
 from pacsd.dataset.encodings import EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from pacsd.dataset.header import DEFLATED_EXPLICIT, least_inflated_length
 from pacsd.dataset.memory import make_sure_of_memory
-from pacsd.dataset.part10 import read_part10
+from pacsd.dataset.part10 import meta_information_of
 from pacsd.dataset.reencode import reencode
 from pacsd.dataset.sources import deflate_window_bits
 from pacsd.decoder.places import Places
 from pacsd.decoder.pool import InstanceDecoding
-from pacsd.errors import DatasetInvalid, TranscodingFailed
+from pacsd.errors import DatasetInvalid, StorageUnavailable, TranscodingFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pacsd.dataset.encapsulation import EncapsulatedPixels
     from pacsd.dataset.encodings import Encoding
+    from pacsd.dataset.part10 import DicomFile
     from pacsd.decoder.pool import DecoderPool
 
 __all__ = ["TARGETS", "Transcoder", "normalized"]
@@ -63,7 +62,7 @@ MAXIMUM_RATIO: Final = 1032
 """Bytes that one byte of a deflate stream can become at most."""
 
 
-def normalized(file: BinaryIO, *, maximum_inflated: int) -> tuple[str, bytearray]:
+def normalized(file: DicomFile, *, maximum_inflated: int) -> tuple[str, bytearray]:
     """Return a transfer syntax, and a data set in the form in which equal ones are equal.
 
     One without compressed pixels is in Implicit VR Little Endian, others keep their transfer syntax; none has group
@@ -71,12 +70,11 @@ def normalized(file: BinaryIO, *, maximum_inflated: int) -> tuple[str, bytearray
     `maximum_inflated` bytes fails. Raises `TranscodingFailed`.
     """
     with _failures():
-        meta = read_part10(file)
+        meta = meta_information_of(file)
         uid = meta.transfer_syntax_uid
         _verify_known(uid)
         target = IMPLICIT if _is_native(uid) else uid
-        file.seek(meta.dataset_offset)
-        data = file.read()
+        data = file.read_at(meta.dataset_offset, file.size - meta.dataset_offset)
         if uid == DEFLATED_EXPLICIT:
             data = _inflate(data, maximum_inflated)
         encoding = _encoding(target)
@@ -111,35 +109,32 @@ class Transcoder:
 
     def __call__(
         self,
-        file: Path | BinaryIO,
+        file: DicomFile,
         acceptable_transfer_syntaxes: Collection[str],
         *,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> tuple[str, bytes | bytearray]:
         """Return the transfer syntax chosen of those given, and the file's data set in it, without file meta.
 
-        `file` is a DICOM file with preamble, a file object stands at its beginning. Between native syntaxes no value
-        is touched; compressed pixel data are decompressed, colour becomes RGB. Where the stored syntax is acceptable,
-        it stays, and only what PS3.5 §7.1.1 wants is done: values, and with them the data set, get an even length. What
-        was stored and what is returned are in memory as a whole, nothing else is. Raises `TranscodingFailed`, with the
-        cause, also where there is no memory for that; RetrieveCancelled soon after `is_cancelled` says so.
+        `file` has a preamble. Between native syntaxes no value is touched; compressed pixel data are decompressed,
+        colour becomes RGB. Where the stored syntax is acceptable, it stays, and only what PS3.5 §7.1.1 wants is done:
+        values, and with them the data set, get an even length. What was stored and what is returned are in memory as a
+        whole, nothing else is. Raises `TranscodingFailed`, with the cause, also where the file cannot be read or there
+        is no memory for that; RetrieveCancelled soon after `is_cancelled` says so.
         """
         with _failures():
-            if isinstance(file, Path):
-                with file.open("rb") as opened:
-                    return self._transcode(opened, acceptable_transfer_syntaxes, is_cancelled)
             return self._transcode(file, acceptable_transfer_syntaxes, is_cancelled)
 
     def _transcode(
-        self, file: BinaryIO, acceptable: Collection[str], is_cancelled: Callable[[], bool]
+        self, file: DicomFile, acceptable: Collection[str], is_cancelled: Callable[[], bool]
     ) -> tuple[str, bytes | bytearray]:
-        meta = read_part10(file)
+        meta = meta_information_of(file)
         uid = meta.transfer_syntax_uid
         target = uid if uid in acceptable else next((each for each in TARGETS if each in acceptable), None)
         if target is None:
             raise TranscodingFailed("the peer accepts no uncompressed transfer syntax for this SOP class")
         _verify_known(uid)
-        size = file.seek(0, os.SEEK_END) - meta.dataset_offset
+        size = file.size - meta.dataset_offset
         room = size
         if uid == DEFLATED_EXPLICIT:
             room = min(MAXIMUM_RATIO * size, max(USUAL_RATIO * size, INFLATED_ANYWAY), self.budgets.instance)
@@ -148,8 +143,7 @@ class Transcoder:
         with self._stored.held(room, is_cancelled=is_cancelled, within=self.decoders.seconds), conversion:
             # Compressed pixels need more for what becomes of them, of which they will say how much.
             make_sure_of_memory(size if target != uid and uid not in ENCODINGS else 2 * size)
-            file.seek(meta.dataset_offset)
-            data = file.read()
+            data = file.read_at(meta.dataset_offset, size)
             if uid == DEFLATED_EXPLICIT:
                 data = _inflate(data, room)
                 make_sure_of_memory(len(data))
@@ -161,7 +155,7 @@ class Transcoder:
 def _failures() -> Iterator[None]:
     try:
         yield
-    except (OSError, DatasetInvalid, zlib.error) as error:
+    except (StorageUnavailable, DatasetInvalid, zlib.error) as error:
         # What a peer is shown of it has 64 characters.
         raise TranscodingFailed(f"not convertible: {error}") from error
     except MemoryError as error:

@@ -8,9 +8,7 @@ its file, and gives way where that is missing or damaged.
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -49,8 +47,6 @@ _VERIFIED_FILES: Final = 100_000
 """Remembered as whole; when there are more, the memory starts anew, which costs some reading."""
 _DECISIONS: Final = 5
 """On one duplicate, while others change what is kept."""
-_OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
-"""Why a file cannot be opened that may well be whole."""
 _REFUSED: Final = frozenset((CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
 _NOT_KEPT: Final = _REFUSED | {CommitOutcome.IDENTICAL}
 _OTHER_CONTENT: Final = _REFUSED | {CommitOutcome.REPLACED}
@@ -124,8 +120,8 @@ class Ingest:
         self._clock = clock
         self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit, observe_commit)
         self._read_only = read_only
-        self._verified: dict[str, tuple[int, ...]] = {}
-        """Of kept files that were found whole: what the system says of them as long as nobody touches them."""
+        self._verified: dict[str, Hashable] = {}
+        """Of kept files that were found whole: their version then."""
 
     def receive(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> ReceivedInstance:
         """Write one instance down; raises as `Intake.receive` does, and then nothing is left of it."""
@@ -256,13 +252,12 @@ class Ingest:
         """Whether a kept file is what the index says; read once, and again when it is not the same file any more."""
         try:
             with open_instance(self._store, kept) as file:
-                status = os.fstat(file.fileno())
-                same = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+                same = file.version
                 if self._verified.get(kept.path) != same:
                     verify_file(file, kept, by="checksum")
         except (InstanceDamaged, StorageUnavailable) as error:
-            if getattr(error.__cause__, "errno", None) in _OUR_OWN_FAULT:
-                raise
+            if isinstance(error, StorageUnavailable) and error.lacks_resources:
+                raise  # it may well be whole
             _log.error(
                 "instance-damaged",
                 sop_instance_uid=kept.sop_instance_uid,

@@ -6,9 +6,9 @@ looks up asks for no more than that.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, Self
 
 from pacsd.effort import Effort
 from pacsd.errors import DatasetInvalid
@@ -32,6 +32,7 @@ __all__ = [
     "InstanceLocations",
     "InstanceLookup",
     "ListedStore",
+    "OpenedObject",
     "ReadableStore",
 ]
 
@@ -75,11 +76,52 @@ class IncomingObject(Protocol):
         """Remove the object unless it is published; once it is, say that its row is committed, or never will be."""
 
 
+class OpenedObject(Protocol):
+    """A stored object that is open for reading: whole until it is closed, even where it is removed meanwhile.
+
+    It begins with preamble and file meta information, so `StoredInstance.dataset_offset` counts from its beginning.
+    Whatever cannot be read raises StorageUnavailable. Several threads may read at once.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes, as it was opened."""
+
+    @property
+    def received_at(self) -> datetime:
+        """When it was received, in UTC."""
+
+    @property
+    def version(self) -> Hashable:
+        """What is equal each time it is opened, as long as nobody has touched its content."""
+
+    def read_at(self, position: int, length: int, /) -> bytes:
+        """Return so many bytes from a position on, less only at its end."""
+
+    def read_into(self, position: int, buffers: Sequence[memoryview], /) -> int:
+        """Fill buffers, one after the other, from a position on; return how many bytes, perhaps fewer, 0 at its end."""
+
+    def forget_cached(self) -> None:
+        """Have what is read next come from where it is kept, and leave none of it in anybody's way."""
+
+    def close(self) -> None:
+        """Close it; may be called again."""
+
+    def __enter__(self) -> Self:
+        """Return it."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+
+
 class ReadableStore(Protocol):
     """Where stored objects are read from."""
 
-    def open_dataset(self, relative_path: str, /) -> io.FileIO:
-        """Open a stored file for reading, unbuffered."""
+    def open_object(self, relative_path: str, /) -> OpenedObject:
+        """Open a published object, or one in quarantine; the caller closes it.
+
+        Raises StorageUnavailable, which says whether it `is_missing`.
+        """
 
 
 class ListedStore(ReadableStore, Protocol):

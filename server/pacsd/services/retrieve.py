@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,9 +13,8 @@ import structlog
 from pacsd.errors import IndexUnavailable, InstanceDamaged, StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
 from pacsd.selected import uids_from
-from pacsd.services.ports import InstanceLookup, ReadableStore
+from pacsd.services.ports import InstanceLookup, OpenedObject, ReadableStore
 from pacsd.services.verification import DatasetBuffer, VerifyBy, load_verified, open_instance
-from pacsd.storage.disk import storage_error
 
 __all__ = ["KeptInstances", "OpenedInstance", "Progress", "Sent", "SubOperation"]
 
@@ -32,7 +30,7 @@ class OpenedInstance:
 
     instance: StoredInstance
     """As the index has it now, which may be another version than the one that was asked for."""
-    file: io.FileIO
+    file: OpenedObject
     dataset: memoryview | None
     """The verified data set where it was small enough to be held, in the caller's buffer; else read `file`."""
 
@@ -68,21 +66,17 @@ class KeptInstances:
         with file:
             try:
                 yield OpenedInstance(current, file, dataset)
-            except OSError as error:
-                failure = storage_error("read a stored object", error)
-                self._note_damage(current, str(failure))
-                raise failure from error
             except StorageUnavailable as error:
                 self._note_damage(current, str(error))
                 raise
             except TranscodingFailed as error:
-                if isinstance(error.__cause__, OSError):
+                if isinstance(error.__cause__, StorageUnavailable):
                     self._note_damage(current, str(error))
                 raise
 
     def _open(
         self, instance: StoredInstance, buffer: DatasetBuffer
-    ) -> tuple[StoredInstance, io.FileIO, memoryview | None]:
+    ) -> tuple[StoredInstance, OpenedObject, memoryview | None]:
         for _ in range(_ATTEMPTS):
             try:
                 return instance, *self._open_verified(instance, buffer)
@@ -92,7 +86,7 @@ class KeptInstances:
 
     def _open_verified(
         self, instance: StoredInstance, buffer: DatasetBuffer
-    ) -> tuple[io.FileIO, memoryview | None]:
+    ) -> tuple[OpenedObject, memoryview | None]:
         file = open_instance(self._files, instance)
         try:
             return file, load_verified(file, instance, buffer, by=self._verify_by)

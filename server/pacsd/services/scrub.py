@@ -5,7 +5,6 @@ How far it is gets remembered in the index, so that it goes on where it was ende
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -131,11 +130,11 @@ class Scrub:
         try:
             with open_instance(self.store, instance) as file:
                 # What is in memory says nothing of the disk; and nobody else needs what is read here.
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                file.forget_cached()
                 try:
                     verify_file(file, instance, by=self.by)
                 finally:
-                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                    file.forget_cached()
         except (InstanceDamaged, StorageUnavailable) as error:
             kept = self.index.find_by_sop_instance_uid(instance.sop_instance_uid)
             # Replaced or removed meanwhile: what is kept now has its turn, or had it.

@@ -6,7 +6,6 @@ where it was ended. A server may store meanwhile: what it is about to commit is 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -257,7 +256,7 @@ def _look_at(kept: StoredInstance, store: BlobStore) -> datetime | None:
     try:
         with open_instance(store, kept) as file:
             verify_file(file, kept, by="checksum")
-            return datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+            return file.received_at
     except (InstanceDamaged, StorageUnavailable) as error:
         _log.error(
             "instance-damaged", sop_instance_uid=kept.sop_instance_uid, path=kept.path, reason=str(error)

@@ -1,14 +1,11 @@
 """Whether a kept file is what the index says of it: its length, and the checksum of its data set.
 
-Files are read by `preadv` and never mapped: what a disk cannot read is then the error of one call, where a mapping
-would end the process by SIGBUS. No lock is held. The GIL is free while the system reads, and while `xxhash` or
-`hashlib` takes in a piece of this size, so other associations go on meanwhile.
+No lock is held. The GIL is free while the store reads, and while `xxhash` or `hashlib` takes in a piece of this size,
+so other associations go on meanwhile.
 """
 
 from __future__ import annotations
 
-import io
-import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +14,7 @@ from typing import Final, Literal
 from pacsd.dataset.checksums import ALGORITHMS, Checksum, new_checksum
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance
-from pacsd.services.ports import ReadableStore
-from pacsd.storage.disk import storage_error
+from pacsd.services.ports import OpenedObject, ReadableStore
 
 __all__ = [
     "LARGEST_HELD",
@@ -54,24 +50,24 @@ class DatasetBuffer:
         return self._memory[:length]
 
 
-def open_instance(files: ReadableStore, instance: StoredInstance) -> io.FileIO:
+def open_instance(files: ReadableStore, instance: StoredInstance) -> OpenedObject:
     """Open the file of an instance; the caller closes it.
 
     Raises InstanceDamaged where it is missing, StorageUnavailable where it cannot be opened.
     """
     try:
-        return files.open_dataset(instance.path)
+        return files.open_object(instance.path)
     except StorageUnavailable as error:
-        if isinstance(error.__cause__, FileNotFoundError):
+        if error.is_missing:
             raise InstanceDamaged("the stored file is missing") from error
         raise
 
 
-def verify_file(file: io.FileIO, instance: StoredInstance, *, by: VerifyBy) -> None:
+def verify_file(file: OpenedObject, instance: StoredInstance, *, by: VerifyBy) -> None:
     """Return if an opened file has the length and, with "checksum", the data set that the index has recorded.
 
-    An instance without a recorded checksum is verified by its length only. The file's position stays where it is.
-    Raises InstanceDamaged, saying what is wrong; StorageUnavailable where the file cannot be read.
+    An instance without a recorded checksum is verified by its length only. Raises InstanceDamaged, saying what is
+    wrong; StorageUnavailable where the file cannot be read.
     """
     _verify_length(file, instance)
     checksum = _checksum_to_verify(instance, by)
@@ -87,7 +83,7 @@ def verify_file(file: io.FileIO, instance: StoredInstance, *, by: VerifyBy) -> N
 
 
 def load_verified(
-    file: io.FileIO, instance: StoredInstance, buffer: DatasetBuffer, *, by: VerifyBy
+    file: OpenedObject, instance: StoredInstance, buffer: DatasetBuffer, *, by: VerifyBy
 ) -> memoryview | None:
     """Verify as `verify_file` does, and return the verified data set; None where it is too large to be held.
 
@@ -108,13 +104,9 @@ def load_verified(
     return dataset
 
 
-def _verify_length(file: io.FileIO, instance: StoredInstance) -> None:
-    try:
-        length = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise storage_error("read a stored object", error) from error
-    if length != instance.size:
-        raise InstanceDamaged(f"the stored file has {length} bytes instead of {instance.size}")
+def _verify_length(file: OpenedObject, instance: StoredInstance) -> None:
+    if file.size != instance.size:
+        raise InstanceDamaged(f"the stored file has {file.size} bytes instead of {instance.size}")
 
 
 def _checksum_to_verify(instance: StoredInstance, by: VerifyBy) -> Checksum | None:
@@ -132,14 +124,10 @@ def _compare(checksum: Checksum, instance: StoredInstance) -> None:
         raise InstanceDamaged("the stored file's content has changed (checksum)")
 
 
-def _read_whole(file: io.FileIO, buffer: memoryview, position: int) -> None:
+def _read_whole(file: OpenedObject, buffer: memoryview, position: int) -> None:
     """Fill a buffer with the file's bytes from `position` on."""
-    descriptor = file.fileno()
     while buffer:
-        try:
-            count = os.preadv(descriptor, [buffer], position)
-        except OSError as error:
-            raise storage_error("read a stored object", error) from error
+        count = file.read_into(position, [buffer])
         if count == 0:
             raise InstanceDamaged(f"the stored file ends at {position} bytes")
         position += count

@@ -237,9 +237,9 @@ class Meanwhile:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def open_dataset(self, relative_path: str) -> Any:
+    def open_object(self, relative_path: str) -> Any:
         self._happens()
-        return self._store.open_dataset(relative_path)
+        return self._store.open_object(relative_path)
 
 
 def test_what_is_replaced_meanwhile_is_no_fault(archive: Archive) -> None:

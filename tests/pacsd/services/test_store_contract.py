@@ -9,19 +9,19 @@ import pytest
 from pacsd.errors import StorageUnavailable
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.layout import path_without_receipt
-from support.fake_store import FakeStore
+from support.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Store = FakeStore | FileStore
+Store = MemoryStore | FileStore
 PATH = "2026/01/02/1.2/1.3/1.4.dcm"
 
 
 @pytest.fixture(params=["fake", "real"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "fake":
-        return FakeStore()
+        return MemoryStore()
     real = FileStore(tmp_path)
     real.open()
     return real
@@ -36,8 +36,8 @@ def publish(store: Store, content: bytes = b"data", path: str = PATH) -> str:
 
 
 def read(store: Store, path: str) -> bytes:
-    with store.open_dataset(path) as file:
-        return file.read()
+    with store.open_object(path) as file:
+        return file.read_at(0, file.size)
 
 
 def test_a_published_file_holds_header_and_fragments(store: Store) -> None:
@@ -124,7 +124,7 @@ def test_a_removed_file_is_gone_and_its_name_is_not_given_again(store: Store) ->
     assert not store.remove(path)
     assert list(store.published(None)) == []
     with pytest.raises(StorageUnavailable):
-        store.open_dataset(path)
+        store.open_object(path)
     assert publish(store) != path
     assert not store.remove(path)
 
@@ -159,5 +159,5 @@ def test_a_file_in_quarantine_is_out_of_service(store: Store) -> None:
     assert store.quarantine(path, "damaged")
     assert list(store.published(None)) == []
     with pytest.raises(StorageUnavailable):
-        store.open_dataset(path)
+        store.open_object(path)
     assert store.quarantine(path, "damaged") is None

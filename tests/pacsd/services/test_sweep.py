@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,8 +21,8 @@ from pacsd.storage.filesystem import FileStore
 from support.constructed import FAMILY_NAME, PATIENT_ID
 from support.fake_archive import altered, take
 from support.fake_index import FakeIndex
-from support.fake_store import FakeStore
 from support.matches import matches_of
+from support.memory_store import MemoryStore
 from support.rows import paths_of
 from support.service_parts import NOW, record_of
 
@@ -48,7 +47,7 @@ def take_without_row(store: FileStore, instance: Instance, *, received: datetime
 
 
 def sweeping(
-    store: FileStore | FakeStore,
+    store: FileStore | MemoryStore,
     index: Index | FakeIndex,
     *,
     policy: DuplicatePolicy = DuplicatePolicy.KEEP_FIRST,
@@ -193,18 +192,6 @@ def test_a_file_that_the_disk_does_not_give_stays_and_is_named(store: FileStore,
 def test_a_missing_file_has_no_record(store: FileStore) -> None:
     with pytest.raises(StorageUnavailable):
         record_of_file(store, "2026/01/01/1/2/3.dcm", checksum_algorithm="xxh3_128")
-
-
-class FailingDisk:
-    """Opens a file whose first read ends in EIO."""
-
-    def open_dataset(self, relative_path: str) -> io.FileIO:
-        return io.FileIO("/proc/self/mem", "r")
-
-
-def test_a_disk_that_fails_while_reading_is_told() -> None:
-    with pytest.raises(StorageUnavailable, match="Input/output error"):
-        record_of_file(FailingDisk(), "2026/01/02/1/2/3.dcm", checksum_algorithm="xxh3_128")
 
 
 def test_a_file_that_gave_way_is_not_brought_back(store: FileStore, open_index: OpenIndex) -> None:
@@ -551,7 +538,7 @@ def test_a_file_that_is_about_to_be_removed_is_left_alone(store: FileStore, open
 
 def test_files_are_durable_before_their_rows() -> None:
     journal: list[str] = []
-    store, index = FakeStore(journal), FakeIndex(journal=journal)
+    store, index = MemoryStore(journal), FakeIndex(journal=journal)
     paths = [f"2026/01/02/1.2/1.3/1.4.{number:03}.dcm" for number in range(450)]
     store.files.update(dict.fromkeys(paths, b"content"))
     numbers = {path: number for number, path in enumerate(paths)}
@@ -577,7 +564,7 @@ def test_a_sweep_that_fails_is_not_noted(store: FileStore, index: Index) -> None
 
 
 def test_what_the_index_refuses_is_named() -> None:
-    store, index = FakeStore(), FakeIndex()
+    store, index = MemoryStore(), FakeIndex()
     path = "2026/01/02/1.2/1.3/1.4.dcm"
     store.files[path] = b"content"
     parts = sweeping(store, index, read_record=lambda path: record_of(path=path, SOPInstanceUID=""))

@@ -73,8 +73,8 @@ def test_a_published_file_holds_header_and_data_set(store: FileStore) -> None:
     assert (store.root / path).read_bytes() == HEADER + b"data set"
     assert list(store.published()) == [path]
     assert list(store.leftovers()) == []
-    with store.open_dataset(path) as file:
-        assert os.pread(file.fileno(), 4, len(HEADER)) == b"data"
+    with store.open_object(path) as file:
+        assert file.read_at(len(HEADER), 4) == b"data"
 
 
 def test_sha256_is_a_choice_and_nonsense_is_not(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_only_a_finished_file_is_published_and_once(store: FileStore) -> None:
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/\0"])
 def test_paths_stay_below_the_root(store: FileStore, path: str) -> None:
-    for use in (store.open_dataset, store.remove, lambda path: store.sync_directories([path])):
+    for use in (store.open_object, store.remove, lambda path: store.sync_directories([path])):
         with pytest.raises(ValueError, match="relative to the storage root"):
             use(path)
     with pytest.raises(ValueError, match="relative to the storage root"):
@@ -390,7 +390,7 @@ def test_removing(store: FileStore) -> None:
     assert not store.remove(path)
     assert list(store.published()) == []
     with pytest.raises(StorageUnavailable, match="gone"):
-        store.open_dataset(path)
+        store.open_object(path)
     (store.root / "incoming" / "left.part").touch()
     assert [store.remove(leftover) for leftover in store.leftovers()] == [True]
 
@@ -476,4 +476,4 @@ def test_what_is_no_file_is_not_waited_for(store: FileStore) -> None:
     (store.root / path).unlink()
     os.mkfifo(store.root / path)
     with pytest.raises(StorageUnavailable, match="it is no file"):
-        store.open_dataset(path)
+        store.open_object(path)
