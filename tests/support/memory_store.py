@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Self
 
 from pacsd.dataset.checksums import new_checksum
 from pacsd.errors import StorageFull, StorageUnavailable
-from pacsd.storage.layout import path_of_receipt, path_without_receipt
+from pacsd.storage.layout import instance_path, path_of_receipt, path_without_receipt, sop_instance_uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from pacsd.model import ArchiveIdentity, StoredInstance
+    from pacsd.model import ArchiveIdentity, InstanceRecord, StoredInstance
     from pacsd.services.ports import BlobStore, Fragment, IncomingObject
 
 QUARANTINE = "quarantine/"
@@ -80,6 +80,7 @@ class IncomingMemory:
         self._content = bytearray()
         self._completed = False
         self._finished = False
+        self._published = False
 
     @property
     def size(self) -> int:
@@ -116,11 +117,14 @@ class IncomingMemory:
         self._store.note("file synced")
         self._finished = True
 
-    def publish(self, relative_path: str) -> str:
+    def publish(self, record: InstanceRecord) -> str:
         self._store.note("published")
-        if not self._finished:
-            raise ValueError("only a finished file can be published")
-        path = self._store.add(relative_path, self._header + bytes(self._content))
+        if not self._finished or self._published:
+            raise ValueError("only a finished file can be published, and only once")
+        self._published = True
+        uids = (record.study_instance_uid, record.series_instance_uid, record.sop_instance_uid)
+        path = self._store.add(instance_path(record.received_at, *uids), self._header + bytes(self._content))
+        self._store.received[path] = record.received_at
         self._store.under_way[path] = self._name
         return path
 
@@ -167,7 +171,6 @@ class MemoryStore:
         self.receipts += 1
         path = path_of_receipt(relative_path, f"00000000-{self.receipts}")
         self.files[path] = content
-        self.received[path] = datetime.now(UTC)
         self.note_day(path)
         return path
 
@@ -197,6 +200,9 @@ class MemoryStore:
     def has(self, relative_path: str) -> bool:
         return relative_path in self.files
 
+    def sop_instance_uid_of(self, relative_path: str) -> str | None:
+        return sop_instance_uid_of(relative_path)
+
     def is_incoming(self, relative_path: str) -> bool:
         return self.under_way.get(relative_path) in self.incoming
 
@@ -225,7 +231,7 @@ class MemoryStore:
             return failure
         return None
 
-    def sync_directories(self, relative_paths: Iterable[str]) -> None:
+    def make_names_durable(self, relative_paths: Iterable[str]) -> None:
         self.note("directories synced")
         self.durable.update(relative_paths)
 

@@ -37,7 +37,6 @@ from pacsd.services.records import (
     have_same_dataset,
 )
 from pacsd.services.verification import open_instance, verify_file
-from pacsd.storage.layout import instance_path
 
 __all__ = ["IncomingInstance", "Ingest", "ReceivedInstance"]
 
@@ -76,7 +75,7 @@ class ReceivedInstance:
 
     file: IncomingObject
     record: InstanceRecord
-    """Its path is where the file shall be, and once it is published, where it is."""
+    """Its path is "" until the file is published."""
     has_valid_uids: bool
     """Whether those of its study, its series and itself are (PS3.5 §9.1)."""
     committed: Callable[[], CommitResult] | None = None
@@ -175,11 +174,10 @@ class Ingest:
 
     def _publish(self, received: ReceivedInstance) -> Exception | None:
         try:
-            path = received.file.publish(received.record.path)
+            path = received.file.publish(received.record)
         except (StorageFull, StorageUnavailable) as failure:
             return failure
-        if path != received.record.path:
-            received.record = replace(received.record, path=path)
+        received.record = replace(received.record, path=path)
         return None
 
     def finish(self, received: ReceivedInstance) -> CommitOutcome:
@@ -294,7 +292,7 @@ class Ingest:
 
     def _commit(self, records: Sequence[InstanceRecord]) -> Sequence[CommitResult | Exception]:
         started = self._clock()
-        self._store.sync_directories([record.path for record in records])
+        self._store.make_names_durable([record.path for record in records])
         results = self._index.commit(records)
         self._observe_batch(len(records), self._clock() - started)
         return results
@@ -367,16 +365,14 @@ def _record(
     received_at: datetime,
 ) -> InstanceRecord:
     """Return what the index is to know of an instance."""
-    study_instance_uid = attributes["StudyInstanceUID"]
-    series_instance_uid = attributes["SeriesInstanceUID"]
     return InstanceRecord(
         sop_instance_uid=incoming.sop_instance_uid,
         sop_class_uid=incoming.sop_class_uid,
-        study_instance_uid=study_instance_uid,
-        series_instance_uid=series_instance_uid,
+        study_instance_uid=attributes["StudyInstanceUID"],
+        series_instance_uid=attributes["SeriesInstanceUID"],
         transfer_syntax_uid=incoming.transfer_syntax_uid,
         attributes=attributes,
-        path=instance_path(received_at, study_instance_uid, series_instance_uid, incoming.sop_instance_uid),
+        path="",
         size=dataset_offset + file.size,
         dataset_offset=dataset_offset,
         checksum=file.checksum,

@@ -2,6 +2,9 @@
 
 `storage.filesystem.FileStore` is a `BlobStore`, `index.repository.Index` a `Catalogue`. Whoever only reads, lists or
 looks up asks for no more than that.
+
+A path names one published object within its store: no other one has that name, or had it before. Nobody keeps a path to
+read from later where an opened object would do: what it names may be gone by then, the opened object is not.
 """
 
 from __future__ import annotations
@@ -69,8 +72,12 @@ class IncomingObject(Protocol):
     def sync(self) -> None:
         """Make the completed content durable."""
 
-    def publish(self, relative_path: str, /) -> str:
-        """Put the object into its final place and return that."""
+    def publish(self, record: InstanceRecord, /) -> str:
+        """Put the synced object into its final place, and return the path, which `record` does not have yet.
+
+        `record` says all else of what it holds, of which a store names it by what it likes. The name is durable only
+        after `BlobStore.make_names_durable`.
+        """
 
     def close(self) -> None:
         """Remove the object unless it is published; once it is, say that its row is committed, or never will be."""
@@ -142,6 +149,12 @@ class ListedStore(ReadableStore, Protocol):
     def has(self, relative_path: str, /) -> bool:
         """Say whether a published object is there."""
 
+    def sop_instance_uid_of(self, relative_path: str, /) -> str | None:
+        """Return the SOP Instance UID that a published object's name says, None where it says none.
+
+        For an object that cannot say so itself; what another one says of itself counts more.
+        """
+
     def is_incoming(self, relative_path: str, /) -> bool:
         """Say whether the row of a published object is about to be committed."""
 
@@ -162,7 +175,7 @@ class BlobStore(ListedStore, Protocol):
     def make_durable(self, files: Sequence[IncomingObject], /) -> Sequence[Exception | None]:
         """Complete and sync objects side by side; return what went wrong with each, upon which it is gone."""
 
-    def sync_directories(self, relative_paths: Iterable[str], /) -> None:
+    def make_names_durable(self, relative_paths: Iterable[str], /) -> None:
         """Make the names of published objects durable."""
 
     def note_day(self, relative_path: str, /) -> None:

@@ -80,7 +80,7 @@ def restore_file(
             "file's place"
         )
     path = store.copy_from_quarantine(name)
-    store.sync_directories([path])
+    store.make_names_durable([path])
     try:
         (result,) = index.commit([read_record(path)])
     except DatasetInvalid as error:

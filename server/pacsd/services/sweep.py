@@ -25,7 +25,6 @@ from pacsd.model import (
 )
 from pacsd.services.ports import BlobStore, Catalogue
 from pacsd.services.verification import open_instance, verify_file
-from pacsd.storage.layout import sop_instance_uid_of
 
 __all__ = ["SWEEP", "complete_index", "remove_half_files", "sweep_days"]
 
@@ -164,7 +163,7 @@ def _index_files(paths: Sequence[str], sweeping: Sweeping) -> int:
     records = [record for path in paths if (record := _readable(path, sweeping)) is not None]
     if not records:
         return 0
-    sweeping.store.sync_directories([record.path for record in records])
+    sweeping.store.make_names_durable([record.path for record in records])
     return sum(
         _settle(record, result, sweeping)
         for record, result in zip(records, sweeping.index.commit(records), strict=True)
@@ -188,7 +187,7 @@ def _set_aside(path: str, sweeping: Sweeping) -> None:
 
     So is left what a healed instance had, where the worker died before it was moved.
     """
-    uid = sop_instance_uid_of(path)
+    uid = sweeping.store.sop_instance_uid_of(path)
     kept = sweeping.index.find_by_sop_instance_uid(uid) if uid else None
     if kept is None or kept.path == path or not _is_abandoned(path, kept, sweeping):
         return

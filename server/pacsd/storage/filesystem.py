@@ -30,7 +30,7 @@ from pacsd.storage.disk import (
 )
 from pacsd.storage.identity import ARCHIVE, ReceivedDays, read_identity, write_identity
 from pacsd.storage.incoming import IncomingFile
-from pacsd.storage.layout import path_of_receipt, path_without_receipt
+from pacsd.storage.layout import path_of_receipt, path_without_receipt, sop_instance_uid_of
 from pacsd.storage.opened_file import OpenedFile
 from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.room import DiskRoom
@@ -244,7 +244,7 @@ class FileStore:
         """
         return make_durable(files, self._sync_threads)
 
-    def sync_directories(self, relative_paths: Iterable[str]) -> None:
+    def make_names_durable(self, relative_paths: Iterable[str]) -> None:
         """Make the directory entries of these published files durable, each directory once.
 
         So with the directories above them, unless this process has synced their entries before: another one
@@ -281,6 +281,10 @@ class FileStore:
         Raises `StorageUnavailable` if it is missing or cannot be read.
         """
         return OpenedFile(self._resolve(relative_path))
+
+    def sop_instance_uid_of(self, relative_path: str) -> str | None:
+        """Return the SOP Instance UID that a published file's name says; see `layout.sop_instance_uid_of`."""
+        return sop_instance_uid_of(relative_path)
 
     def has(self, relative_path: str) -> bool:
         """Return whether a published file is there; says nothing of its content."""

@@ -14,7 +14,7 @@ from pacsd.services.scrub import Fault, Scrub
 from pacsd.storage.filesystem import FileStore
 from support.fake_archive import altered, take
 from support.rows import paths_of
-from support.service_parts import NOW
+from support.service_parts import NOW, record_at
 
 if TYPE_CHECKING:
     from pacsd.index.repository import Index
@@ -294,7 +294,7 @@ def test_what_is_about_to_be_committed_is_no_fault(archive: Archive) -> None:
         file.write(b"content")
         file.complete()
         file.sync()
-        published = file.publish(path)
+        published = file.publish(record_at(path))
         assert published != path
         assert archive.run().faults == 0
     assert archive.run().faults == 1, "its process is gone, and it has no row"

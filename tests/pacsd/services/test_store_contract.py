@@ -10,6 +10,7 @@ from pacsd.errors import StorageUnavailable
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.layout import path_without_receipt
 from support.memory_store import MemoryStore
+from support.service_parts import record_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def publish(store: Store, content: bytes = b"data", path: str = PATH) -> str:
         file.write(content)
         file.complete()
         file.sync()
-        return file.publish(path)
+        return file.publish(record_at(path))
 
 
 def read(store: Store, path: str) -> bytes:
@@ -50,7 +51,7 @@ def test_a_published_file_holds_header_and_fragments(store: Store) -> None:
         assert file.read_at(5, 100) == b"et"
         file.complete()
         file.sync()
-        path = file.publish(PATH)
+        path = file.publish(record_at(PATH))
     assert path_without_receipt(path) == PATH
     assert read(store, path) == b"headerdataset"
     assert list(store.published(None)) == [path]
@@ -82,7 +83,7 @@ def test_a_file_vanishes_with_an_exception(store: Store) -> None:
 
 def test_only_a_finished_file_is_published(store: Store) -> None:
     with store.begin(b"header") as file, pytest.raises(ValueError, match="finished"):
-        file.publish(PATH)
+        file.publish(record_at(PATH))
 
 
 def test_nothing_is_written_behind_the_end(store: Store) -> None:
@@ -103,10 +104,10 @@ def test_a_batch_is_finished_in_two_steps(store: Store) -> None:
         with pytest.raises(ValueError, match="finished"):
             one.write(b"more")
         with pytest.raises(ValueError, match="finished"):
-            one.publish(PATH)
+            one.publish(record_at(PATH))
         assert store.make_durable([one, other]) == [None, None]
-        assert read(store, one.publish(PATH)) == b"headerone"
-        assert read(store, other.publish(PATH)) == b"headerother"
+        assert read(store, one.publish(record_at(PATH))) == b"headerone"
+        assert read(store, other.publish(record_at(PATH))) == b"headerother"
     assert list(store.leftovers()) == []
 
 
@@ -131,7 +132,7 @@ def test_a_removed_file_is_gone_and_its_name_is_not_given_again(store: Store) ->
 
 def test_directories_of_published_files_can_be_synced(store: Store) -> None:
     path = publish(store)
-    store.sync_directories([path])
+    store.make_names_durable([path])
     assert read(store, path) == b"headerdata"
 
 
@@ -148,7 +149,7 @@ def test_a_file_is_incoming_until_it_is_closed(store: Store) -> None:
     with store.begin(b"header") as file:
         file.complete()
         file.sync()
-        path = file.publish(PATH)
+        path = file.publish(record_at(PATH))
         assert store.is_incoming(path)
     assert not store.is_incoming(path)
     assert not store.is_incoming("2026/01/02/1.2/1.3/none.dcm")

@@ -24,7 +24,7 @@ from support.fake_index import FakeIndex
 from support.matches import matches_of
 from support.memory_store import MemoryStore
 from support.rows import paths_of
-from support.service_parts import NOW, record_of
+from support.service_parts import NOW, record_at, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -514,7 +514,7 @@ def test_a_file_that_is_about_to_be_committed_is_left_alone(store: FileStore, in
         file.write(altered().dataset)
         file.complete()
         file.sync()
-        path = file.publish(next(iter(kept)))
+        path = file.publish(record_at(next(iter(kept))))
         assert sweep_days(sweeping(store, index), store.days()) == 0
         assert set(store.published()) == kept | {path}
         assert set(paths_of(index)) == kept
