@@ -39,6 +39,7 @@ from pacsd.services.intake import Intake
 from pacsd.services.long_values import LongValues
 from pacsd.services.retrieve import KeptInstances
 from pacsd.services.verification import VerifyBy
+from support.counted_metrics import CountedMetrics
 from support.fake_archive import incoming
 from support.fake_index import FakeIndex
 from support.instance import Instance
@@ -119,6 +120,8 @@ class ArchiveServer:
     index: FakeIndex
     ingest: Ingest
     metrics: RecordedMetrics
+    counted: CountedMetrics
+    """By the services."""
     places: CountedPlaces
     net: PacsNet
     host: str = "127.0.0.1"
@@ -144,18 +147,11 @@ def archive_server(
     verify_by: VerifyBy = "checksum",
 ) -> Iterator[ArchiveServer]:
     """Serve on a free port; `destinations` are ports of C-MOVE destinations by AE title."""
-    store, index, metrics = MemoryStore(), FakeIndex(), RecordedMetrics()
+    store, index, metrics, services = MemoryStore(), FakeIndex(), RecordedMetrics(), CountedMetrics()
     counted = CountedPlaces(places)
-    ingest = Ingest(
-        store, index, observe_batch=lambda *_: None, observe_outcome=lambda _: None, clock=lambda: 0.0
-    )
+    ingest = Ingest(store, index, metrics=services, clock=lambda: 0.0)
     configuration = NetConfiguration(timeouts=TIMEOUTS)
-    instances = KeptInstances(
-        store,
-        index,
-        verify_by=verify_by,
-        observe_damaged=lambda: metrics.calls.append(("damaged",)),
-    )
+    instances = KeptInstances(store, index, verify_by=verify_by, metrics=services)
     routes = Routes(
         access=AccessRules(
             ae_title=AE_TITLE,
@@ -190,7 +186,14 @@ def archive_server(
     _, port = net.listen()
     try:
         yield ArchiveServer(
-            port=port, store=store, index=index, ingest=ingest, metrics=metrics, places=counted, net=net
+            port=port,
+            store=store,
+            index=index,
+            ingest=ingest,
+            metrics=metrics,
+            counted=services,
+            places=counted,
+            net=net,
         )
     finally:
         net.close(timeout=5)

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from pacsd.errors import IndexUnavailable, PacsdError
-from pacsd.services.ports import Catalogue
+from pacsd.services.ports import Catalogue, Metrics
 from pacsd.services.scrub import SCRUB, SCRUBBED, Scrub
 from pacsd.services.sweep import Sweeping, complete_index, sweep_days
 
@@ -40,8 +40,7 @@ class Housekeeping:
     scrub_days: int
     """From one scrub to the next, begin to begin; 0: none."""
     scrub_bytes_per_second: float
-    note_scrubbed: Callable[[float], None]
-    """Told when the last scrub ended, or the first began, in seconds since 1970."""
+    metrics: Metrics
     is_complete: Callable[[], bool]
     """Whether the index knows all files already, as an earlier process of this server has seen to."""
     note_complete: Callable[[], None]
@@ -132,7 +131,7 @@ class Housekeeping:
             earlier = self.index.progress_of(SCRUB)
             last = self.index.progress_of(SCRUBBED)
             known = last.ended_at if last and last.ended_at else (earlier.began_at if earlier else self.now())
-            self.note_scrubbed(known.timestamp())
+            self.metrics.scrubbed(known.timestamp())
             if earlier and earlier.ended_at is not None:
                 due = earlier.began_at + timedelta(days=self.scrub_days)
                 if due > self.now():

@@ -29,7 +29,7 @@ from pacsd.errors import (
 )
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
 from pacsd.services.group_commit import GroupCommit
-from pacsd.services.ports import BlobStore, Catalogue, Fragment, IncomingObject
+from pacsd.services.ports import BlobStore, Catalogue, Fragment, IncomingObject, Metrics
 from pacsd.services.records import (
     attributes_of_dataset,
     checksum_of_file,
@@ -87,10 +87,9 @@ class ReceivedInstance:
 class Ingest:
     """Takes instances in; one object per process, used by all its associations at once, each by an `Intake`.
 
-    `observe_batch` is told each commit's size and its duration in seconds, `observe_outcome` each instance's
-    outcome, `observe_damaged` of each kept file that was found missing or damaged, `observe_commit` when a commit
-    begins and ends. `read_only` says why nothing can be stored, if so. With `strict_uids` an instance whose UIDs are
-    not valid (PS3.5 §9.1) is refused. `maximum_inflated` is as in `records.attributes_of_dataset`.
+    `observe_commit` is told when a commit begins and ends. `read_only` says why nothing can be stored, if so. With
+    `strict_uids` an instance whose UIDs are not valid (PS3.5 §9.1) is refused. `maximum_inflated` is as in
+    `records.attributes_of_dataset`.
     """
 
     def __init__(
@@ -98,9 +97,7 @@ class Ingest:
         store: BlobStore,
         index: Catalogue,
         *,
-        observe_batch: Callable[[int, float], None],
-        observe_outcome: Callable[[CommitOutcome], None],
-        observe_damaged: Callable[[], None] = lambda: None,
+        metrics: Metrics,
         observe_commit: Callable[[bool], None] = lambda _: None,
         read_only: str = "",
         strict_uids: bool = False,
@@ -110,9 +107,7 @@ class Ingest:
     ) -> None:
         self._store = store
         self._index = index
-        self._observe_batch = observe_batch
-        self._observe_outcome = observe_outcome
-        self._observe_damaged = observe_damaged
+        self._metrics = metrics
         self._strict_uids = strict_uids
         self._maximum_inflated = maximum_inflated
         self._now = now
@@ -216,7 +211,7 @@ class Ingest:
             self._report_other_content(record, result)
         if result.obsolete_path is not None:
             self._give_up(result.obsolete_path, result.outcome)
-        self._observe_outcome(result.outcome)
+        self._metrics.instance_stored(result.outcome.value)
         if result.outcome is CommitOutcome.HEALED:
             _log.warning("instance-healed", sop_instance_uid=record.sop_instance_uid, path=record.path)
         if result.outcome in _REFUSED:
@@ -263,7 +258,7 @@ class Ingest:
                 reason=str(error),
                 consequence="what was sent again takes its place",
             )
-            self._observe_damaged()
+            self._metrics.instance_damaged("store")
             self._verified.pop(kept.path, None)
             return False
         if len(self._verified) >= _VERIFIED_FILES:
@@ -294,7 +289,7 @@ class Ingest:
         started = self._clock()
         self._store.make_names_durable([record.path for record in records])
         results = self._index.commit(records)
-        self._observe_batch(len(records), self._clock() - started)
+        self._metrics.commit_batch(len(records), self._clock() - started)
         return results
 
     def _withdraw(self, path: str) -> None:

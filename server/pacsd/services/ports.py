@@ -1,7 +1,7 @@
 """The archive's seams: what the services ask of the store of objects, of the index, and of what counts.
 
-`storage.filesystem.FileStore` is a `BlobStore`, `index.repository.Index` a `Catalogue`. Whoever only reads, lists or
-looks up asks for no more than that.
+`storage.filesystem.FileStore` is a `BlobStore`, `index.repository.Index` a `Catalogue`, `observability.metrics.Metrics`
+a `Metrics`. Whoever only reads, lists or looks up asks for no more than that.
 
 A path names one published object within its store: no other one has that name, or had it before. Nobody keeps a path to
 read from later where an opened object would do: what it names may be gone by then, the opened object is not.
@@ -35,6 +35,7 @@ __all__ = [
     "InstanceLocations",
     "InstanceLookup",
     "ListedStore",
+    "Metrics",
     "OpenedObject",
     "ReadableStore",
 ]
@@ -284,3 +285,19 @@ class Catalogue(InstanceLocations, ExtraKeys, Protocol):
 
     def note_progress(self, work: str, reached: WorkProgress, /) -> None:
         """Remember how far a work has come."""
+
+
+class Metrics(Protocol):
+    """What is counted of what the services do."""
+
+    def commit_batch(self, size: int, seconds: float, /) -> None:
+        """Count a group commit of so many instances, and how long it took."""
+
+    def instance_stored(self, outcome: str, /) -> None:
+        """Count an instance that was received; `outcome` is a `CommitOutcome`'s value."""
+
+    def instance_damaged(self, noticed: str, /) -> None:
+        """Count an object that is missing, damaged or unreadable; `noticed` says by what: "store", "retrieve"."""
+
+    def scrubbed(self, timestamp: float, /) -> None:
+        """Note when the last scrub ended, or the first began where none did, in seconds since 1970."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,7 +13,7 @@ import structlog
 from pacsd.errors import IndexUnavailable, InstanceDamaged, StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
 from pacsd.selected import uids_from
-from pacsd.services.ports import InstanceLookup, OpenedObject, ReadableStore
+from pacsd.services.ports import InstanceLookup, Metrics, OpenedObject, ReadableStore
 from pacsd.services.verification import DatasetBuffer, VerifyBy, load_verified, open_instance
 
 __all__ = ["KeptInstances", "OpenedInstance", "Progress", "Sent", "SubOperation"]
@@ -36,10 +36,7 @@ class OpenedInstance:
 
 
 class KeptInstances:
-    """The archive's instances as retrieves need them; one object per process, used by all its associations at once.
-
-    `observe_damaged` is told of each file that is missing, damaged or unreadable though the index names it.
-    """
+    """The archive's instances as retrieves need them; one object per process, used by all its associations at once."""
 
     def __init__(
         self,
@@ -47,12 +44,12 @@ class KeptInstances:
         index: InstanceLookup,
         *,
         verify_by: VerifyBy,
-        observe_damaged: Callable[[], None],
+        metrics: Metrics,
     ) -> None:
         self._files = files
         self._index = index
         self._verify_by = verify_by
-        self._observe_damaged = observe_damaged
+        self._metrics = metrics
 
     @contextmanager
     def opened(self, instance: StoredInstance, buffer: DatasetBuffer) -> Iterator[OpenedInstance]:
@@ -114,7 +111,7 @@ class KeptInstances:
         return current
 
     def _note_damage(self, instance: StoredInstance, reason: str) -> None:
-        self._observe_damaged()
+        self._metrics.instance_damaged("retrieve")
         _log.error(
             "instance-damaged",
             noticed="retrieve",

@@ -237,7 +237,7 @@ def test_one_instance_that_cannot_be_sent_hurts_no_other(trouble: str, reason: s
     assert [line["path"] for line in logs if line["event"] == "instance-damaged"] == [
         second.path
     ] * is_damaged
-    assert server.metrics.calls.count(("damaged",)) == is_damaged
+    assert server.counted.damaged == ["retrieve"] * is_damaged
 
 
 def test_an_instance_that_was_replaced_meanwhile_is_sent_as_it_is_now() -> None:

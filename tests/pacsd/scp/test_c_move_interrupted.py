@@ -122,7 +122,7 @@ def test_a_destination_that_does_not_close_after_our_abort_is_not_waited_for(
                 reading.join()
     assert (final.status, counts(final), len(failed)) == (0xA702, (None, 0, 1, 0), 1)
     assert final.error_comment.startswith("cannot read a stored object: the disk fails")
-    assert server.metrics.calls.count(("damaged",)) == 1
+    assert server.counted.damaged == ["retrieve"]
 
 
 def aborting_at(*numbers: int) -> Reply:

@@ -20,6 +20,7 @@ from pacsd.services.scrub import SCRUB, SCRUBBED, Scrub
 from pacsd.services.sweep import Sweeping
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.identity import identity_fault
+from support.counted_metrics import CountedMetrics
 from support.fake_archive import altered, take
 from support.fake_index import FakeIndex
 from support.rows import paths_of
@@ -44,7 +45,7 @@ class House:
     events: dict[float, Callable[[], object]] = field(default_factory=dict)
     deaths: int = 0
     is_complete: bool = False
-    scrubbed: list[float] = field(default_factory=list)
+    metrics: CountedMetrics = field(default_factory=CountedMetrics)
     waits: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -77,7 +78,7 @@ class House:
         house = Housekeeping(
             Sweeping(self.store, self.index, read_record=read_record, policy=DuplicatePolicy.KEEP_FIRST),
             generation=generation or begun.generation,
-            note_scrubbed=self.scrubbed.append,
+            metrics=self.metrics,
             is_complete=lambda: self.is_complete,
             note_complete=self.note_complete,
             deaths=lambda: self.deaths,
@@ -267,7 +268,7 @@ def test_no_scrub_is_made_where_none_is_wanted(house: House) -> None:
     take(house.store, house.index, altered())
     house.lasts, house.is_complete = 86400.0, True
     assert events_of(house.keep(scrub_days=0)) == []
-    assert house.scrubbed == []
+    assert house.metrics.scrubs == []
     assert house.index.progress_of(SCRUB) is None
 
 
@@ -280,14 +281,14 @@ def test_a_scrub_goes_on_in_the_next_process(house: House) -> None:
     half = house.index.progress_of(SCRUB)
     assert half is not None
     assert (half.done, half.ended_at) == (50, None)
-    assert set(house.scrubbed) == {BEGIN.timestamp()}
+    assert set(house.metrics.scrubs) == {BEGIN.timestamp()}
     house.lasts = 50.0
     assert events_of(house.keep(scrub_days=30)) == ["scrub-finished"]
     done = house.index.progress_of(SCRUBBED)
     assert done is not None
     assert (done.done, done.began_at) == (120, half.began_at)
     assert done.ended_at is not None
-    assert house.scrubbed[-1] == done.ended_at.timestamp()
+    assert house.metrics.scrubs[-1] == done.ended_at.timestamp()
 
 
 def test_the_age_of_the_last_scrub_is_known_from_the_begin(house: House) -> None:
@@ -295,7 +296,7 @@ def test_the_age_of_the_last_scrub_is_known_from_the_begin(house: House) -> None
     for work in (SCRUB, SCRUBBED):
         house.index.note_progress(work, WorkProgress(began_at=ended, ended_at=ended))
     house.keep(scrub_days=30)
-    assert set(house.scrubbed) == {ended.timestamp()}
+    assert set(house.metrics.scrubs) == {ended.timestamp()}
 
 
 def test_a_fault_is_reported_once_in_a_scrub(house: House) -> None:

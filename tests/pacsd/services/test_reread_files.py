@@ -14,6 +14,7 @@ from pacsd.services.intake import Intake
 from pacsd.services.records import attributes_of_file
 from pacsd.services.reindex import Reread, reread_files
 from pacsd.storage.filesystem import FileStore
+from support.counted_metrics import CountedMetrics
 from support.fake_archive import altered, incoming
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def _keep(store: FileStore, index: Index, numbers: range) -> list[StoredInstance
     ingest = Ingest(
         store,
         index,
-        observe_batch=lambda size, seconds: None,
-        observe_outcome=lambda outcome: None,
+        metrics=CountedMetrics(),
         clock=lambda: 0.0,
     )
     instances = [altered(number, ProtocolName=f"protocol {number}") for number in numbers]

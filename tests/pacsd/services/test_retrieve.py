@@ -16,6 +16,7 @@ from pacsd.errors import IndexUnavailable, InstanceDamaged, PacsdError, StorageU
 from pacsd.model import InstanceRecord, StoredInstance
 from pacsd.services.retrieve import KeptInstances, Progress, Sent, SubOperation
 from pacsd.services.verification import DatasetBuffer
+from support.counted_metrics import CountedMetrics
 from support.fake_index import FakeIndex
 from support.memory_store import MemoryStore
 from support.service_parts import record_of
@@ -37,13 +38,9 @@ class Kept:
 
     def __init__(self) -> None:
         self.store, self.index = MemoryStore(), FakeIndex()
-        self.damaged: list[str] = []
-        self.kept = KeptInstances(
-            self.store,
-            self.index,
-            verify_by="checksum",
-            observe_damaged=lambda: self.damaged.append("retrieve"),
-        )
+        self.metrics = CountedMetrics()
+        self.damaged = self.metrics.damaged
+        self.kept = KeptInstances(self.store, self.index, verify_by="checksum", metrics=self.metrics)
         self.record = self.replaced_by(b"the first", "first.dcm")
 
     def replaced_by(self, dataset: bytes, path: str, **changes: str) -> InstanceRecord:
@@ -176,12 +173,7 @@ def test_what_is_replaced_without_end_is_given_up() -> None:
             return None if current is None else replace(current, path=f"{next(versions)}.dcm")
 
     restless = Restless(records=archive.index.records)
-    kept = KeptInstances(
-        archive.store,
-        restless,
-        verify_by="checksum",
-        observe_damaged=lambda: archive.damaged.append("retrieve"),
-    )
+    kept = KeptInstances(archive.store, restless, verify_by="checksum", metrics=archive.metrics)
     chosen = archive.located()
     archive.store.files.clear()
     with pytest.raises(StorageUnavailable, match="again and again"), ExitStack() as stack:
