@@ -154,11 +154,13 @@ class MemoryStore:
     """Published paths whose names were made durable."""
     quarantined: dict[str, bytes] = field(default_factory=dict)
     """Objects that were taken out of service, by the paths that they had, which are their names there."""
-    announced: dict[str, StoredInstance] = field(default_factory=dict)
+    announced: dict[str, StoredInstance | None] = field(default_factory=dict)
     """What was recorded of those that were taken out of service by command, or are about to be."""
     identity: ArchiveIdentity | None = None
-    noted: set[str] = field(default_factory=set)
-    """Days on which objects came since the store has an identity."""
+    noted: list[tuple[int, str]] = field(default_factory=list)
+    """The generations, and the days on which objects came in them."""
+    complete_from: int | None = None
+    """The generation since which all days were noted."""
     receipts: int = 0
 
     def note(self, effect: str) -> None:
@@ -187,11 +189,16 @@ class MemoryStore:
         return sorted({path[:10] for path in self.files})
 
     def received_days(self, generation: int) -> list[str] | None:
-        return self.noted_days(generation)
+        known = self.noted_days(generation)
+        if known is None:
+            return None
+        present, noted = set(self.days()), [day for _, day in self.noted]
+        return sorted({*known, *(present & set(noted[-1:])), *(present - set(noted))})
 
     def noted_days(self, generation: int) -> list[str] | None:
-        is_known = self.identity is not None and generation >= self.identity.generation
-        return sorted(self.noted) if is_known else None
+        if self.complete_from is None or generation < self.complete_from:
+            return None
+        return sorted({day for noted_in, day in self.noted if noted_in >= generation})
 
     def published(self, days: Collection[str] | None = None) -> Iterator[str]:
         for day in self.days() if days is None else days:
@@ -209,6 +216,9 @@ class MemoryStore:
     # What changes it.
 
     def identify(self, identity: ArchiveIdentity) -> None:
+        if self.complete_from is None:
+            self.complete_from = identity.generation
+            self.noted = [(0, day) for day in self.days()]
         self.identity = identity
 
     def begin(self, header: bytes) -> IncomingMemory:
@@ -236,7 +246,9 @@ class MemoryStore:
         self.durable.update(relative_paths)
 
     def note_day(self, relative_path: str) -> None:
-        self.noted.add(relative_path[:10])
+        note = (self.identity.generation if self.identity else 0, relative_path[:10])
+        if note not in self.noted:
+            self.noted.append(note)
 
     def remove(self, relative_path: str) -> bool:
         self.note("removed")
@@ -257,7 +269,9 @@ class MemoryStore:
         self.quarantined[relative_path] = self.files.pop(relative_path)
         return relative_path
 
-    def announce_quarantine(self, relative_path: str, reason: str, recorded: StoredInstance) -> str:
+    def announce_quarantine(
+        self, relative_path: str, reason: str, recorded: StoredInstance | None = None
+    ) -> str:
         self.announced[relative_path] = recorded
         return relative_path
 
