@@ -1,4 +1,4 @@
-"""What is done beside serving, on the real store and index, with a clock and deaths of the test's own."""
+"""What is done beside serving, on a store in memory and the real index, with a clock and deaths of the test's own."""
 
 from __future__ import annotations
 
