@@ -240,7 +240,7 @@ def run_housekeeping(context: WorkerContext) -> int:
         generation=generation,
         scrub_days=settings.integrity.scrub_days,
         scrub_bytes_per_second=settings.integrity.scrub_mb_per_second * 1e6,
-        note_scrubbed=shared.metrics.scrubbed,
+        metrics=shared.metrics,
         is_complete=lambda: shared.completeness.is_complete,
         note_complete=shared.completeness.complete,
         deaths=lambda: int(shared.deaths[0]),
@@ -749,7 +749,7 @@ def _routes(
         store,
         index,
         verify_by=settings.integrity.on_retrieve,
-        observe_damaged=partial(metrics.instance_damaged, "retrieve"),
+        metrics=metrics,
     )
     long_values = LongValues(store, index, default_character_set=partial(_default_character_set, settings))
     return Routes(
@@ -760,9 +760,7 @@ def _routes(
         ingest=Ingest(
             store,
             index,
-            observe_batch=metrics.commit_batch,
-            observe_outcome=metrics.instance_stored,
-            observe_damaged=partial(metrics.instance_damaged, "store"),
+            metrics=metrics,
             observe_commit=context.signs.note_commit,
             read_only=context.read_only,
             strict_uids=settings.dicom.strict_uids,

@@ -73,7 +73,16 @@ class StorageFull(PacsdError):
 
 
 class StorageUnavailable(PacsdError):
-    """The file store cannot be written or read (permissions, read-only or failing disk)."""
+    """The store cannot be written or read (permissions, read-only or failing disk).
+
+    `is_missing` says that what was to be read is not there. With `lacks_resources` this process had no file or memory
+    left, which says nothing of what was to be read.
+    """
+
+    def __init__(self, message: str, *, is_missing: bool = False, lacks_resources: bool = False) -> None:
+        super().__init__(message)
+        self.is_missing = is_missing
+        self.lacks_resources = lacks_resources
 
 
 class InstanceDamaged(PacsdError):

@@ -179,7 +179,7 @@ class InstanceRecord:
     absent one missing. A value that is too long to be kept is `LONGER_THAN_KEPT`.
     """
     path: str
-    """Of the file, relative to the storage root, with forward slashes."""
+    """Of the file, relative to the storage root, with forward slashes; "" until it is published."""
     size: int
     """Of the whole file, bytes."""
     dataset_offset: int

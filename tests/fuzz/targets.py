@@ -5,7 +5,6 @@ Documented refusals are caught here, and nothing else is.
 
 from __future__ import annotations
 
-import io
 import logging
 import socket
 import threading
@@ -43,6 +42,7 @@ from pacsd.decoder.pool import DecoderPool
 from pacsd.errors import DatasetInvalid, IdentifierInvalid, TranscodingFailed
 from support.archive_server import ArchiveServer, archive_server
 from support.instance import part10_header
+from support.memory_store import MemoryObject
 
 Run = Callable[[bytes], None]
 LIMITS = Limits()
@@ -190,7 +190,7 @@ def _with_syntax(data: bytes) -> tuple[str, bytes]:
 def read_file_meta(data: bytes) -> None:
     """A file's preamble and meta information."""
     try:
-        found = read_part10(io.BytesIO(data))
+        found = read_part10(data)
     except DatasetInvalid:
         return
     assert 0 < found.dataset_offset <= len(data)
@@ -271,7 +271,7 @@ def open_conversion() -> Iterator[Run]:
     def convert(data: bytes) -> None:
         nonlocal converted
         syntax = seeds.COMPRESSED[(data[0] if data else 0) % len(seeds.COMPRESSED)]
-        file = io.BytesIO(part10_header("1.2.3", "1.2.3", syntax) + data[1:])
+        file = MemoryObject(part10_header("1.2.3", "1.2.3", syntax) + data[1:])
         try:
             converted += len(transcoder(file, [seeds.TRANSFER_SYNTAXES[1]])[1]) > 0
         except TranscodingFailed:

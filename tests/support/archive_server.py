@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from dicomnet import (
     Timeouts,
     own_user_information,
 )
+from pacsd.dataset.part10 import DicomFile
 from pacsd.errors import TranscodingFailed
 from pacsd.model import Service
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
@@ -40,10 +40,11 @@ from pacsd.services.long_values import LongValues
 from pacsd.services.query import Queries
 from pacsd.services.retrieve import KeptInstances
 from pacsd.services.verification import VerifyBy
+from support.counted_metrics import CountedMetrics
 from support.fake_archive import incoming
 from support.fake_index import FakeIndex
-from support.fake_store import FakeStore
 from support.instance import Instance
+from support.memory_store import MemoryStore
 
 AE_TITLE = "PACSD"
 CLIENT = "TESTSCU"
@@ -105,7 +106,7 @@ class CountedPlaces:
 
 
 def no_transcoding(
-    file: io.FileIO, syntaxes: Collection[str], *, is_cancelled: Callable[[], bool]
+    file: DicomFile, syntaxes: Collection[str], *, is_cancelled: Callable[[], bool]
 ) -> tuple[str, bytes]:
     """Stands in for `dataset.transcode` where nothing can be converted."""
     raise TranscodingFailed("nothing is converted here")
@@ -116,10 +117,12 @@ class ArchiveServer:
     """A running server and what stands behind it."""
 
     port: int
-    store: FakeStore
+    store: MemoryStore
     index: FakeIndex
     ingest: Ingest
     metrics: RecordedMetrics
+    counted: CountedMetrics
+    """By the services."""
     places: CountedPlaces
     net: PacsNet
     host: str = "127.0.0.1"
@@ -145,18 +148,11 @@ def archive_server(
     verify_by: VerifyBy = "checksum",
 ) -> Iterator[ArchiveServer]:
     """Serve on a free port; `destinations` are ports of C-MOVE destinations by AE title."""
-    store, index, metrics = FakeStore(), FakeIndex(), RecordedMetrics()
+    store, index, metrics, services = MemoryStore(), FakeIndex(), RecordedMetrics(), CountedMetrics()
     counted = CountedPlaces(places)
-    ingest = Ingest(
-        store, index, observe_batch=lambda *_: None, observe_outcome=lambda _: None, clock=lambda: 0.0
-    )
+    ingest = Ingest(store, index, metrics=services, clock=lambda: 0.0)
     configuration = NetConfiguration(timeouts=TIMEOUTS)
-    instances = KeptInstances(
-        store,
-        index,
-        verify_by=verify_by,
-        observe_damaged=lambda: metrics.calls.append(("damaged",)),
-    )
+    instances = KeptInstances(store, index, verify_by=verify_by, metrics=services)
     routes = Routes(
         access=AccessRules(
             ae_title=AE_TITLE,
@@ -190,7 +186,14 @@ def archive_server(
     _, port = net.listen()
     try:
         yield ArchiveServer(
-            port=port, store=store, index=index, ingest=ingest, metrics=metrics, places=counted, net=net
+            port=port,
+            store=store,
+            index=index,
+            ingest=ingest,
+            metrics=metrics,
+            counted=services,
+            places=counted,
+            net=net,
         )
     finally:
         net.close(timeout=5)

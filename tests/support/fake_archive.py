@@ -12,8 +12,9 @@ from pacsd.model import CommitOutcome, DuplicatePolicy
 from pacsd.services.ingest import IncomingInstance, Ingest
 from pacsd.services.intake import Intake
 from support.constructed import encode, simple_dataset
+from support.counted_metrics import CountedMetrics
 from support.fake_index import FakeIndex
-from support.fake_store import FakeStore
+from support.memory_store import MemoryStore
 from support.service_parts import NOW
 
 if TYPE_CHECKING:
@@ -38,27 +39,20 @@ class Archive:
 
     duplicates: DuplicatePolicy = DuplicatePolicy.KEEP_FIRST
     journal: list[str] = field(default_factory=list)
-    batches: list[int] = field(default_factory=list)
-    outcomes: list[CommitOutcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.failures: dict[str, Exception] = {}
-        self.store = FakeStore(self.journal, self.failures)
+        self.store = MemoryStore(self.journal, self.failures)
         self.index = FakeIndex(self.duplicates, self.journal, self.failures)
+        metrics = CountedMetrics(self.failures)
+        self.batches, self.outcomes = metrics.batches, metrics.outcomes
         self.ingest = Ingest(
             self.store,
             self.index,
-            observe_batch=self.observe_batch,
-            observe_outcome=self.outcomes.append,
+            metrics=metrics,
             now=lambda: NOW,
             clock=lambda: 0.0,
         )
-
-    def observe_batch(self, size: int, seconds: float) -> None:
-        assert seconds == 0.0
-        self.batches.append(size)
-        if "observed" in self.failures:
-            raise self.failures["observed"]
 
     def take(self, instance: Instance, fragments: Iterable[bytes] | None = None) -> CommitOutcome:
         return Intake(self.ingest).receive(
@@ -76,8 +70,7 @@ def take(
     ingest = Ingest(
         store,
         index,
-        observe_batch=lambda size, seconds: None,
-        observe_outcome=lambda outcome: None,
+        metrics=CountedMetrics(),
         now=lambda: received,
         clock=lambda: 0.0,
     )

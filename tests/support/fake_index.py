@@ -53,7 +53,7 @@ class FakeMatches:
 class FakeIndex:
     """Records by SOP Instance UID, in order of receipt.
 
-    `journal` and `failures` as in FakeStore. `before_match`, if set, is called with the number of each match
+    `journal` and `failures` as in MemoryStore. `before_match`, if set, is called with the number of each match
     before it is handed out.
     """
 

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pacsd.model import FindQuery
-    from pacsd.services.query import FindIndex
+    from pacsd.services.ports import QueryCatalogue
 
 
-def matches_of(index: FindIndex, query: FindQuery) -> Iterator[Mapping[str, str]]:
+def matches_of(index: QueryCatalogue, query: FindQuery) -> Iterator[Mapping[str, str]]:
     """Yield them one by one."""
     for page in index.find(query):
         yield from page

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pacsd.index.repository import Index
 from pacsd.model import DuplicatePolicy, InstanceRecord
+from pacsd.storage.layout import path_without_receipt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,18 @@ def opened_indexes(file: Path) -> Iterator[OpenIndex]:
     yield open_one
     for each in opened:
         each.dispose()
+
+
+def record_at(path: str) -> InstanceRecord:
+    """The record of an instance that is published beside `YYYY/MM/DD/<study>/<series>/<instance>.dcm`."""
+    year, month, day, study, series, name = path_without_receipt(path).split("/")
+    return record_of(
+        StudyInstanceUID=study,
+        SeriesInstanceUID=series,
+        SOPInstanceUID=name.removesuffix(".dcm"),
+        received_at=datetime(int(year), int(month), int(day), tzinfo=UTC),
+        path="",
+    )
 
 
 def record_of(number: int = 1, *, study: int = 1, series: int = 1, **changes: Any) -> InstanceRecord:

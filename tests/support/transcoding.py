@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import io
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.dataset.transcode import Transcoder
 from pacsd.decoder.pool import DecoderPool
+from support.memory_store import MemoryObject
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
-    from typing import BinaryIO
+
+    from pacsd.dataset.part10 import DicomFile
 
 
 @cache
@@ -25,7 +28,11 @@ def decoders() -> DecoderPool:
 
 
 def transcode(
-    file: Path | BinaryIO, acceptable: Collection[str], budgets: Budgets = DEFAULT_BUDGETS
+    file: Path | io.BytesIO | DicomFile, acceptable: Collection[str], budgets: Budgets = DEFAULT_BUDGETS
 ) -> tuple[str, bytes | bytearray]:
     """Convert; see `dataset.transcode.Transcoder`."""
+    if isinstance(file, Path):
+        file = MemoryObject(file.read_bytes())
+    elif isinstance(file, io.BytesIO):
+        file = MemoryObject(file.getvalue())
     return Transcoder(decoders(), budgets)(file, acceptable)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import typer
 
 from pacsd.cli.peer import Connection, calls_a_peer
 from pacsd.cli.terminal import note, progress_bar, say
+from pacsd.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -50,6 +52,7 @@ def send(
     from pacsd.decoder.pool import DecoderPool  # noqa: PLC0415
     from pacsd.scu.files import find_instances  # noqa: PLC0415
     from pacsd.scu.sending import FileSender  # noqa: PLC0415
+    from pacsd.storage.opened_file import OpenedFile  # noqa: PLC0415
 
     names: Sequence[str] = arguments
     if connection.peer is None:
@@ -62,6 +65,7 @@ def send(
         call.peer,
         calling_ae_title=call.calling_ae_title,
         new_net=lambda: DicomNet(call.configuration),
+        open_file=partial(OpenedFile, failure=_failure),
         transcode=Transcoder(decoders),
     )
     begin = time.monotonic()
@@ -72,6 +76,10 @@ def send(
     _summarize(found, results, time.monotonic() - begin)
     if found.unreadable or any(result.outcome.value == "failed" for result in results):
         raise typer.Exit(1)
+
+
+def _failure(_action: str, error: OSError) -> StorageUnavailable:
+    return StorageUnavailable(error.strerror or "the file cannot be read")
 
 
 def _split(arguments: Sequence[str]) -> tuple[str, str, Sequence[str]]:

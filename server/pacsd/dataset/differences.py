@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from typing import TYPE_CHECKING, Final
 
 from pacsd.dataset.checksums import new_checksum
@@ -16,8 +15,8 @@ from pacsd.errors import TranscodingFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import BinaryIO
 
+    from pacsd.dataset.part10 import DicomFile
     from pacsd.dataset.sources import ReadAt
 
 __all__ = ["differing", "element_checksums", "is_same_dataset"]
@@ -62,12 +61,12 @@ def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     return sorted(names, key=lambda name: (name == PIXEL_DATA, name))
 
 
-def is_same_dataset(file: BinaryIO, other: BinaryIO) -> bool:
+def is_same_dataset(file: DicomFile, other: DicomFile) -> bool:
     """Say whether two files hold the same elements with the same values, however they are encoded.
 
     What does not matter is what `normalized` takes away. False also for what cannot be compared.
     """
-    if any(each.seek(0, io.SEEK_END) > _COMPARED for each in (file, other)):
+    if any(each.size > _COMPARED for each in (file, other)):
         return False
     try:
         return _digest(file) == _digest(other)
@@ -75,8 +74,7 @@ def is_same_dataset(file: BinaryIO, other: BinaryIO) -> bool:
         return False
 
 
-def _digest(file: BinaryIO) -> tuple[str, bytes]:
+def _digest(file: DicomFile) -> tuple[str, bytes]:
     """Return the transfer syntax, and a digest that nobody can forge: both data sets at once are much memory."""
-    file.seek(0)
     uid, data = normalized(file, maximum_inflated=_COMPARED)
     return uid, hashlib.sha256(data).digest()

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from struct import Struct
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 from pacsd.dataset.encodings import LONG_VRS, SHORT_VRS
 from pacsd.errors import DatasetInvalid
 
-__all__ = ["FileMetaInformation", "part10_header", "read_part10"]
+__all__ = [
+    "MAXIMUM_META_LENGTH",
+    "DicomFile",
+    "FileMetaInformation",
+    "meta_information_of",
+    "part10_header",
+    "read_part10",
+]
 
 PREAMBLE: Final = bytes(128) + b"DICM"
 MAXIMUM_META_LENGTH: Final = 1 << 16
@@ -19,6 +25,17 @@ MAXIMUM_META_LENGTH: Final = 1 << 16
 _short_header = Struct("<HH2sH")
 _long_header = Struct("<HH2s2xI")
 _unsigned_long = Struct("<I")
+
+
+class DicomFile(Protocol):
+    """A whole DICOM file, wherever it is kept."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    def read_at(self, position: int, length: int, /) -> bytes:
+        """Return so many bytes from a position on, less only at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +100,12 @@ def _element(number: int, vr: bytes, value: str) -> bytes:
     return _short_header.pack(0x0002, number, vr, len(encoded)) + encoded
 
 
-def read_part10(
-    file: Path | BinaryIO, *, fallback_transfer_syntax_uid: str | None = None
-) -> FileMetaInformation:
-    """Read a file's meta information, and nothing of its data set; a `file` object is read from its position.
+def read_part10(head: bytes, *, fallback_transfer_syntax_uid: str | None = None) -> FileMetaInformation:
+    """Read a file's meta information, and nothing of its data set, from its first `MAXIMUM_META_LENGTH` bytes.
 
     A file without preamble or transfer syntax is taken for a data set in `fallback_transfer_syntax_uid`;
-    without a fallback, and for unreadable meta information, raises `DatasetInvalid`. `OSError` is passed on.
+    without a fallback, and for unreadable meta information, raises `DatasetInvalid`.
     """
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
-            head = opened.read(MAXIMUM_META_LENGTH)
-    else:
-        head = file.read(MAXIMUM_META_LENGTH)
     begin = len(PREAMBLE) if head[128:132] == b"DICM" else 0
     values, offset = _read_group(head, begin)
     transfer_syntax_uid = values.pop("transfer_syntax_uid", "") or fallback_transfer_syntax_uid
@@ -103,6 +113,11 @@ def read_part10(
         what = "its file meta information names no transfer syntax" if begin else "it has no preamble"
         raise DatasetInvalid(f"not a DICOM file (PS3.10 7.1): {what}", keywords=("TransferSyntaxUID",))
     return FileMetaInformation(transfer_syntax_uid=transfer_syntax_uid, dataset_offset=offset, **values)
+
+
+def meta_information_of(file: DicomFile) -> FileMetaInformation:
+    """Return what `read_part10` reads from the beginning of a file."""
+    return read_part10(file.read_at(0, MAXIMUM_META_LENGTH))
 
 
 def _read_group(head: bytes, offset: int) -> tuple[dict[str, str], int]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from pacsd.dataset.budgets import DEFAULT_BUDGETS, Budgets
 from pacsd.dataset.decompression import NativePixels, decompress, inflate_by_pieces
@@ -18,7 +16,7 @@ from pacsd.dataset.encodings import (
 )
 from pacsd.dataset.header import least_inflated_length
 from pacsd.dataset.memory import make_sure_of_memory
-from pacsd.dataset.part10 import read_part10
+from pacsd.dataset.part10 import meta_information_of
 from pacsd.dataset.reencode import reencode
 from pacsd.dataset.sources import deflate_window_bits
 from pacsd.dataset.transfer_syntaxes import (
@@ -31,12 +29,13 @@ from pacsd.dataset.transfer_syntaxes import (
 from pacsd.decoder.places import Places
 from pacsd.decoder.pool import InstanceDecoding
 from pacsd.effort import now_and_then
-from pacsd.errors import DatasetInvalid, TranscodingFailed
+from pacsd.errors import DatasetInvalid, StorageUnavailable, TranscodingFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pacsd.dataset.encapsulation import EncapsulatedPixels
+    from pacsd.dataset.part10 import DicomFile
     from pacsd.decoder.pool import DecoderPool
 
 __all__ = ["TARGETS", "Transcoder", "normalized"]
@@ -69,7 +68,7 @@ PIECE_LENGTH: Final = 1 << 20
 """Bytes that are read, inflated or deflated between two looks whether anybody still waits for them."""
 
 
-def normalized(file: BinaryIO, *, maximum_inflated: int) -> tuple[str, bytearray]:
+def normalized(file: DicomFile, *, maximum_inflated: int) -> tuple[str, bytearray]:
     """Return a transfer syntax, and a data set in the form in which equal ones are equal.
 
     One without compressed pixels is in Implicit VR Little Endian, others keep their transfer syntax; none has group
@@ -77,12 +76,11 @@ def normalized(file: BinaryIO, *, maximum_inflated: int) -> tuple[str, bytearray
     `maximum_inflated` bytes fails. Raises `TranscodingFailed`.
     """
     with _failures():
-        meta = read_part10(file)
+        meta = meta_information_of(file)
         uid = meta.transfer_syntax_uid
         _verify_known(uid)
         target = IMPLICIT_VR_LITTLE_ENDIAN if _is_native(uid) else uid
-        file.seek(meta.dataset_offset)
-        data: bytes | bytearray = file.read()
+        data: bytes | bytearray = file.read_at(meta.dataset_offset, file.size - meta.dataset_offset)
         if uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
             data = _inflate(data, maximum_inflated, _nothing)
         encoding = encoding_of(target)
@@ -117,35 +115,32 @@ class Transcoder:
 
     def __call__(
         self,
-        file: Path | BinaryIO,
+        file: DicomFile,
         acceptable_transfer_syntaxes: Collection[str],
         *,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> tuple[str, bytes | bytearray]:
         """Return the transfer syntax chosen of those given, and the file's data set in it, without file meta.
 
-        `file` is a DICOM file with preamble, a file object stands at its beginning. Between native syntaxes no value
-        is touched; compressed pixel data are decompressed, colour becomes RGB. Where the stored syntax is acceptable,
-        it stays, and only what PS3.5 §7.1.1 wants is done: values, and with them the data set, get an even length. What
-        was stored and what is returned are in memory as a whole, nothing else is. Raises `TranscodingFailed`, with the
-        cause, also where there is no memory for that; RetrieveCancelled soon after `is_cancelled` says so.
+        `file` has a preamble. Between native syntaxes no value is touched; compressed pixel data are decompressed,
+        colour becomes RGB. Where the stored syntax is acceptable, it stays, and only what PS3.5 §7.1.1 wants is done:
+        values, and with them the data set, get an even length. What was stored and what is returned are in memory as a
+        whole, nothing else is. Raises `TranscodingFailed`, with the cause, also where the file cannot be read or there
+        is no memory for that; RetrieveCancelled soon after `is_cancelled` says so.
         """
         with _failures():
-            if isinstance(file, Path):
-                with file.open("rb") as opened:
-                    return self._transcode(opened, acceptable_transfer_syntaxes, is_cancelled)
             return self._transcode(file, acceptable_transfer_syntaxes, is_cancelled)
 
     def _transcode(
-        self, file: BinaryIO, acceptable: Collection[str], is_cancelled: Callable[[], bool]
+        self, file: DicomFile, acceptable: Collection[str], is_cancelled: Callable[[], bool]
     ) -> tuple[str, bytes | bytearray]:
-        meta = read_part10(file)
+        meta = meta_information_of(file)
         uid = meta.transfer_syntax_uid
         target = uid if uid in acceptable else next((each for each in TARGETS if each in acceptable), None)
         if target is None:
             raise TranscodingFailed("the peer accepts no uncompressed transfer syntax for this SOP class")
         _verify_known(uid)
-        size = file.seek(0, os.SEEK_END) - meta.dataset_offset
+        size = file.size - meta.dataset_offset
         room = size
         if uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
             room = min(MAXIMUM_RATIO * size, max(USUAL_RATIO * size, INFLATED_ANYWAY), self.budgets.instance)
@@ -155,8 +150,7 @@ class Transcoder:
             # Compressed pixels need more for what becomes of them, of which they will say how much.
             make_sure_of_memory(size if target != uid and uid not in TARGETS else 2 * size)
             look = now_and_then(is_cancelled)
-            file.seek(meta.dataset_offset)
-            data: bytes | bytearray = _read(file, size, look)
+            data: bytes | bytearray = _read(file, meta.dataset_offset, size, look)
             if uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
                 data = _inflate(data, room, look)
                 make_sure_of_memory(len(data))
@@ -174,7 +168,7 @@ def _nothing() -> None:
 def _failures() -> Iterator[None]:
     try:
         yield
-    except (OSError, DatasetInvalid, zlib.error) as error:
+    except (StorageUnavailable, DatasetInvalid, zlib.error) as error:
         # What a peer is shown of it has 64 characters.
         raise TranscodingFailed(f"not convertible: {error}") from error
     except MemoryError as error:
@@ -261,12 +255,12 @@ def _verify_known(uid: str) -> None:
         raise TranscodingFailed(f"data sets in {uid} cannot be transcoded")
 
 
-def _read(file: BinaryIO, size: int, look: Callable[[], None]) -> bytearray:
-    """Return the `size` bytes from where a file stands, or those that there are."""
+def _read(file: DicomFile, position: int, size: int, look: Callable[[], None]) -> bytearray:
+    """Return the `size` bytes of a file from a position on, or those that there are."""
     data = bytearray()
     while len(data) < size:
         look()
-        piece = file.read(min(PIECE_LENGTH, size - len(data)))
+        piece = file.read_at(position + len(data), min(PIECE_LENGTH, size - len(data)))
         if not piece:
             break
         data += piece

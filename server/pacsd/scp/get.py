@@ -9,10 +9,11 @@ from dicomnet import CGetRequest, DicomNet, PresentationContext, ReceivedDataset
 from pacsd.effort import Effort
 from pacsd.model import QueryOptions
 from pacsd.query.information_models import GET_MODELS
-from pacsd.scp.retrieving import LocatingIndex, Retrieval
+from pacsd.scp.retrieving import Retrieval
 from pacsd.scp.selection import read_selection
 from pacsd.scp.statuses import Answer
 from pacsd.scu.sender import InstanceSender, Transcode
+from pacsd.services.ports import InstanceLocations
 from pacsd.services.retrieve import KeptInstances
 
 __all__ = ["GetHandler", "answer_get"]
@@ -63,7 +64,7 @@ class GetHandler:
 
     def __init__(
         self,
-        index: LocatingIndex,
+        index: InstanceLocations,
         instances: KeptInstances,
         transcode: Transcode,
         *,

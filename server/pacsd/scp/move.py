@@ -10,12 +10,13 @@ from pacsd.effort import Effort
 from pacsd.errors import DestinationUnreachable, UnknownDestination
 from pacsd.model import QueryOptions
 from pacsd.query.information_models import MOVE_MODELS
-from pacsd.scp.retrieving import LocatingIndex, Retrieval
+from pacsd.scp.retrieving import Retrieval
 from pacsd.scp.selection import read_selection
 from pacsd.scp.statuses import Answer
 from pacsd.scu.delivery import Delivery
 from pacsd.scu.peer import Peer
 from pacsd.scu.sender import InstanceSender, Transcode
+from pacsd.services.ports import InstanceLocations
 from pacsd.services.retrieve import KeptInstances
 
 __all__ = ["MoveHandler", "answer_move"]
@@ -67,7 +68,7 @@ class MoveHandler:
 
     def __init__(
         self,
-        index: LocatingIndex,
+        index: InstanceLocations,
         instances: KeptInstances,
         transcode: Transcode,
         *,

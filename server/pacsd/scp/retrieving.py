@@ -7,17 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from dicomnet import AssociationEnded, SubOperationFields
-from pacsd.effort import Effort
 from pacsd.errors import DestinationUnreachable, IndexUnavailable, PacsdError, RetrieveCancelled
-from pacsd.model import InstanceSelection, StoredInstance
+from pacsd.model import StoredInstance
 from pacsd.scp.selection import failed_list
 from pacsd.scp.statuses import Answer, counts, retrieve_answer
 from pacsd.services.retrieve import Progress, Sent
 
-__all__ = ["LocatingIndex", "Retrieval"]
+__all__ = ["Retrieval"]
 
 _PENDING_INTERVAL: Final = 1.0
 """Seconds between pending responses: often enough that no peer times out, and no response for each object."""
@@ -25,13 +24,6 @@ _LOOK_INTERVAL: Final = 0.02
 """Seconds between looks whether the retrieve was cancelled, while it may be waiting for a destination."""
 _LAST_SECONDS: Final = 0.03
 """That the sub-operation under way may still take when the retrieve was cancelled, before it is broken off."""
-
-
-class LocatingIndex(Protocol):
-    """What knows where instances are; see `index.repository.Index`."""
-
-    def locate(self, chosen: InstanceSelection, effort: Effort, /) -> Sequence[StoredInstance]:
-        """Return all instances of a selection, in a fixed order; as long as `effort` lets it."""
 
 
 @dataclass(slots=True, kw_only=True)

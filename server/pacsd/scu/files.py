@@ -11,10 +11,10 @@ from typing import Final
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from pacsd.dataset.header import HeaderIncomplete, scan
-from pacsd.dataset.part10 import FileMetaInformation, read_part10
+from pacsd.dataset.part10 import MAXIMUM_META_LENGTH, FileMetaInformation, read_part10
+from pacsd.dataset.uids import is_keepable_uid, is_valid_uid
 from pacsd.errors import DatasetInvalid
 from pacsd.model import StoredInstance
-from pacsd.storage.layout import is_keepable_uid, is_valid_uid
 
 __all__ = ["FoundFiles", "find_instances"]
 
@@ -89,7 +89,7 @@ def _read_instance(path: Path) -> StoredInstance | None:
         if file.read(len(_PREFIX)) != _PREFIX:
             return None
         file.seek(0)
-        meta = read_part10(file)
+        meta = read_part10(file.read(MAXIMUM_META_LENGTH))
         sop_class_uid, sop_instance_uid = meta.sop_class_uid, meta.sop_instance_uid
         if not (sop_class_uid and sop_instance_uid):
             file.seek(meta.dataset_offset)

@@ -22,11 +22,11 @@ from pacsd.dataset.transfer_syntaxes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
+from pacsd.dataset.uids import is_valid_uid
 from pacsd.model import UNIQUE_KEYS, QueryLevel, QueryModel
 from pacsd.scu.keys import element, unique_keys_down_to
 from pacsd.scu.outgoing import MAX_CONTEXTS, AbstractAndTransferSyntaxes
 from pacsd.scu.querying import find
-from pacsd.storage.layout import is_valid_uid
 
 __all__ = ["Inventory", "proposals_for", "proposals_without_inventory", "take_inventory"]
 

@@ -17,9 +17,9 @@ from dicomnet import (
     Status,
 )
 from pacsd.dataset.part10 import part10_header
+from pacsd.dataset.uids import is_keepable_uid, name_of_uid
 from pacsd.errors import DatasetInvalid
 from pacsd.storage.disk import FULL, sync_directory
-from pacsd.storage.layout import is_keepable_uid, name_of_uid
 
 __all__ = ["ReceivingNet"]
 
@@ -30,7 +30,7 @@ CANNOT_UNDERSTAND = 0xC000
 class ReceivingNet(DicomNet):
     """A connection whose peer may send us instances; each becomes `<folder>/<SOP Instance UID>.dcm`.
 
-    Of a UID that is not valid the file has another name, see `storage.layout.name_of_uid`. A file appears whole, with
+    Of a UID that is not valid the file has another name, see `dataset.uids.name_of_uid`. A file appears whole, with
     its content on the disk, before it is acknowledged, and takes the place of an older one of its name. The folder must
     exist.
     """

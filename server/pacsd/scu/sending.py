@@ -15,6 +15,7 @@ from pacsd.scu.peer import Peer
 from pacsd.scu.sender import OUTCOMES
 from pacsd.scu.storing import StoreRequester, Transcode
 from pacsd.scu.verdicts import verdict
+from pacsd.services.ports import OpenedObject
 from pacsd.services.retrieve import Sent, SubOperation
 
 __all__ = ["FileSender"]
@@ -24,11 +25,18 @@ _LOSSES_IN_A_ROW: Final = 3
 
 
 class FileSender:
-    """Sends instances in files (`path` is where they are) to one peer."""
+    """Sends instances in files (`path` is where they are) to one peer. `open_file` may raise StorageUnavailable."""
 
     def __init__(
-        self, peer: Peer, *, calling_ae_title: str, new_net: Callable[[], DicomNet], transcode: Transcode
+        self,
+        peer: Peer,
+        *,
+        calling_ae_title: str,
+        new_net: Callable[[], DicomNet],
+        open_file: Callable[[str], OpenedObject],
+        transcode: Transcode,
     ) -> None:
+        self._open_file = open_file
         self._peer = peer
         self._calling_ae_title = calling_ae_title
         self._new_net = new_net
@@ -74,10 +82,8 @@ class FileSender:
 
     def _send_one(self, requester: StoreRequester, instance: StoredInstance) -> Sent:
         try:
-            with open(instance.path, "rb", buffering=0) as file:  # noqa: PTH123 - Path.open types it less exactly
+            with self._open_file(instance.path) as file:
                 response = requester.store(instance, file)
-        except OSError as error:
-            return Sent(instance, SubOperation.FAILED, error.strerror or "the file cannot be read")
         except (StorageUnavailable, TranscodingFailed, LocalProtocolError) as error:
             return Sent(instance, SubOperation.FAILED, str(error))
         self._losses = 0

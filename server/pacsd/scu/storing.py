@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Protocol
@@ -12,8 +10,10 @@ import structlog
 
 from dicomnet import CStoreResponse, DicomNet, LocalProtocolError, fragment_length
 from pacsd.dataset.header import DEFLATED
+from pacsd.dataset.part10 import DicomFile
 from pacsd.errors import StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
+from pacsd.services.ports import OpenedObject
 
 __all__ = ["StoreRequester", "Transcode"]
 
@@ -22,7 +22,7 @@ class Transcode(Protocol):
     """What converts stored instances; see `dataset.transcode.Transcoder`."""
 
     def __call__(
-        self, file: io.FileIO, acceptable: Collection[str], /, *, is_cancelled: Callable[[], bool]
+        self, file: DicomFile, acceptable: Collection[str], /, *, is_cancelled: Callable[[], bool]
     ) -> tuple[str, bytes | bytearray]:
         """Return the transfer syntax chosen of the acceptable ones, and the file's data set in it.
 
@@ -65,13 +65,13 @@ class StoreRequester:
         self._buffers: tuple[memoryview, memoryview] | None = None
 
     def store(
-        self, instance: StoredInstance, file: io.FileIO, read: memoryview | None = None
+        self, instance: StoredInstance, file: OpenedObject, read: memoryview | None = None
     ) -> CStoreResponse:
         """Send one instance from its opened file and return the peer's verdict.
 
         `read` is its data set, where that has been read already. Raises LocalProtocolError where no context fits,
-        TranscodingFailed, RetrieveCancelled, and StorageUnavailable or OSError where the file cannot be read, upon
-        which the association is aborted; AssociationEnded where it is gone.
+        TranscodingFailed, RetrieveCancelled, and StorageUnavailable where the file cannot be read, upon which the
+        association is aborted; AssociationEnded where it is gone.
         """
         association = self._net.association
         contexts = association.contexts_of(instance.sop_class_uid) if association else []
@@ -89,7 +89,11 @@ class StoreRequester:
             )
 
     def _dataset(
-        self, file: io.FileIO, instance: StoredInstance, acceptable: Collection[str], read: memoryview | None
+        self,
+        file: OpenedObject,
+        instance: StoredInstance,
+        acceptable: Collection[str],
+        read: memoryview | None,
     ) -> tuple[str, _Dataset]:
         """Return the transfer syntax to send in, and the data set in it, which has an even length."""
         stored = instance.transfer_syntax_uid
@@ -111,7 +115,7 @@ class StoreRequester:
                     return syntax, dataset
         return stored, self._fragments(file, instance)
 
-    def _fragments(self, file: io.FileIO, instance: StoredInstance) -> Iterator[memoryview]:
+    def _fragments(self, file: OpenedObject, instance: StoredInstance) -> Iterator[memoryview]:
         """Yield the data set in pieces of whole PDVs, from two buffers in turn: one is sent, one is read."""
         association = self._net.association
         pdv = fragment_length(association.maximum_length_to_send if association else 0)
@@ -121,7 +125,7 @@ class StoreRequester:
         buffers = self._buffers
         position, turn = instance.dataset_offset, 0
         while position < instance.size:
-            count = os.preadv(file.fileno(), [buffers[turn][: instance.size - position]], position)
+            count = file.read_into(position, [buffers[turn][: instance.size - position]])
             if count == 0:
                 raise StorageUnavailable(f"a stored file ends at {position} of {instance.size} bytes")
             position += count

@@ -8,19 +8,17 @@ back from a backup, or was never finished, is noticed by what it says itself.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from pacsd.errors import ArchiveMismatch
-from pacsd.model import ArchiveIdentity, IndexState, StoredInstance
+from pacsd.model import ArchiveIdentity, IndexState
+from pacsd.services.ports import BlobStore, Catalogue
 
 __all__ = [
     "EVERYTHING",
-    "ArchiveIndex",
-    "ArchiveStore",
     "adopt_index",
     "adopt_store",
     "begin_generation",
@@ -34,36 +32,6 @@ EVERYTHING: Final = 0
 """As a swept generation: no file was looked at yet."""
 _SAMPLE: Final = 100
 """Rows whose files are looked for, where there is no identity yet to go by."""
-
-
-class ArchiveStore(Protocol):
-    """The file store; see `storage.filesystem.FileStore`."""
-
-    @property
-    def identity(self) -> ArchiveIdentity | None:
-        """What the store says of itself."""
-
-    def identify(self, identity: ArchiveIdentity, /) -> None:
-        """Have the store say this of itself from now on."""
-
-    def published(self, days: Collection[str] | None, /) -> Iterator[str]:
-        """Yield the published files."""
-
-    def has(self, relative_path: str, /) -> bool:
-        """Say whether a published file is there."""
-
-
-class ArchiveIndex(Protocol):
-    """The index; see `index.repository.Index`."""
-
-    def state(self) -> IndexState:
-        """Return what the index says of itself."""
-
-    def claim(self, identity: ArchiveIdentity, /, *, swept_generation: int, anew: bool = False) -> None:
-        """Belong to a store and to the server of its generation."""
-
-    def stored_after(self, path: str, most: int, /) -> Sequence[StoredInstance]:
-        """Return the next instances after a file, in the order of paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +51,7 @@ class _Halves:
         return self.index.has_instances and not self.has_files
 
 
-def begin_generation(store: ArchiveStore, index: ArchiveIndex) -> ArchiveIdentity:
+def begin_generation(store: BlobStore, index: Catalogue) -> ArchiveIdentity:
     """Make sure that store and index belong together, and begin a new generation of them; returns it.
 
     To be called at the start of a server that holds the archive's lock, before anything is written. Raises
@@ -119,7 +87,7 @@ def begin_generation(store: ArchiveStore, index: ArchiveIndex) -> ArchiveIdentit
     return begun
 
 
-def is_whole_as_it_is(store: ArchiveStore, index: ArchiveIndex) -> tuple[ArchiveIdentity, bool]:
+def is_whole_as_it_is(store: BlobStore, index: Catalogue) -> tuple[ArchiveIdentity, bool]:
     """Make sure that store and index belong together; return the generation, and whether all is in the index.
 
     For a start that cannot write, and so begins no generation: all that was acknowledged. Raises ArchiveMismatch as
@@ -136,7 +104,7 @@ def is_whole_as_it_is(store: ArchiveStore, index: ArchiveIndex) -> tuple[Archive
     return known, is_whole
 
 
-def adopt_index(store: ArchiveStore, index: ArchiveIndex) -> None:
+def adopt_index(store: BlobStore, index: Catalogue) -> None:
     """Take the index, whatever it was, for the store's: all files are looked at when the server starts.
 
     Raises ArchiveMismatch where the store is the half that is missing, or has lost its files.
@@ -148,7 +116,7 @@ def adopt_index(store: ArchiveStore, index: ArchiveIndex) -> None:
     _unite(halves, store, index, halves.store.identity if halves.store else str(uuid.uuid4()))
 
 
-def require_store(store: ArchiveStore) -> None:
+def require_store(store: BlobStore) -> None:
     """Return if a store has files or says which archive it is; else raise ArchiveMismatch."""
     if store.identity is None and next(store.published(None), None) is None:
         raise ArchiveMismatch(
@@ -157,7 +125,7 @@ def require_store(store: ArchiveStore) -> None:
         )
 
 
-def adopt_store(store: ArchiveStore, index: ArchiveIndex) -> None:
+def adopt_store(store: BlobStore, index: Catalogue) -> None:
     """Take the store, whatever it was, for the index's: all files are looked at when the server starts.
 
     Raises ArchiveMismatch where the index is the half that is missing.
@@ -168,17 +136,17 @@ def adopt_store(store: ArchiveStore, index: ArchiveIndex) -> None:
     _unite(halves, store, index, halves.index.identity or str(uuid.uuid4()))
 
 
-def _unite(halves: _Halves, store: ArchiveStore, index: ArchiveIndex, identity: str) -> None:
+def _unite(halves: _Halves, store: BlobStore, index: Catalogue, identity: str) -> None:
     generation = max(halves.store.generation if halves.store else 0, halves.index.generation) + 1
     store.identify(ArchiveIdentity(identity, generation))
     index.claim(ArchiveIdentity(identity, generation), swept_generation=EVERYTHING, anew=True)
 
 
-def _look(store: ArchiveStore, index: ArchiveIndex) -> _Halves:
+def _look(store: BlobStore, index: Catalogue) -> _Halves:
     return _Halves(store.identity, index.state(), next(store.published(None), None) is not None)
 
 
-def _verify(halves: _Halves, store: ArchiveStore, index: ArchiveIndex) -> None:
+def _verify(halves: _Halves, store: BlobStore, index: Catalogue) -> None:
     if halves.has_nothing and (halves.store is None or halves.index.identity is None):
         return  # new, or killed while it was made
     if halves.store is not None and halves.index.identity is not None:
@@ -214,6 +182,6 @@ def _refuse_empty_store() -> None:
     )
 
 
-def _agree(store: ArchiveStore, index: ArchiveIndex) -> bool:
+def _agree(store: BlobStore, index: Catalogue) -> bool:
     """Whether files of some rows are there: for what was made before there were identities."""
     return any(store.has(stored.path) for stored in index.stored_after("", _SAMPLE))

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from pacsd.errors import IndexUnavailable, PacsdError
-from pacsd.model import IndexState, WorkProgress
+from pacsd.services.ports import Catalogue, Metrics
 from pacsd.services.scrub import SCRUB, SCRUBBED, Scrub
 from pacsd.services.sweep import Sweeping, complete_index, sweep_days
 
@@ -28,33 +28,19 @@ _LATEST_DAYS: Final = 2
 """On one of these a file came that a worker was about to commit when it died."""
 
 
-class HousekeepingIndex(Protocol):
-    """The index; see `index.repository.Index`."""
-
-    def state(self) -> IndexState:
-        """Return what the index says of itself."""
-
-    def progress_of(self, work: str, /) -> WorkProgress | None:
-        """Return how far a work has come."""
-
-    def note_progress(self, work: str, reached: WorkProgress, /) -> None:
-        """Remember how far a work has come."""
-
-
 @dataclass(slots=True)
 class Housekeeping:
     """For one process and its one thread. `keep` does it all."""
 
     sweeping: Sweeping
-    index: HousekeepingIndex
+    index: Catalogue
     scrub: Scrub
     generation: int
     """The server's."""
     scrub_days: int
     """From one scrub to the next, begin to begin; 0: none."""
     scrub_bytes_per_second: float
-    note_scrubbed: Callable[[float], None]
-    """Told when the last scrub ended, or the first began, in seconds since 1970."""
+    metrics: Metrics
     is_complete: Callable[[], bool]
     """Whether the index knows all files already, as an earlier process of this server has seen to."""
     note_complete: Callable[[], None]
@@ -145,7 +131,7 @@ class Housekeeping:
             earlier = self.index.progress_of(SCRUB)
             last = self.index.progress_of(SCRUBBED)
             known = last.ended_at if last and last.ended_at else (earlier.began_at if earlier else self.now())
-            self.note_scrubbed(known.timestamp())
+            self.metrics.scrubbed(known.timestamp())
             if earlier and earlier.ended_at is not None:
                 due = earlier.began_at + timedelta(days=self.scrub_days)
                 if due > self.now():

@@ -8,19 +8,17 @@ its file, and gives way where that is missing or damaged.
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from dicomnet import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacsd.dataset.part10 import part10_header
 from pacsd.dataset.sources import MAXIMUM_INFLATED
+from pacsd.dataset.uids import verify_keepable
 from pacsd.errors import (
     DatasetInvalid,
     DuplicateInstance,
@@ -31,17 +29,16 @@ from pacsd.errors import (
 )
 from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
 from pacsd.services.group_commit import GroupCommit
+from pacsd.services.ports import BlobStore, Catalogue, Fragment, IncomingObject, Metrics
 from pacsd.services.records import (
-    ReadableStore,
     attributes_of_dataset,
     checksum_of_file,
     differing_attributes,
     have_same_dataset,
 )
 from pacsd.services.verification import open_instance, verify_file
-from pacsd.storage.layout import instance_path
 
-__all__ = ["Fragment", "IncomingInstance", "Ingest", "InstanceIndex", "InstanceStore", "ReceivedInstance"]
+__all__ = ["IncomingInstance", "Ingest", "ReceivedInstance"]
 
 _log = structlog.get_logger()
 
@@ -49,87 +46,13 @@ _VERIFIED_FILES: Final = 100_000
 """Remembered as whole; when there are more, the memory starts anew, which costs some reading."""
 _DECISIONS: Final = 5
 """On one duplicate, while others change what is kept."""
-_OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
-"""Why a file cannot be opened that may well be whole."""
 _REFUSED: Final = frozenset((CommitOutcome.KEPT_FIRST, CommitOutcome.REJECTED))
 _NOT_KEPT: Final = _REFUSED | {CommitOutcome.IDENTICAL}
 _OTHER_CONTENT: Final = _REFUSED | {CommitOutcome.REPLACED}
+_NAMING: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""By whose values an instance is found and fetched, and its file is named."""
 _MOST_NAMED: Final = 30
 """Of the attributes in which two objects differ, besides the last, which may be their pixels."""
-
-Fragment = bytes | bytearray | memoryview
-
-
-class InstanceFile(Protocol):
-    """A file on its way in; see `storage.incoming.IncomingFile`."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the data set so far."""
-
-    @property
-    def prefix(self) -> bytes:
-        """The data set's beginning."""
-
-    @property
-    def checksum(self) -> str:
-        """Of the data set so far."""
-
-    def write(self, fragment: Fragment, /) -> None:
-        """Append a fragment."""
-
-    def read_at(self, position: int, length: int, /) -> bytes:
-        """Return a part of the data set."""
-
-    def complete(self) -> None:
-        """Hand all of the content to the system."""
-
-    def write_back(self) -> None:
-        """Set the disk to work without waiting for it."""
-
-    def sync(self) -> None:
-        """Make the content durable."""
-
-    def publish(self, relative_path: str, /) -> str:
-        """Put the file into its final place and return that."""
-
-    def close(self) -> None:
-        """Remove the file unless it is published."""
-
-
-class InstanceStore(ReadableStore, Protocol):
-    """Where files are kept; see `storage.filesystem.FileStore`."""
-
-    def begin(self, header: bytes, /) -> InstanceFile:
-        """Return a new file, to be published or closed."""
-
-    def make_durable(self, files: Sequence[InstanceFile], /) -> Sequence[Exception | None]:
-        """Complete and sync files side by side; return what went wrong with each, upon which it is gone."""
-
-    def sync_directories(self, relative_paths: Iterable[str], /) -> None:
-        """Make the names of published files durable."""
-
-    def remove(self, relative_path: str, /) -> bool:
-        """Remove a published file."""
-
-    def note_day(self, relative_path: str, /) -> None:
-        """Have the next sweep look at a published file's day."""
-
-    def quarantine(self, relative_path: str, reason: str, /) -> str | None:
-        """Take a published file out of service without removing it."""
-
-
-class InstanceIndex(Protocol):
-    """What knows of all instances; see `index.repository.Index`."""
-
-    def commit(self, records: Sequence[InstanceRecord], /) -> Sequence[CommitResult | DatasetInvalid]:
-        """Keep a batch in one transaction; a result, or what is wrong with it, for each."""
-
-    def has_path(self, path: str, /) -> bool:
-        """Say whether a row names this file."""
-
-    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
-        """Return the instance that is kept under a UID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,13 +73,11 @@ class IncomingInstance:
 class ReceivedInstance:
     """An instance that was received whole, and how far it has come since."""
 
-    file: InstanceFile
-    path: str
-    """Where the file shall be; it will be beside that."""
-    record_at: Callable[[str], InstanceRecord]
-    """Returns what the index is to know, given where the file is."""
-    record: InstanceRecord | None = None
-    """Of a file that is published."""
+    file: IncomingObject
+    record: InstanceRecord
+    """Its path is "" until the file is published."""
+    has_valid_uids: bool
+    """Whether those of its study, its series and itself are (PS3.5 §9.1)."""
     committed: Callable[[], CommitResult] | None = None
     """Waits for the commit that the instance was handed in for."""
     failure: Exception | None = None
@@ -166,20 +87,17 @@ class ReceivedInstance:
 class Ingest:
     """Takes instances in; one object per process, used by all its associations at once, each by an `Intake`.
 
-    `observe_batch` is told each commit's size and its duration in seconds, `observe_outcome` each instance's
-    outcome, `observe_damaged` of each kept file that was found missing or damaged, `observe_commit` when a commit
-    begins and ends. `read_only` says why nothing can be stored, if so. With `strict_uids` an instance whose UIDs are
-    not valid (PS3.5 §9.1) is refused. `maximum_inflated` is as in `records.attributes_of_dataset`.
+    `observe_commit` is told when a commit begins and ends. `read_only` says why nothing can be stored, if so. With
+    `strict_uids` an instance whose UIDs are not valid (PS3.5 §9.1) is refused. `maximum_inflated` is as in
+    `records.attributes_of_dataset`.
     """
 
     def __init__(
         self,
-        store: InstanceStore,
-        index: InstanceIndex,
+        store: BlobStore,
+        index: Catalogue,
         *,
-        observe_batch: Callable[[int, float], None],
-        observe_outcome: Callable[[CommitOutcome], None],
-        observe_damaged: Callable[[], None] = lambda: None,
+        metrics: Metrics,
         observe_commit: Callable[[bool], None] = lambda _: None,
         read_only: str = "",
         strict_uids: bool = False,
@@ -189,17 +107,15 @@ class Ingest:
     ) -> None:
         self._store = store
         self._index = index
-        self._observe_batch = observe_batch
-        self._observe_outcome = observe_outcome
-        self._observe_damaged = observe_damaged
+        self._metrics = metrics
         self._strict_uids = strict_uids
         self._maximum_inflated = maximum_inflated
         self._now = now
         self._clock = clock
         self._group: GroupCommit[InstanceRecord, CommitResult] = GroupCommit(self._commit, observe_commit)
         self._read_only = read_only
-        self._verified: dict[str, tuple[int, ...]] = {}
-        """Of kept files that were found whole: what the system says of them as long as nobody touches them."""
+        self._verified: dict[str, Hashable] = {}
+        """Of kept files that were found whole: their version then."""
 
     def receive(self, incoming: IncomingInstance, dataset: Iterable[Fragment]) -> ReceivedInstance:
         """Write one instance down; raises as `Intake.receive` does, and then nothing is left of it."""
@@ -230,20 +146,14 @@ class Ingest:
                 maximum_inflated=self._maximum_inflated,
             )
             _verify_agreement(incoming, attributes)
-            path = instance_path(
-                received_at,
-                attributes["StudyInstanceUID"],
-                attributes["SeriesInstanceUID"],
-                incoming.sop_instance_uid,
-                strict=self._strict_uids,
-            )
+            uids = {keyword: attributes[keyword] for keyword in _NAMING}
+            has_valid_uids = verify_keepable(uids, strict=self._strict_uids)
+            record = _record(incoming, attributes, file, len(header), received_at)
             file.complete()
         except BaseException:
             file.close()
             raise
-        return ReceivedInstance(
-            file, path, partial(_record, incoming, attributes, file, len(header), received_at)
-        )
+        return ReceivedInstance(file, record, has_valid_uids)
 
     def hand_in(self, instances: Sequence[ReceivedInstance]) -> None:
         """Make the files durable, publish them, and hand the instances in for the next commit.
@@ -259,9 +169,10 @@ class Ingest:
 
     def _publish(self, received: ReceivedInstance) -> Exception | None:
         try:
-            received.record = received.record_at(received.file.publish(received.path))
+            path = received.file.publish(received.record)
         except (StorageFull, StorageUnavailable) as failure:
             return failure
+        received.record = replace(received.record, path=path)
         return None
 
     def finish(self, received: ReceivedInstance) -> CommitOutcome:
@@ -273,7 +184,7 @@ class Ingest:
             self._close(received)
 
     def _finish(self, received: ReceivedInstance) -> CommitOutcome:
-        if received.record is None or received.committed is None:
+        if received.committed is None:
             raise received.failure or ValueError("the instance was not handed in")
         record = received.record
         try:
@@ -292,7 +203,7 @@ class Ingest:
             self._withdraw(record.path)
             raise
         if result.outcome is CommitOutcome.STORED:  # nearly all are
-            self._observe_outcome(result.outcome)
+            self._metrics.instance_stored(result.outcome)
             return result.outcome
         # Where what is kept is damaged or missing, nothing vouches for it; its name may even be the new file's.
         may_be_same = result.outcome in _REFUSED and record.distrusted is None
@@ -303,7 +214,7 @@ class Ingest:
             self._report_other_content(record, result)
         if result.obsolete_path is not None:
             self._give_up(result.obsolete_path, result.outcome)
-        self._observe_outcome(result.outcome)
+        self._metrics.instance_stored(result.outcome)
         if result.outcome is CommitOutcome.HEALED:
             _log.warning("instance-healed", sop_instance_uid=record.sop_instance_uid, path=record.path)
         if result.outcome in _REFUSED:
@@ -337,13 +248,12 @@ class Ingest:
         """Whether a kept file is what the index says; read once, and again when it is not the same file any more."""
         try:
             with open_instance(self._store, kept) as file:
-                status = os.fstat(file.fileno())
-                same = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+                same = file.version
                 if self._verified.get(kept.path) != same:
                     verify_file(file, kept, by="checksum")
         except (InstanceDamaged, StorageUnavailable) as error:
-            if getattr(error.__cause__, "errno", None) in _OUR_OWN_FAULT:
-                raise
+            if isinstance(error, StorageUnavailable) and error.lacks_resources:
+                raise  # it may well be whole
             _log.error(
                 "instance-damaged",
                 sop_instance_uid=kept.sop_instance_uid,
@@ -351,7 +261,7 @@ class Ingest:
                 reason=str(error),
                 consequence="what was sent again takes its place",
             )
-            self._observe_damaged()
+            self._metrics.instance_damaged("store")
             self._verified.pop(kept.path, None)
             return False
         if len(self._verified) >= _VERIFIED_FILES:
@@ -380,9 +290,9 @@ class Ingest:
 
     def _commit(self, records: Sequence[InstanceRecord]) -> Sequence[CommitResult | Exception]:
         started = self._clock()
-        self._store.sync_directories([record.path for record in records])
+        self._store.make_names_durable([record.path for record in records])
         results = self._index.commit(records)
-        self._observe_batch(len(records), self._clock() - started)
+        self._metrics.commit_batch(len(records), self._clock() - started)
         return results
 
     def _withdraw(self, path: str) -> None:
@@ -448,12 +358,11 @@ def _has_checksum_like(record: InstanceRecord, kept: StoredInstance) -> bool:
 def _record(
     incoming: IncomingInstance,
     attributes: dict[str, str],
-    file: InstanceFile,
+    file: IncomingObject,
     dataset_offset: int,
     received_at: datetime,
-    path: str,
 ) -> InstanceRecord:
-    """Return what the index is to know of an instance whose file is published."""
+    """Return what the index is to know of an instance."""
     return InstanceRecord(
         sop_instance_uid=incoming.sop_instance_uid,
         sop_class_uid=incoming.sop_class_uid,
@@ -461,7 +370,7 @@ def _record(
         series_instance_uid=attributes["SeriesInstanceUID"],
         transfer_syntax_uid=incoming.transfer_syntax_uid,
         attributes=attributes,
-        path=path,
+        path="",
         size=dataset_offset + file.size,
         dataset_offset=dataset_offset,
         checksum=file.checksum,

@@ -8,8 +8,8 @@ from functools import partial
 import structlog
 
 from pacsd.model import CommitOutcome
-from pacsd.services.ingest import Fragment, IncomingInstance, Ingest, ReceivedInstance
-from pacsd.storage.layout import has_hashed_name
+from pacsd.services.ingest import IncomingInstance, Ingest, ReceivedInstance
+from pacsd.services.ports import Fragment
 
 __all__ = ["Intake"]
 
@@ -35,7 +35,7 @@ class Intake:
         """
         received = self._ingest.receive(incoming, dataset)
         self._unfinished.append(received)
-        if not self._has_warned and has_hashed_name(received.path):
+        if not (self._has_warned or received.has_valid_uids):
             # Once: a device that makes one such UID makes thousands.
             self._has_warned = True
             _log.warning("uid-not-valid", sop_instance_uid=incoming.sop_instance_uid)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from pacsd.errors import DatasetInvalid, StorageUnavailable
 from pacsd.model import InstanceSelection, QueryLevel, QueryModel, StoredInstance
-from pacsd.services.records import DefaultCharacterSet, ReadableStore, long_values_of_file
+from pacsd.services.ports import InstanceLocations, ReadableStore
+from pacsd.services.records import DefaultCharacterSet, long_values_of_file
 
-__all__ = ["LongValues", "LongValuesIndex"]
+__all__ = ["LongValues"]
 
 _log = structlog.get_logger()
 
@@ -20,21 +21,11 @@ _FILES: Final = 16
 """Files that are looked at for one patient, study or series, of whose instances not all need have the value."""
 
 
-class LongValuesIndex(Protocol):
-    """What knows where instances are; see `index.repository.Index`."""
-
-    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
-        """Return the instance that is kept under a UID, wherever it belongs."""
-
-    def locate(self, chosen: InstanceSelection, /) -> Sequence[StoredInstance]:
-        """Return all instances of a selection, in a fixed order."""
-
-
 class LongValues:
     """Reads long values; one object per process, used by all its associations at once."""
 
     def __init__(
-        self, files: ReadableStore, index: LongValuesIndex, *, default_character_set: DefaultCharacterSet
+        self, files: ReadableStore, index: InstanceLocations, *, default_character_set: DefaultCharacterSet
     ) -> None:
         self._files = files
         self._index = index

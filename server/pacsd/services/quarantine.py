@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from pacsd.errors import DatasetInvalid, InstanceDamaged, QuarantineRefused, StorageUnavailable
-from pacsd.model import CommitOutcome, CommitResult, InstanceRecord, StoredInstance
-from pacsd.services.records import ReadableStore
+from pacsd.model import CommitOutcome, InstanceRecord
+from pacsd.services.ports import BlobStore, Catalogue
 from pacsd.services.verification import open_instance, verify_file
 
 __all__ = [
     "QuarantinedInstance",
-    "QuarantiningIndex",
-    "QuarantiningStore",
     "quarantine_instance",
     "restore_file",
 ]
-
-
-class QuarantiningStore(ReadableStore, Protocol):
-    """The file store; see `storage.filesystem.FileStore`."""
-
-    def note_day(self, relative_path: str, /) -> None:
-        """Have the next sweep look at a published file's day."""
-
-    def announce_quarantine(self, relative_path: str, reason: str, recorded: StoredInstance, /) -> str:
-        """Note durably that a published file is about to be quarantined; return its name in quarantine."""
-
-    def recorded_of_quarantined(self, name: str, /) -> StoredInstance | None:
-        """Return what was `recorded` of a file in quarantine, with its path there; None where nobody knows."""
-
-    def complete_quarantine(self, name: str, relative_path: str, /) -> str | None:
-        """Quarantine a file that was announced; return its name, None if it is not there."""
-
-    def withdraw_quarantine(self, name: str, /) -> None:
-        """Take an announcement back."""
-
-    def copy_from_quarantine(self, name: str, /) -> str:
-        """Publish a copy of a file in quarantine where it was; return its path."""
-
-    def sync_directories(self, relative_paths: Iterable[str], /) -> None:
-        """Make the names of published files durable."""
-
-    def remove(self, relative_path: str, /) -> bool:
-        """Remove a published file."""
-
-    def purge(self, name: str, /) -> None:
-        """Remove a file in quarantine for good."""
-
-
-class QuarantiningIndex(Protocol):
-    """The index; see `index.repository.Index`."""
-
-    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
-        """Return the instance that is kept under a UID."""
-
-    def forget(self, sop_instance_uid: str, path: str, /) -> bool:
-        """Remove the row of an instance, if it still names this file."""
-
-    def has_path(self, path: str, /) -> bool:
-        """Say whether a row names this file."""
-
-    def commit(self, records: Sequence[InstanceRecord], /) -> Sequence[CommitResult | DatasetInvalid]:
-        """Keep a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +28,7 @@ class QuarantinedInstance:
 
 
 def quarantine_instance(
-    store: QuarantiningStore, index: QuarantiningIndex, sop_instance_uid: str, reason: str
+    store: BlobStore, index: Catalogue, sop_instance_uid: str, reason: str
 ) -> QuarantinedInstance:
     """Take an instance out of service: it is found no more, and stored anew when it is sent again.
 
@@ -98,7 +48,7 @@ def quarantine_instance(
     return QuarantinedInstance(name, _fault_of(store, name))
 
 
-def _fault_of(store: QuarantiningStore, name: str) -> str:
+def _fault_of(store: BlobStore, name: str) -> str:
     """Return how a file in quarantine differs from what was recorded of it, "" where it does not or nobody knows."""
     recorded = store.recorded_of_quarantined(name)
     if recorded is None:
@@ -112,8 +62,8 @@ def _fault_of(store: QuarantiningStore, name: str) -> str:
 
 
 def restore_file(
-    store: QuarantiningStore,
-    index: QuarantiningIndex,
+    store: BlobStore,
+    index: Catalogue,
     name: str,
     read_record: Callable[[str], InstanceRecord],
 ) -> str:
@@ -130,7 +80,7 @@ def restore_file(
             "file's place"
         )
     path = store.copy_from_quarantine(name)
-    store.sync_directories([path])
+    store.make_names_durable([path])
     try:
         (result,) = index.commit([read_record(path)])
     except DatasetInvalid as error:

@@ -8,47 +8,21 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pacsd.dataset.indexed_attributes import CAN_BE_LONG
 from pacsd.effort import Effort
 from pacsd.errors import OperationTooCostly
 from pacsd.model import LONGER_THAN_KEPT, UNIQUE_KEYS, FindQuery, QueryLevel
+from pacsd.services.ports import Match, QueryCatalogue
 
-__all__ = ["Answering", "FindIndex", "FoundMatches", "LongValuesOf", "Match", "MatchPage", "Queries"]
-
-Match = Mapping[str, str]
-"""The values of one entity by keyword; each key that is supported is among them."""
+__all__ = ["Answering", "LongValuesOf", "MatchPage", "Queries"]
 
 LongValuesOf = Callable[[QueryLevel, str, Collection[str]], Match]
 """Returns values of an entity, which its unique key names, that are too long for the index."""
-
-
-class FoundMatches(Protocol):
-    """A query's matches by pages, each with a value for every key that is known; see `index.read.answers.Matches`."""
-
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether the last page has been given."""
-
-    def __iter__(self) -> Iterator[Sequence[Match]]:
-        """Yield the pages."""
-
-    def close(self) -> None:
-        """Read no more."""
-
-
-class FindIndex(Protocol):
-    """What answers queries; see `index.repository.Index`."""
-
-    def find(self, query: FindQuery, effort: Effort, /) -> FoundMatches:
-        """Look for the matches, as long as `effort` lets it."""
-
-    def unsupported_keys(self, query: FindQuery, /) -> tuple[str, ...]:
-        """Return the keys that cannot be matched or answered."""
 
 
 class MatchPage(NamedTuple):
@@ -64,7 +38,7 @@ class Queries:
 
     def __init__(
         self,
-        index: FindIndex,
+        index: QueryCatalogue,
         *,
         long_values: LongValuesOf,
         answer_seconds: float = math.inf,

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -16,19 +12,19 @@ from pacsd.dataset.checksums import new_checksum
 from pacsd.dataset.decoding import decode_attributes
 from pacsd.dataset.differences import differing, element_checksums, is_same_dataset
 from pacsd.dataset.header import DEFLATED, HeaderScan, examine, scan_long_values, scan_readable_part
-from pacsd.dataset.part10 import FileMetaInformation, read_part10
+from pacsd.dataset.part10 import FileMetaInformation, meta_information_of
 from pacsd.dataset.sources import MAXIMUM_INFLATED, ReadAt
 from pacsd.dataset.transfer_syntaxes import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     NATIVE_TRANSFER_SYNTAXES,
     is_unknown_transfer_syntax,
 )
-from pacsd.errors import DatasetInvalid, StorageUnavailable
+from pacsd.errors import DatasetInvalid
 from pacsd.model import LONGER_THAN_KEPT, InstanceRecord
+from pacsd.services.ports import OpenedObject, ReadableStore
 
 __all__ = [
     "DefaultCharacterSet",
-    "ReadableStore",
     "attributes_of_dataset",
     "attributes_of_file",
     "checksum_of_file",
@@ -54,13 +50,6 @@ DefaultCharacterSet = Callable[[str], str]
 
 def _nothing_known(_ae_title: str) -> str:
     return ""
-
-
-class ReadableStore(Protocol):
-    """Where files are read from; see `storage.filesystem.FileStore`."""
-
-    def open_dataset(self, relative_path: str, /) -> io.FileIO:
-        """Open a stored file for reading, unbuffered."""
 
 
 def attributes_of_dataset(
@@ -136,11 +125,11 @@ def record_of_file(
 ) -> InstanceRecord:
     """Return what the index should say of a published file, from the file alone.
 
-    The date of receipt is its time of modification, the calling AE title the one noted in its file meta
+    The calling AE title is the one noted in its file meta
     information. Raises DatasetInvalid for a file that is no complete instance, StorageUnavailable for one that
     cannot be read.
     """
-    with _opened(store, path) as file:
+    with store.open_object(path) as file:
         return _record_of(file, path, checksum_algorithm, default_character_set, maximum_inflated)
 
 
@@ -152,8 +141,8 @@ def attributes_of_file(
     maximum_inflated: int = MAXIMUM_INFLATED,
 ) -> dict[str, str]:
     """Return what the index should say of a published file's header; raises as `record_of_file` does."""
-    with _opened(store, path) as file:
-        return _attributes(file, read_part10(file), default_character_set, maximum_inflated)
+    with store.open_object(path) as file:
+        return _attributes(file, meta_information_of(file), default_character_set, maximum_inflated)
 
 
 def long_values_of_file(
@@ -163,8 +152,8 @@ def long_values_of_file(
 
     What the file does not have, or is longer than 64 MiB (1 MiB, of a sequence), is not among them.
     """
-    with _opened(store, path) as file:
-        meta = read_part10(file)
+    with store.open_object(path) as file:
+        meta = meta_information_of(file)
         scan = scan_long_values(*_dataset_of(file, meta), meta.transfer_syntax_uid, keywords)
     attributes = decode_attributes(scan, default_character_set(meta.source_ae_title))
     return {
@@ -176,8 +165,8 @@ def long_values_of_file(
 
 def checksum_of_file(store: ReadableStore, record: InstanceRecord, algorithm: str) -> str:
     """Return the checksum of a published file's data set by another algorithm; raises StorageUnavailable."""
-    with _opened(store, record.path) as file:
-        return _checksum(file.fileno(), record.dataset_offset, algorithm)
+    with store.open_object(record.path) as file:
+        return _checksum(file, record.dataset_offset, algorithm)
 
 
 def differing_attributes(
@@ -188,8 +177,8 @@ def differing_attributes(
     In one transfer syntax these are all top-level elements; between two, or if it is a deflated one, the attributes
     that the index knows. Raises DatasetInvalid and StorageUnavailable where a file cannot be read.
     """
-    with _opened(store, path) as file, _opened(store, other_path) as other:
-        metas = read_part10(file), read_part10(other)
+    with store.open_object(path) as file, store.open_object(other_path) as other:
+        metas = meta_information_of(file), meta_information_of(other)
         if metas[0].transfer_syntax_uid == metas[1].transfer_syntax_uid and (
             metas[0].transfer_syntax_uid not in DEFLATED
         ):
@@ -201,39 +190,30 @@ def differing_attributes(
 
 def have_same_dataset(store: ReadableStore, path: str, other_path: str) -> bool:
     """Say whether two published files hold the same, as `is_same_dataset` has it; raises StorageUnavailable."""
-    with _opened(store, path) as file, _opened(store, other_path) as other:
+    with store.open_object(path) as file, store.open_object(other_path) as other:
         return is_same_dataset(file, other)
 
 
-def _element_checksums(file: io.FileIO, meta: FileMetaInformation) -> dict[str, str]:
+def _element_checksums(file: OpenedObject, meta: FileMetaInformation) -> dict[str, str]:
     return element_checksums(*_dataset_of(file, meta), meta.transfer_syntax_uid)
 
 
-def _all_said(file: io.FileIO, meta: FileMetaInformation, maximum_inflated: int) -> dict[str, str]:
+def _all_said(file: OpenedObject, meta: FileMetaInformation, maximum_inflated: int) -> dict[str, str]:
     attributes = _attributes(file, meta, _nothing_known, maximum_inflated)
     return {**attributes, "TransferSyntaxUID": meta.transfer_syntax_uid}
 
 
-@contextmanager
-def _opened(store: ReadableStore, path: str) -> Iterator[io.FileIO]:
-    with store.open_dataset(path) as file:
-        try:
-            yield file
-        except OSError as error:
-            raise StorageUnavailable(f"cannot read a stored object: {error.strerror or error}") from error
-
-
-def _dataset_of(file: io.FileIO, meta: FileMetaInformation) -> tuple[int, ReadAt]:
+def _dataset_of(file: OpenedObject, meta: FileMetaInformation) -> tuple[int, ReadAt]:
     """Return the length of a file's data set, and what reads from it while the file is open."""
     offset = meta.dataset_offset
     return (
-        os.fstat(file.fileno()).st_size - offset,
-        lambda position, length: os.pread(file.fileno(), length, offset + position),
+        file.size - offset,
+        lambda position, length: file.read_at(offset + position, length),
     )
 
 
 def _attributes(
-    file: io.FileIO,
+    file: OpenedObject,
     meta: FileMetaInformation,
     default_character_set: DefaultCharacterSet,
     maximum_inflated: int,
@@ -250,15 +230,14 @@ def _attributes(
 
 
 def _record_of(
-    file: io.FileIO,
+    file: OpenedObject,
     path: str,
     checksum_algorithm: str,
     default_character_set: DefaultCharacterSet,
     maximum_inflated: int,
 ) -> InstanceRecord:
-    meta = read_part10(file)
+    meta = meta_information_of(file)
     attributes = _attributes(file, meta, default_character_set, maximum_inflated)
-    status = os.fstat(file.fileno())
     offset = meta.dataset_offset
     return InstanceRecord(
         sop_instance_uid=attributes["SOPInstanceUID"],
@@ -268,17 +247,17 @@ def _record_of(
         transfer_syntax_uid=meta.transfer_syntax_uid,
         attributes=attributes,
         path=path,
-        size=status.st_size,
+        size=file.size,
         dataset_offset=offset,
-        checksum=_checksum(file.fileno(), offset, checksum_algorithm),
-        received_at=datetime.fromtimestamp(status.st_mtime, UTC),
+        checksum=_checksum(file, offset, checksum_algorithm),
+        received_at=file.received_at,
         calling_ae_title=meta.source_ae_title,
     )
 
 
-def _checksum(descriptor: int, offset: int, algorithm: str) -> str:
+def _checksum(file: OpenedObject, offset: int, algorithm: str) -> str:
     checksum = new_checksum(algorithm)
-    while chunk := os.pread(descriptor, _CHUNK_LENGTH, offset):
+    while chunk := file.read_at(offset, _CHUNK_LENGTH):
         checksum.update(chunk)
         offset += len(chunk)
     return f"{algorithm}:{checksum.hexdigest()}"

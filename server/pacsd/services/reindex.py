@@ -9,32 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 from pacsd.errors import DatasetInvalid, ReindexRefused, StorageUnavailable
 from pacsd.model import ExtraKeysBuild, StoredInstance, WorkProgress
+from pacsd.services.ports import Catalogue, ExtraKeys
 
-__all__ = ["REREAD", "Reindexed", "ReindexedIndex", "Reread", "RereadIndex", "reindex", "reread_files"]
+__all__ = ["REREAD", "Reindexed", "Reread", "reindex", "reread_files"]
 
 REREAD: Final = "reread"
 """The name in the index of the progress of reading headers again."""
 _FILES_IN_ONE_TRANSACTION: Final = 100
-
-
-class ReindexedIndex(Protocol):
-    """The index; see `index.repository.Index`."""
-
-    def registered_extra_keys(self) -> Collection[str]:
-        """Return the keys whose values are kept of what is stored."""
-
-    def unbuilt_extra_keys(self) -> Sequence[ExtraKeysBuild]:
-        """Return what is to be built."""
-
-    def build_extra_keys(self, build: ExtraKeysBuild, /) -> ExtraKeysBuild:
-        """Build some more."""
-
-    def remove_extra_values(self) -> int:
-        """Remove some values of other keys; return how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +31,7 @@ class Reindexed:
 
 
 def reindex(
-    index: ReindexedIndex,
+    index: ExtraKeys,
     configured: Collection[str],
     *,
     report: Callable[[ExtraKeysBuild], None] = lambda _: None,
@@ -78,22 +63,6 @@ def reindex(
     return Reindexed(tuple(sorted(keywords)), removed)
 
 
-class RereadIndex(Protocol):
-    """The index; see `index.repository.Index`."""
-
-    def stored_after(self, path: str, most: int, /) -> Sequence[StoredInstance]:
-        """Return the next instances behind a file."""
-
-    def refresh(self, attributes: Mapping[str, Mapping[str, str]], /) -> int:
-        """Bring rows up to date with what files say; return how many changed."""
-
-    def progress_of(self, work: str, /) -> WorkProgress | None:
-        """Return how far a work has come."""
-
-    def note_progress(self, work: str, reached: WorkProgress, /) -> None:
-        """Remember how far a work has come."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reread:
     """What was found so far: files that were read, rows that changed by it, and files that could not be read.
@@ -108,7 +77,7 @@ class Reread:
 
 
 def reread_files(
-    index: RereadIndex,
+    index: Catalogue,
     read_attributes: Callable[[str], Mapping[str, str]],
     *,
     report: Callable[[Reread], None] = lambda _: None,
@@ -150,7 +119,7 @@ def reread_files(
     return done
 
 
-def _pages(index: RereadIndex, path: str) -> Iterator[Sequence[StoredInstance]]:
+def _pages(index: Catalogue, path: str) -> Iterator[Sequence[StoredInstance]]:
     while stored := index.stored_after(path, _FILES_IN_ONE_TRANSACTION):
         yield stored
         path = stored[-1].path

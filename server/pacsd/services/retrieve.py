@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -15,23 +14,15 @@ from pacsd.effort import now_and_then
 from pacsd.errors import IndexUnavailable, InstanceDamaged, StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
 from pacsd.selected import uids_from
-from pacsd.services.records import ReadableStore
+from pacsd.services.ports import InstanceLookup, Metrics, OpenedObject, ReadableStore
 from pacsd.services.verification import DatasetBuffer, VerifyBy, load_verified, open_instance
-from pacsd.storage.disk import storage_error
 
-__all__ = ["InstanceLookup", "KeptInstances", "OpenedInstance", "Progress", "Sent", "SubOperation"]
+__all__ = ["KeptInstances", "OpenedInstance", "Progress", "Sent", "SubOperation"]
 
 _log = structlog.get_logger()
 
 _ATTEMPTS: Final = 8
 """Files that are opened for one sub-operation at most: each but the first because the one before was replaced."""
-
-
-class InstanceLookup(Protocol):
-    """What knows which file is an instance's now; see `index.repository.Index`."""
-
-    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
-        """Return the instance that is kept under a UID, wherever it belongs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +31,13 @@ class OpenedInstance:
 
     instance: StoredInstance
     """As the index has it now, which may be another version than the one that was asked for."""
-    file: io.FileIO
+    file: OpenedObject
     dataset: memoryview | None
     """The verified data set where it was small enough to be held, in the caller's buffer; else read `file`."""
 
 
 class KeptInstances:
-    """The archive's instances as retrieves need them; one object per process, used by all its associations at once.
-
-    `observe_damaged` is told of each file that is missing, damaged or unreadable though the index names it.
-    """
+    """The archive's instances as retrieves need them; one object per process, used by all its associations at once."""
 
     def __init__(
         self,
@@ -57,12 +45,12 @@ class KeptInstances:
         index: InstanceLookup,
         *,
         verify_by: VerifyBy,
-        observe_damaged: Callable[[], None],
+        metrics: Metrics,
     ) -> None:
         self._files = files
         self._index = index
         self._verify_by = verify_by
-        self._observe_damaged = observe_damaged
+        self._metrics = metrics
 
     @contextmanager
     def opened(
@@ -83,21 +71,17 @@ class KeptInstances:
         with file:
             try:
                 yield OpenedInstance(current, file, dataset)
-            except OSError as error:
-                failure = storage_error("read a stored object", error)
-                self._note_damage(current, str(failure))
-                raise failure from error
             except StorageUnavailable as error:
                 self._note_damage(current, str(error))
                 raise
             except TranscodingFailed as error:
-                if isinstance(error.__cause__, OSError):
+                if isinstance(error.__cause__, StorageUnavailable):
                     self._note_damage(current, str(error))
                 raise
 
     def _open(
         self, instance: StoredInstance, buffer: DatasetBuffer, look: Callable[[], None]
-    ) -> tuple[StoredInstance, io.FileIO, memoryview | None]:
+    ) -> tuple[StoredInstance, OpenedObject, memoryview | None]:
         for _ in range(_ATTEMPTS):
             try:
                 return instance, *self._open_verified(instance, buffer, look)
@@ -107,7 +91,7 @@ class KeptInstances:
 
     def _open_verified(
         self, instance: StoredInstance, buffer: DatasetBuffer, look: Callable[[], None]
-    ) -> tuple[io.FileIO, memoryview | None]:
+    ) -> tuple[OpenedObject, memoryview | None]:
         file = open_instance(self._files, instance)
         try:
             return file, load_verified(file, instance, buffer, by=self._verify_by, look=look)
@@ -135,7 +119,7 @@ class KeptInstances:
         return current
 
     def _note_damage(self, instance: StoredInstance, reason: str) -> None:
-        self._observe_damaged()
+        self._metrics.instance_damaged("retrieve")
         _log.error(
             "instance-damaged",
             noticed="retrieve",

@@ -5,20 +5,19 @@ How far it is gets remembered in the index, so that it goes on where it was ende
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance, WorkProgress
-from pacsd.services.records import ReadableStore
+from pacsd.services.ports import Catalogue, ListedStore
 from pacsd.services.verification import VerifyBy, open_instance, verify_file
 
-__all__ = ["SCRUB", "SCRUBBED", "VERIFY", "Fault", "Scrub", "ScrubbedIndex", "ScrubbedStore"]
+__all__ = ["SCRUB", "SCRUBBED", "VERIFY", "Fault", "Scrub"]
 
 SCRUB: Final = "scrub"
 """The name in the index of the progress of the scrub in the background."""
@@ -39,44 +38,6 @@ _DAYS: Final = "day "
 """Begins a position in the second part, which goes by days of receipt; one in the first is a path."""
 
 
-class ScrubbedStore(ReadableStore, Protocol):
-    """The file store; see `storage.filesystem.FileStore`."""
-
-    def days(self) -> list[str]:
-        """Return the days that have files, oldest first."""
-
-    def published(self, days: Collection[str] | None, /) -> Iterator[str]:
-        """Yield the published files of some days."""
-
-    def has(self, relative_path: str, /) -> bool:
-        """Say whether a published file is there."""
-
-    def is_incoming(self, relative_path: str, /) -> bool:
-        """Say whether a published file is about to be committed."""
-
-
-class ScrubbedIndex(Protocol):
-    """The index; see `index.repository.Index`."""
-
-    def count_instances(self) -> int:
-        """Return how many instances there are."""
-
-    def stored_after(self, path: str, most: int, /) -> Sequence[StoredInstance]:
-        """Return the next instances after a file, in the order of paths."""
-
-    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
-        """Return the instance that is kept under a UID."""
-
-    def unknown_paths(self, paths: Sequence[str], /) -> list[str]:
-        """Return those of the files that no row names."""
-
-    def progress_of(self, work: str, /) -> WorkProgress | None:
-        """Return how far a work has come."""
-
-    def note_progress(self, work: str, reached: WorkProgress, /) -> None:
-        """Remember how far a work has come."""
-
-
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What is wrong with one file; `sop_instance_uid` is "" for a file that no row names."""
@@ -90,8 +51,8 @@ class Fault:
 class Scrub:
     """One comparison of the whole archive, in steps. `work` is the name under which its progress is kept."""
 
-    store: ScrubbedStore
-    index: ScrubbedIndex
+    store: ListedStore
+    index: Catalogue
     work: str
     by: VerifyBy
     report_fault: Callable[[Fault], None]
@@ -169,11 +130,11 @@ class Scrub:
         try:
             with open_instance(self.store, instance) as file:
                 # What is in memory says nothing of the disk; and nobody else needs what is read here.
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                file.forget_cached()
                 try:
                     verify_file(file, instance, by=self.by)
                 finally:
-                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                    file.forget_cached()
         except (InstanceDamaged, StorageUnavailable) as error:
             kept = self.index.find_by_sop_instance_uid(instance.sop_instance_uid)
             # Replaced or removed meanwhile: what is kept now has its turn, or had it.

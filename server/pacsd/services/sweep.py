@@ -6,12 +6,11 @@ where it was ended. A server may store meanwhile: what it is about to commit is 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -24,11 +23,10 @@ from pacsd.model import (
     StoredInstance,
     WorkProgress,
 )
-from pacsd.services.records import ReadableStore
+from pacsd.services.ports import BlobStore, Catalogue
 from pacsd.services.verification import open_instance, verify_file
-from pacsd.storage.layout import sop_instance_uid_of
 
-__all__ = ["SWEEP", "SweptIndex", "SweptStore", "complete_index", "remove_half_files", "sweep_days"]
+__all__ = ["SWEEP", "complete_index", "remove_half_files", "sweep_days"]
 
 _log = structlog.get_logger()
 
@@ -37,71 +35,12 @@ SWEEP: Final = "sweep"
 _BATCH: Final = 200
 
 
-class SweptStore(ReadableStore, Protocol):
-    """The file store; see `storage.filesystem.FileStore`."""
-
-    def leftovers(self) -> Iterator[str]:
-        """Yield the files that never were published."""
-
-    def days(self) -> list[str]:
-        """Return the days that have files, oldest first."""
-
-    def received_days(self, generation: int, /) -> list[str] | None:
-        """Return the days on which files came in this generation or later, None where that is not known."""
-
-    def noted_days(self, generation: int, /) -> list[str] | None:
-        """The same, of what was noted alone."""
-
-    def published(self, days: Collection[str] | None, /) -> Iterator[str]:
-        """Yield the published files of some days."""
-
-    def is_incoming(self, relative_path: str, /) -> bool:
-        """Say whether a published file is about to be committed."""
-
-    def remove(self, relative_path: str, /) -> bool:
-        """Remove a file."""
-
-    def quarantine(self, relative_path: str, reason: str, /) -> str | None:
-        """Take a file out of service without removing it."""
-
-    def withdrawn(self) -> dict[str, str | None]:
-        """Return the paths of files that must not come back, and the announcement of one that has yet to go."""
-
-    def complete_quarantine(self, name: str, relative_path: str, /) -> str | None:
-        """Quarantine a file that was announced."""
-
-    def sync_directories(self, relative_paths: Iterable[str], /) -> None:
-        """Make the names of published files durable."""
-
-
-class SweptIndex(Protocol):
-    """The index; see `index.repository.Index`."""
-
-    def unknown_paths(self, paths: Sequence[str], /) -> list[str]:
-        """Return those of the files that no row names."""
-
-    def find_by_sop_instance_uid(self, sop_instance_uid: str, /) -> StoredInstance | None:
-        """Return the instance that is kept under a UID."""
-
-    def commit(self, records: Sequence[InstanceRecord], /) -> Sequence[CommitResult | DatasetInvalid]:
-        """Keep a batch."""
-
-    def progress_of(self, work: str, /) -> WorkProgress | None:
-        """Return how far a work has come."""
-
-    def note_progress(self, work: str, reached: WorkProgress, /) -> None:
-        """Remember how far a work has come."""
-
-    def note_swept(self, generation: int, /) -> None:
-        """Remember that all files of earlier generations have been looked at."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sweeping:
     """What a sweep works with. `index` must keep the first of duplicates; `policy` is the configured one."""
 
-    store: SweptStore
-    index: SweptIndex
+    store: BlobStore
+    index: Catalogue
     read_record: Callable[[str], InstanceRecord]
     """Makes an index record from a published file."""
     policy: DuplicatePolicy
@@ -111,7 +50,7 @@ class Sweeping:
     """Told how many of how many files have been looked at."""
 
 
-def remove_half_files(store: SweptStore) -> int:
+def remove_half_files(store: BlobStore) -> int:
     """Remove what was being received when the processes ended; before any worker runs. Returns how many files."""
     return sum(store.remove(path) for path in list(store.leftovers()))
 
@@ -224,7 +163,7 @@ def _index_files(paths: Sequence[str], sweeping: Sweeping) -> int:
     records = [record for path in paths if (record := _readable(path, sweeping)) is not None]
     if not records:
         return 0
-    sweeping.store.sync_directories([record.path for record in records])
+    sweeping.store.make_names_durable([record.path for record in records])
     return sum(
         _settle(record, result, sweeping)
         for record, result in zip(records, sweeping.index.commit(records), strict=True)
@@ -248,7 +187,7 @@ def _set_aside(path: str, sweeping: Sweeping) -> None:
 
     So is left what a healed instance had, where the worker died before it was moved.
     """
-    uid = sop_instance_uid_of(path)
+    uid = sweeping.store.sop_instance_uid_of(path)
     kept = sweeping.index.find_by_sop_instance_uid(uid) if uid else None
     if kept is None or kept.path == path or not _is_abandoned(path, kept, sweeping):
         return
@@ -311,12 +250,12 @@ def _is_abandoned(path: str, kept: StoredInstance, sweeping: Sweeping) -> bool:
     return not sweeping.store.is_incoming(kept.path) and _is_orphan(path, sweeping)
 
 
-def _look_at(kept: StoredInstance, store: SweptStore) -> datetime | None:
+def _look_at(kept: StoredInstance, store: BlobStore) -> datetime | None:
     """Return when a kept file was written if it is whole, else None."""
     try:
         with open_instance(store, kept) as file:
             verify_file(file, kept, by="checksum")
-            return datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+            return file.received_at
     except (InstanceDamaged, StorageUnavailable) as error:
         _log.error(
             "instance-damaged", sop_instance_uid=kept.sop_instance_uid, path=kept.path, reason=str(error)

@@ -1,14 +1,11 @@
 """Whether a kept file is what the index says of it: its length, and the checksum of its data set.
 
-Files are read by `preadv` and never mapped: what a disk cannot read is then the error of one call, where a mapping
-would end the process by SIGBUS. No lock is held. The GIL is free while the system reads, and while `xxhash` or
-`hashlib` takes in a piece of this size, so other associations go on meanwhile.
+No lock is held. The GIL is free while the store reads, and while `xxhash` or `hashlib` takes in a piece of this size,
+so other associations go on meanwhile.
 """
 
 from __future__ import annotations
 
-import io
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +14,7 @@ from typing import Final, Literal
 from pacsd.dataset.checksums import ALGORITHMS, Checksum, new_checksum
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance
-from pacsd.services.records import ReadableStore
-from pacsd.storage.disk import storage_error
+from pacsd.services.ports import OpenedObject, ReadableStore
 
 __all__ = [
     "LARGEST_HELD",
@@ -54,15 +50,15 @@ class DatasetBuffer:
         return self._memory[:length]
 
 
-def open_instance(files: ReadableStore, instance: StoredInstance) -> io.FileIO:
+def open_instance(files: ReadableStore, instance: StoredInstance) -> OpenedObject:
     """Open the file of an instance; the caller closes it.
 
     Raises InstanceDamaged where it is missing, StorageUnavailable where it cannot be opened.
     """
     try:
-        return files.open_dataset(instance.path)
+        return files.open_object(instance.path)
     except StorageUnavailable as error:
-        if isinstance(error.__cause__, FileNotFoundError):
+        if error.is_missing:
             raise InstanceDamaged("the stored file is missing") from error
         raise
 
@@ -72,13 +68,13 @@ def _nothing() -> None:
 
 
 def verify_file(
-    file: io.FileIO, instance: StoredInstance, *, by: VerifyBy, look: Callable[[], None] = _nothing
+    file: OpenedObject, instance: StoredInstance, *, by: VerifyBy, look: Callable[[], None] = _nothing
 ) -> None:
     """Return if an opened file has the length and, with "checksum", the data set that the index has recorded.
 
-    An instance without a recorded checksum is verified by its length only. The file's position stays where it is.
-    Raises InstanceDamaged, saying what is wrong; StorageUnavailable where the file cannot be read; and what `look`
-    raises, which is called before each piece that is read.
+    An instance without a recorded checksum is verified by its length only. Raises InstanceDamaged, saying what is
+    wrong; StorageUnavailable where the file cannot be read; and what `look` raises, which is called before each piece
+    that is read.
     """
     _verify_length(file, instance)
     checksum = _checksum_to_verify(instance, by)
@@ -95,7 +91,7 @@ def verify_file(
 
 
 def load_verified(
-    file: io.FileIO,
+    file: OpenedObject,
     instance: StoredInstance,
     buffer: DatasetBuffer,
     *,
@@ -121,13 +117,9 @@ def load_verified(
     return dataset
 
 
-def _verify_length(file: io.FileIO, instance: StoredInstance) -> None:
-    try:
-        length = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise storage_error("read a stored object", error) from error
-    if length != instance.size:
-        raise InstanceDamaged(f"the stored file has {length} bytes instead of {instance.size}")
+def _verify_length(file: OpenedObject, instance: StoredInstance) -> None:
+    if file.size != instance.size:
+        raise InstanceDamaged(f"the stored file has {file.size} bytes instead of {instance.size}")
 
 
 def _checksum_to_verify(instance: StoredInstance, by: VerifyBy) -> Checksum | None:
@@ -145,14 +137,10 @@ def _compare(checksum: Checksum, instance: StoredInstance) -> None:
         raise InstanceDamaged("the stored file's content has changed (checksum)")
 
 
-def _read_whole(file: io.FileIO, buffer: memoryview, position: int) -> None:
+def _read_whole(file: OpenedObject, buffer: memoryview, position: int) -> None:
     """Fill a buffer with the file's bytes from `position` on."""
-    descriptor = file.fileno()
     while buffer:
-        try:
-            count = os.preadv(descriptor, [buffer], position)
-        except OSError as error:
-            raise storage_error("read a stored object", error) from error
+        count = file.read_into(position, [buffer])
         if count == 0:
             raise InstanceDamaged(f"the stored file ends at {position} bytes")
         position += count

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+SHORT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 NOT_PERMITTED: Final = let_user("write to the storage root")
 ADVICE: Final = {
     errno.EACCES: NOT_PERMITTED,
@@ -132,7 +133,11 @@ def storage_error(action: str, error: OSError) -> StorageFull | StorageUnavailab
     if error.errno in FULL:
         return StorageFull(f"cannot {action}: {reason}; free some space below the storage root")
     advice = ADVICE.get(error.errno or 0)
-    return StorageUnavailable(f"cannot {action}: {reason}" + (f"; {advice}" if advice else ""))
+    return StorageUnavailable(
+        f"cannot {action}: {reason}" + (f"; {advice}" if advice else ""),
+        is_missing=error.errno == errno.ENOENT,
+        lacks_resources=error.errno in SHORT_OF,
+    )
 
 
 @contextmanager

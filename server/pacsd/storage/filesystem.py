@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import itertools
 import os
 import posixpath
 import secrets
-import stat
 import threading
 import time
 from array import array
@@ -32,7 +30,8 @@ from pacsd.storage.disk import (
 )
 from pacsd.storage.identity import ARCHIVE, ReceivedDays, read_identity, write_identity
 from pacsd.storage.incoming import IncomingFile
-from pacsd.storage.layout import path_of_receipt, path_without_receipt
+from pacsd.storage.layout import path_of_receipt, path_without_receipt, sop_instance_uid_of
+from pacsd.storage.opened_file import OpenedFile
 from pacsd.storage.quarantine import Quarantine
 from pacsd.storage.room import DiskRoom
 from pacsd.storage.syncing import SyncThreads, make_durable
@@ -245,7 +244,7 @@ class FileStore:
         """
         return make_durable(files, self._sync_threads)
 
-    def sync_directories(self, relative_paths: Iterable[str]) -> None:
+    def make_names_durable(self, relative_paths: Iterable[str]) -> None:
         """Make the directory entries of these published files durable, each directory once.
 
         So with the directories above them, unless this process has synced their entries before: another one
@@ -276,19 +275,16 @@ class FileStore:
                 self._durable.clear()
             self._durable.update(fresh)
 
-    def open_dataset(self, relative_path: str) -> io.FileIO:
-        """Open a stored file for reading, unbuffered, at its beginning; the caller closes it.
+    def open_object(self, relative_path: str) -> OpenedFile:
+        """Open a stored file for reading; the caller closes it.
 
         Raises `StorageUnavailable` if it is missing or cannot be read.
         """
-        path = self._resolve(relative_path)
-        with storage_errors("open a stored object"):
-            # A pipe in its place would keep us waiting for who writes to it.
-            file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "r")
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return file
-        file.close()
-        raise StorageUnavailable("cannot open a stored object: it is no file")
+        return OpenedFile(self._resolve(relative_path))
+
+    def sop_instance_uid_of(self, relative_path: str) -> str | None:
+        """Return the SOP Instance UID that a published file's name says; see `layout.sop_instance_uid_of`."""
+        return sop_instance_uid_of(relative_path)
 
     def has(self, relative_path: str) -> bool:
         """Return whether a published file is there; says nothing of its content."""

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 from pacsd.dataset.checksums import new_checksum
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage.disk import start_writing_back, storage_error
+from pacsd.storage.layout import instance_path
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from pacsd.model import InstanceRecord
     from pacsd.storage.filesystem import FileStore
 
 __all__ = ["PREFIX_LENGTH", "Fragment", "IncomingFile"]
@@ -159,12 +161,12 @@ class IncomingFile:
                 self._give_up("make an incoming object durable", error)
         self._finished = True
 
-    def publish(self, relative_path: str) -> str:
-        """Put the finished file into its final place and return that, relative to the root.
+    def publish(self, record: InstanceRecord) -> str:
+        """Put the finished file into the final place for the instance that it holds; return that, relative to the root.
 
-        That is beside `relative_path`, under a name that no file has or had before; see `layout.path_of_receipt`. The
-        new directory entry is durable only after `FileStore.sync_directories`. The name under `incoming/` stays until
-        `close`. Raises `ValueError` before `sync`, and for a path that is none below the root.
+        That is beside `layout.instance_path`, under a name that no file has or had before; see `path_of_receipt`. The
+        new directory entry is durable only after `FileStore.make_names_durable`. The name under `incoming/` stays until
+        `close`. Raises `ValueError` before `sync`.
         """
         if not self._finished or self._published or not self._exists:
             raise ValueError("only a finished file can be published, and only once")
@@ -172,7 +174,13 @@ class IncomingFile:
             self._close_descriptor()
         except OSError as error:
             self._give_up("close an incoming object", error)
-        published = self._store.link(self._path, relative_path)
+        path = instance_path(
+            record.received_at,
+            record.study_instance_uid,
+            record.series_instance_uid,
+            record.sop_instance_uid,
+        )
+        published = self._store.link(self._path, path)
         self._published = True
         return published
 

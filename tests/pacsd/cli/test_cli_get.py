@@ -12,7 +12,7 @@ from pydicom import dcmread
 from running_server import Server
 
 from dicomnet import SubOperationFields
-from pacsd.storage.layout import name_of_uid
+from pacsd.dataset.uids import name_of_uid
 from support.instance import Instance, dataset_offset
 from support.peers import free_port
 

@@ -107,5 +107,6 @@ def pydicom_values(data: bytes, transfer_syntax_uid: str) -> dict[str, bytes]:
 
 def read(path: Path) -> tuple[bytes, str]:
     """The data set of one of `FILES` as it is there, and its transfer syntax."""
-    meta = read_part10(path, fallback_transfer_syntax_uid=WITHOUT_META.get(path.name, IMPLICIT))
-    return path.read_bytes()[meta.dataset_offset :], meta.transfer_syntax_uid
+    content = path.read_bytes()
+    meta = read_part10(content, fallback_transfer_syntax_uid=WITHOUT_META.get(path.name, IMPLICIT))
+    return content[meta.dataset_offset :], meta.transfer_syntax_uid

@@ -53,7 +53,7 @@ CHARACTER_SETS = {
 
 @pytest.mark.parametrize("path", NAMED, ids=lambda path: path.name)
 def test_names_equal_pydicoms(path: Path) -> None:
-    meta = read_part10(path, fallback_transfer_syntax_uid=IMPLICIT)
+    meta = read_part10(path.read_bytes(), fallback_transfer_syntax_uid=IMPLICIT)
     attributes = decode_attributes(
         scan(path.read_bytes()[meta.dataset_offset :], meta.transfer_syntax_uid, complete=True)
     )

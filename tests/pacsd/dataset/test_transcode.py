@@ -24,8 +24,9 @@ from pacsd.dataset.reencode import MAXIMUM_DEPTH, reencode
 from pacsd.dataset.transcode import Transcoder
 from pacsd.dataset.wide_pixels import swapped_wide_pixels
 from pacsd.decoder.pool import DecoderPool
-from pacsd.errors import DatasetInvalid, TranscodingFailed
+from pacsd.errors import DatasetInvalid, StorageUnavailable, TranscodingFailed
 from support.compressed import JPEG_LS, small_images
+from support.memory_store import MemoryObject
 from support.transcoding import decoders, transcode
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -38,7 +39,7 @@ DAMAGED = "JPEG2000-embedded-sequence-delimiter.dcm"
 
 def transfer_syntax(path: Path) -> str:
     try:
-        return read_part10(path).transfer_syntax_uid
+        return read_part10(path.read_bytes()).transfer_syntax_uid
     except DatasetInvalid:
         return ""
 
@@ -46,6 +47,19 @@ def transfer_syntax(path: Path) -> str:
 FILES = {path: transfer_syntax(path) for path in sorted(FOLDER.glob("*.dcm")) if path.name not in UNREADABLE}
 NATIVE_FILES = [path for path, uid in FILES.items() if uid in NATIVE]
 COMPRESSED_FILES = [path for path, uid in FILES.items() if uid and uid not in NATIVE and path.name != DAMAGED]
+
+
+class Failing(MemoryObject):
+    """A file that cannot be read behind its meta information."""
+
+    def __init__(self, head: bytes, error: Exception) -> None:
+        super().__init__(head)
+        self._error = error
+
+    def read_at(self, position: int, length: int) -> bytes:
+        if position >= self.size:
+            raise self._error
+        return super().read_at(position, length)
 
 
 def part10(data: bytes, transfer_syntax_uid: str) -> bytes:
@@ -92,7 +106,7 @@ def assert_same(first: Dataset, second: Dataset) -> None:
 @pytest.mark.parametrize("path", NATIVE_FILES, ids=lambda path: path.name)
 def test_native_files_keep_every_value(path: Path) -> None:
     original = dcmread(path)
-    data = path.read_bytes()[read_part10(path).dataset_offset :]
+    data = path.read_bytes()[read_part10(path.read_bytes()).dataset_offset :]
     values = decode_attributes(scan(data, FILES[path], complete=True))
     for target in (IMPLICIT, EXPLICIT, DEFLATED):
         _, data = transcode(path, [target])
@@ -221,8 +235,8 @@ def test_what_cannot_be_decoded_says_so_without_values() -> None:
     assert caught.value.__cause__ is not None
     with pytest.raises(TranscodingFailed, match="no uncompressed"):
         transcode(FOLDER / "CT_small.dcm", ["1.2.840.10008.1.2.4.70"])
-    with pytest.raises(TranscodingFailed):
-        transcode(FOLDER / "missing.dcm", [EXPLICIT])
+    with pytest.raises(TranscodingFailed, match="the disk fails"):
+        transcode(Failing(part10(b"", EXPLICIT), StorageUnavailable("the disk fails")), [IMPLICIT])
     with pytest.raises(TranscodingFailed, match="truncated"):
         transcode(FOLDER / "MR_truncated.dcm", [IMPLICIT])
 
@@ -360,13 +374,13 @@ def test_conversions_wait_for_room_and_give_it_back() -> None:
     budgets = Budgets(frame=10_000, instance=10_000)
     transcoder = Transcoder(watched, budgets, taken=taken, slot=1)
     file = part10(instance.dataset, instance.transfer_syntax_uid)
-    transcoder(io.BytesIO(file), [EXPLICIT])
+    transcoder(MemoryObject(file), [EXPLICIT])
     assert seen == [[0, len(instance.dataset), 0, 2048]] * 2
     assert list(taken) == [0] * 4
     for place in (0, 2):
         taken[place] = 9_000
         with pytest.raises(TranscodingFailed, match="not convertible now: too much else"):
-            transcoder(io.BytesIO(file), [EXPLICIT])
+            transcoder(MemoryObject(file), [EXPLICIT])
         taken[place] = 0
     assert list(taken) == [0] * 4
     watched.close()
@@ -390,12 +404,5 @@ def test_an_adobe_marker_tells_the_colour_space_whatever_the_data_set_calls_it(d
 
 
 def test_what_does_not_fit_into_memory_fails_by_itself() -> None:
-    class Enormous(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            if self.tell() >= len(head):
-                raise MemoryError
-            return super().read(size)
-
-    head = part10(b"", EXPLICIT)
     with pytest.raises(TranscodingFailed, match="more memory than there is"):
-        transcode(Enormous(part10(b"data", EXPLICIT)), [IMPLICIT])
+        transcode(Failing(part10(b"", EXPLICIT), MemoryError()), [IMPLICIT])

@@ -29,8 +29,9 @@ FILES = ["CT_small.dcm", "MR_small.dcm", "JPEG2000.dcm", "rtplan.dcm", "examples
 
 def attributes_of(name: str) -> dict[str, str]:
     path = Path(str(get_testdata_file(name)))
-    meta = read_part10(path)
-    data = path.read_bytes()[meta.dataset_offset :]
+    content = path.read_bytes()
+    meta = read_part10(content)
+    data = content[meta.dataset_offset :]
     return decode_attributes(examine(data, len(data), lambda *_: b"", meta.transfer_syntax_uid))
 
 

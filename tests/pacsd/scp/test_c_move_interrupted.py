@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
-import os
 import select
 import threading
 import time
@@ -15,11 +13,12 @@ from tests.dicomnet.net.raw_acceptor import listening
 
 from dicomnet import CStoreRequest, PresentationContext, Status, SubOperationResponse
 from pacsd.dataset.identifier import elements_of, write_identifier
+from pacsd.errors import StorageUnavailable
 from pacsd.scp import retrieving
-from pacsd.scu import storing
 from pacsd.services.verification import LARGEST_HELD
 from support.archive_server import EXPLICIT, TIMEOUTS, ArchiveServer, archive_server, client
 from support.deadline import wait_until
+from support.memory_store import MemoryObject
 from support.service_parts import record_of
 from support.workstation import MOVE, STUDY, Reply, Workstation, ask, counts, moving, study
 
@@ -101,12 +100,12 @@ def test_a_destination_that_does_not_close_after_our_abort_is_not_waited_for(
     dataset = bytes(3 * LARGEST_HELD)
     reads = itertools.count()
 
-    def failing(descriptor: int, buffers: list[memoryview], position: int) -> int:
+    def failing(file: MemoryObject, position: int, buffers: list[memoryview]) -> int:
         if next(reads) == 2:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return read(descriptor, buffers, position)
+            raise StorageUnavailable("cannot read a stored object: the disk fails")
+        return read(file, position, buffers)
 
-    read = os.preadv
+    read = MemoryObject.read_into
     with listening() as destination:
         accepting = in_background(destination.accept)
         with archive_server(
@@ -115,7 +114,7 @@ def test_a_destination_that_does_not_close_after_our_abort_is_not_waited_for(
             record = record_of(1, StudyInstanceUID=STUDY, path="1.dcm", size=400 + len(dataset))
             server.index.records[record.sop_instance_uid] = record
             server.store.files[record.path] = bytes(400) + dataset
-            monkeypatch.setattr(storing.os, "preadv", failing)
+            monkeypatch.setattr(MemoryObject, "read_into", failing)
             with client(server, MOVE) as net:
                 began = time.monotonic()
                 reading = in_background(lambda: (accepting.join(), destination.read_to_end()))
@@ -123,8 +122,8 @@ def test_a_destination_that_does_not_close_after_our_abort_is_not_waited_for(
                 assert time.monotonic() - began < TIMEOUTS.artim
                 reading.join()
     assert (final.status, counts(final), len(failed)) == (0xA702, (None, 0, 1, 0), 1)
-    assert final.error_comment.startswith("cannot read a stored object: Input/output error")
-    assert server.metrics.calls.count(("damaged",)) == 1
+    assert final.error_comment.startswith("cannot read a stored object: the disk fails")
+    assert server.counted.damaged == ["retrieve"]
 
 
 def aborting_at(*numbers: int) -> Reply:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from pacsd.errors import ArchiveMismatch
 from pacsd.model import ArchiveIdentity
 from pacsd.services.archive import EVERYTHING, adopt_index, adopt_store, begin_generation
-from pacsd.storage.filesystem import FileStore
+from support.memory_store import MemoryStore
 from support.service_parts import record_of
 
 if TYPE_CHECKING:
@@ -85,21 +85,24 @@ CASES = [
 ]
 
 
-def arrange(case: Case, store: FileStore, index: Index) -> None:
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def arrange(case: Case, store: MemoryStore, index: Index) -> None:
     if case.store:
         store.identify(ArchiveIdentity(case.store, STORE_GENERATION))
     if case.index:
         index.claim(ArchiveIdentity(case.index, INDEX_GENERATION), swept_generation=SWEPT)
     if case.files:
-        file = store.root / record_of(1).path
-        file.parent.mkdir(parents=True)
-        file.write_bytes(b"content")
+        store.files[record_of(1).path] = b"content"
     if case.rows:
         index.commit([record_of(2 if case.strangers else 1)])
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_start_takes_what_belongs_together(case: Case, store: FileStore, index: Index) -> None:
+def test_a_start_takes_what_belongs_together(case: Case, store: MemoryStore, index: Index) -> None:
     arrange(case, store, index)
     before = (store.identity, index.state())
     if case.advice:
@@ -119,7 +122,7 @@ def test_a_start_takes_what_belongs_together(case: Case, store: FileStore, index
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.advice], ids=str)
-def test_the_advised_command_ends_the_refusal(case: Case, store: FileStore, index: Index) -> None:
+def test_the_advised_command_ends_the_refusal(case: Case, store: MemoryStore, index: Index) -> None:
     """All files are looked at then, whatever the halves were."""
     arrange(case, store, index)
     if case.advice.endswith("adopt index"):
@@ -141,7 +144,7 @@ def test_the_advised_command_ends_the_refusal(case: Case, store: FileStore, inde
         assert begun.identity == case.index, "the index stays what it was"
 
 
-def test_an_index_is_not_adopted_by_a_store_that_is_not_there(store: FileStore, index: Index) -> None:
+def test_an_index_is_not_adopted_by_a_store_that_is_not_there(store: MemoryStore, index: Index) -> None:
     """Its disk is not mounted: nothing may be written that says it is an archive."""
     index.commit([record_of()])
     with pytest.raises(ArchiveMismatch, match=r"is its disk mounted.*pacsd adopt store"):
@@ -151,7 +154,7 @@ def test_an_index_is_not_adopted_by_a_store_that_is_not_there(store: FileStore, 
 
 @pytest.mark.parametrize("index_identity", ["", "A", "B"])
 def test_an_index_with_rows_is_not_adopted_by_a_store_without_files(
-    store: FileStore, index: Index, index_identity: str
+    store: MemoryStore, index: Index, index_identity: str
 ) -> None:
     """Every instance would be missing; only `adopt store` says that this is meant."""
     arrange(Case("A", index_identity, files=False, rows=True), store, index)
@@ -161,7 +164,7 @@ def test_an_index_with_rows_is_not_adopted_by_a_store_without_files(
     assert (store.identity, index.state()) == before
 
 
-def test_a_store_is_not_adopted_by_an_empty_index(store: FileStore, index: Index) -> None:
+def test_a_store_is_not_adopted_by_an_empty_index(store: MemoryStore, index: Index) -> None:
     arrange(Case("A", "", files=True, rows=False), store, index)
     with pytest.raises(ArchiveMismatch, match=r"the index is empty.*pacsd adopt index"):
         adopt_store(store, index)
@@ -177,7 +180,7 @@ def test_a_store_is_not_adopted_by_an_empty_index(store: FileStore, index: Index
     ],
 )
 def test_an_older_half_is_noticed(
-    store: FileStore,
+    store: MemoryStore,
     index: Index,
     store_generation: int,
     index_generation: int,
@@ -215,7 +218,7 @@ class Life:
 class MortalStore:
     """The store, for a process that is killed."""
 
-    store: FileStore
+    store: MemoryStore
     life: Life
 
     @property
@@ -256,7 +259,7 @@ WRITES = range(3)
 @pytest.mark.parametrize("writes", WRITES)
 @pytest.mark.parametrize("case", [case for case in CASES if not case.advice], ids=str)
 def test_a_start_that_is_killed_is_made_good_by_the_next(
-    case: Case, writes: int, store: FileStore, index: Index
+    case: Case, writes: int, store: MemoryStore, index: Index
 ) -> None:
     """No generation is used twice, and nothing counts as looked at that was not."""
     arrange(case, store, index)
@@ -273,7 +276,7 @@ def test_a_start_that_is_killed_is_made_good_by_the_next(
 @pytest.mark.parametrize("writes", WRITES)
 @pytest.mark.parametrize("case", [case for case in CASES if case.advice and case.rows], ids=str)
 def test_an_adoption_that_is_killed_is_repeated(
-    case: Case, writes: int, store: FileStore, index: Index
+    case: Case, writes: int, store: MemoryStore, index: Index
 ) -> None:
     adopt = adopt_index if case.advice.endswith("adopt index") else adopt_store
     arrange(case, store, index)
@@ -285,7 +288,7 @@ def test_an_adoption_that_is_killed_is_repeated(
     begin_generation(store, index)
 
 
-def test_what_a_foreign_index_had_done_counts_for_nothing(store: FileStore, index: Index) -> None:
+def test_what_a_foreign_index_had_done_counts_for_nothing(store: MemoryStore, index: Index) -> None:
     arrange(Case("A", "B", files=True, rows=True), store, index)
     assert index.state().swept_generation == SWEPT
     adopt_index(store, index)

@@ -1,4 +1,4 @@
-"""What is done beside serving, on the real store and index, with a clock and deaths of the test's own."""
+"""What is done beside serving, on a store in memory and the real index, with a clock and deaths of the test's own."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pacsd.services.housekeeping import Housekeeping
 from pacsd.services.records import record_of_file
 from pacsd.services.scrub import SCRUB, SCRUBBED, Scrub
 from pacsd.services.sweep import Sweeping
-from pacsd.storage.filesystem import FileStore
-from pacsd.storage.identity import identity_fault
+from support.counted_metrics import CountedMetrics
 from support.fake_archive import altered, take
 from support.fake_index import FakeIndex
+from support.memory_store import MemoryStore
 from support.rows import paths_of
 from support.service_parts import NOW
 
@@ -36,7 +36,7 @@ BEGIN = NOW
 class House:
     """A housekeeping process, whose time passes only where it waits; `events` happen at their second."""
 
-    store: FileStore
+    store: MemoryStore
     index: Index
     seconds: float = 0.0
     lasts: float = 20.0
@@ -44,7 +44,8 @@ class House:
     events: dict[float, Callable[[], object]] = field(default_factory=dict)
     deaths: int = 0
     is_complete: bool = False
-    scrubbed: list[float] = field(default_factory=list)
+    store_fault: str | None = None
+    metrics: CountedMetrics = field(default_factory=CountedMetrics)
     waits: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -77,11 +78,11 @@ class House:
         house = Housekeeping(
             Sweeping(self.store, self.index, read_record=read_record, policy=DuplicatePolicy.KEEP_FIRST),
             generation=generation or begun.generation,
-            note_scrubbed=self.scrubbed.append,
+            metrics=self.metrics,
             is_complete=lambda: self.is_complete,
             note_complete=self.note_complete,
             deaths=lambda: self.deaths,
-            store_fault=partial(identity_fault, self.store.root, begun),
+            store_fault=lambda: self.store_fault,
             wait_for_stop=self.wait_for_stop,
             now=self.now,
             clock=lambda: self.seconds,
@@ -107,12 +108,17 @@ class House:
 
 
 @pytest.fixture
-def house(store: FileStore, index: Index) -> House:
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def house(store: MemoryStore, index: Index) -> House:
     begin_generation(store, index)
     return House(store, index)
 
 
-def take_without_row(store: FileStore, number: int) -> None:
+def take_without_row(store: MemoryStore, number: int) -> None:
     take(store, FakeIndex(), altered(number))
 
 
@@ -238,7 +244,7 @@ def test_who_takes_over_from_a_dead_one_looks_at_what_that_may_have_missed(house
 def test_a_scrub_is_paced(house: House) -> None:
     for number in range(1, 121):
         take(house.store, house.index, altered(number))
-    size = sum((house.store.root / path).stat().st_size for path in house.store.published())
+    size = sum(map(len, house.store.files.values()))
     house.lasts, house.is_complete = 300.0, True
     logs = house.keep(scrub_days=30, scrub_bytes_per_second=size / 100)
     assert events_of(logs) == ["scrub-finished"]
@@ -267,7 +273,7 @@ def test_no_scrub_is_made_where_none_is_wanted(house: House) -> None:
     take(house.store, house.index, altered())
     house.lasts, house.is_complete = 86400.0, True
     assert events_of(house.keep(scrub_days=0)) == []
-    assert house.scrubbed == []
+    assert house.metrics.scrubs == []
     assert house.index.progress_of(SCRUB) is None
 
 
@@ -280,14 +286,14 @@ def test_a_scrub_goes_on_in_the_next_process(house: House) -> None:
     half = house.index.progress_of(SCRUB)
     assert half is not None
     assert (half.done, half.ended_at) == (50, None)
-    assert set(house.scrubbed) == {BEGIN.timestamp()}
+    assert set(house.metrics.scrubs) == {BEGIN.timestamp()}
     house.lasts = 50.0
     assert events_of(house.keep(scrub_days=30)) == ["scrub-finished"]
     done = house.index.progress_of(SCRUBBED)
     assert done is not None
     assert (done.done, done.began_at) == (120, half.began_at)
     assert done.ended_at is not None
-    assert house.scrubbed[-1] == done.ended_at.timestamp()
+    assert house.metrics.scrubs[-1] == done.ended_at.timestamp()
 
 
 def test_the_age_of_the_last_scrub_is_known_from_the_begin(house: House) -> None:
@@ -295,13 +301,13 @@ def test_the_age_of_the_last_scrub_is_known_from_the_begin(house: House) -> None
     for work in (SCRUB, SCRUBBED):
         house.index.note_progress(work, WorkProgress(began_at=ended, ended_at=ended))
     house.keep(scrub_days=30)
-    assert set(house.scrubbed) == {ended.timestamp()}
+    assert set(house.metrics.scrubs) == {ended.timestamp()}
 
 
 def test_a_fault_is_reported_once_in_a_scrub(house: House) -> None:
     take(house.store, house.index, altered())
     (path,) = house.store.published()
-    (house.store.root / path).write_bytes(b"damaged")
+    house.store.files[path] = b"damaged"
     logs = house.keep(scrub_days=1)
     assert house.faults == [path]
     assert [line["faults"] for line in logs if line["event"] == "scrub-finished"] == [1]
@@ -332,14 +338,11 @@ class Unreachable:
 
 
 def test_a_store_that_no_longer_says_what_it_is_is_told_of_once(house: House) -> None:
-    file = house.store.root / "archive.json"
-    content = file.read_bytes()
+    def say(fault: str | None) -> Callable[[], None]:
+        return lambda: setattr(house, "store_fault", fault)
+
     house.is_complete, house.lasts = True, 40.0
-    house.events = {
-        5.5: file.unlink,
-        20.5: lambda: file.write_bytes(b"?"),
-        30.5: lambda: file.write_bytes(content),
-    }
+    house.events = {5.5: say("it is missing"), 20.5: say("it is damaged"), 30.5: say(None)}
     told = [line for line in house.keep() if line["event"].startswith("store-identity")]
     assert events_of(told) == ["store-identity-lost", "store-identity-lost", "store-identity-found"]
     assert ["missing" in line["reason"] for line in told[:2]] == [True, False]

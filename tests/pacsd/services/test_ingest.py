@@ -26,6 +26,7 @@ from pacsd.services.verification import verify_file
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.layout import path_without_receipt
 from support.constructed import FAMILY_NAME, PATIENT_ID
+from support.counted_metrics import CountedMetrics
 from support.fake_archive import Archive, altered, incoming
 from support.fake_index import FakeIndex
 from support.service_parts import NOW
@@ -373,8 +374,7 @@ def ingest_into(store: FileStore, index: FakeIndex) -> Ingest:
     return Ingest(
         store,
         index,
-        observe_batch=lambda size, seconds: None,
-        observe_outcome=lambda outcome: None,
+        metrics=CountedMetrics(),
         clock=lambda: 0.0,
     )
 

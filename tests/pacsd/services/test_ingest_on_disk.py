@@ -20,6 +20,7 @@ from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
 from pacsd.storage.filesystem import FileStore
 from support.constructed import constructed_instances, encode, simple_dataset
+from support.counted_metrics import CountedMetrics
 from support.fake_archive import altered, incoming
 from support.matches import matches_of
 from support.rows import paths_of
@@ -40,8 +41,7 @@ def ingest(store: FileStore, index: Index) -> Ingest:
     return Ingest(
         store,
         index,
-        observe_batch=lambda size, seconds: None,
-        observe_outcome=lambda outcome: None,
+        metrics=CountedMetrics(),
         clock=lambda: 0.0,
     )
 

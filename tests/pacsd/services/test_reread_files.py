@@ -1,4 +1,4 @@
-"""Headers read again from the files of the real store, and files that cannot be."""
+"""Headers read again from what is stored, and what cannot be read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pacsd.services.ingest import Ingest
 from pacsd.services.intake import Intake
 from pacsd.services.records import attributes_of_file
 from pacsd.services.reindex import Reread, reread_files
-from pacsd.storage.filesystem import FileStore
+from support.counted_metrics import CountedMetrics
 from support.fake_archive import altered, incoming
+from support.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from pacsd.index.repository import Index
     from pacsd.model import StoredInstance, WorkProgress
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    store = FileStore(tmp_path / "store")
-    store.open()
-    return store
+def store() -> MemoryStore:
+    return MemoryStore()
 
 
 class WatchedIndex:
@@ -59,12 +57,11 @@ class WatchedIndex:
         self.progress[work] = reached
 
 
-def _keep(store: FileStore, index: Index, numbers: range) -> list[StoredInstance]:
+def _keep(store: MemoryStore, index: Index, numbers: range) -> list[StoredInstance]:
     ingest = Ingest(
         store,
         index,
-        observe_batch=lambda size, seconds: None,
-        observe_outcome=lambda outcome: None,
+        metrics=CountedMetrics(),
         clock=lambda: 0.0,
     )
     instances = [altered(number, ProtocolName=f"protocol {number}") for number in numbers]
@@ -75,7 +72,7 @@ def _keep(store: FileStore, index: Index, numbers: range) -> list[StoredInstance
     return [each for each in found if each is not None]
 
 
-def test_every_file_is_read_in_steps(store: FileStore, open_index: OpenIndex) -> None:
+def test_every_file_is_read_in_steps(store: MemoryStore, open_index: OpenIndex) -> None:
     index = WatchedIndex(_keep(store, open_index(DuplicatePolicy.KEEP_FIRST), range(101)))
     reports: list[Reread] = []
     done = reread_files(
@@ -88,7 +85,7 @@ def test_every_file_is_read_in_steps(store: FileStore, open_index: OpenIndex) ->
     assert {each["ProtocolName"] for each in read.values()} == {f"protocol {n}" for n in range(101)}
 
 
-def test_an_interrupted_run_is_taken_up_where_it_was(store: FileStore, open_index: OpenIndex) -> None:
+def test_an_interrupted_run_is_taken_up_where_it_was(store: MemoryStore, open_index: OpenIndex) -> None:
     index = WatchedIndex(_keep(store, open_index(DuplicatePolicy.KEEP_FIRST), range(101)))
     read = partial(attributes_of_file, store)
     index.left = 1
@@ -101,12 +98,11 @@ def test_an_interrupted_run_is_taken_up_where_it_was(store: FileStore, open_inde
 
 
 def test_a_file_that_cannot_be_read_is_told_and_the_others_go_on(
-    store: FileStore, open_index: OpenIndex
+    store: MemoryStore, open_index: OpenIndex
 ) -> None:
     gone, cut, other, whole = _keep(store, open_index(DuplicatePolicy.KEEP_FIRST), range(4))
     store.remove(gone.path)
-    with (store.root / cut.path).open("r+b") as file:
-        file.truncate(cut.dataset_offset + 100)
+    store.files[cut.path] = store.files[cut.path][: cut.dataset_offset + 100]
     index = WatchedIndex([gone, cut, replace(other, sop_instance_uid="1.2.3"), whole])
     unreadable: dict[str, str] = {}
     done = reread_files(index, partial(attributes_of_file, store), report_unreadable=unreadable.__setitem__)
@@ -117,7 +113,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_go_on(
     assert [list(step) for step in index.refreshed] == [[whole.path]]
 
 
-def test_an_empty_archive_has_nothing_to_read(store: FileStore, open_index: OpenIndex) -> None:
+def test_an_empty_archive_has_nothing_to_read(store: MemoryStore, open_index: OpenIndex) -> None:
     done = reread_files(
         open_index(DuplicatePolicy.KEEP_FIRST),
         partial(attributes_of_file, store),

@@ -1,4 +1,4 @@
-"""The comparison of index and files, with the real ones: what it finds, and where it goes on."""
+"""The comparison of index and store: what it finds, and where it goes on."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pacsd.errors import StorageUnavailable
 from pacsd.model import DuplicatePolicy, WorkProgress
 from pacsd.services import scrub as scrub_module
 from pacsd.services.scrub import Fault, Scrub
-from pacsd.storage.filesystem import FileStore
 from support.fake_archive import altered, take
+from support.memory_store import MemoryStore
 from support.rows import paths_of
-from support.service_parts import NOW
+from support.service_parts import NOW, record_at
 
 if TYPE_CHECKING:
     from pacsd.index.repository import Index
@@ -29,7 +30,7 @@ EXTRA = "no row of the index names this file"
 class Archive:
     """Instances, each received on a day of its own, and the faults that a scrub reports of them."""
 
-    def __init__(self, store: FileStore, index: Index, replacing: Index) -> None:
+    def __init__(self, store: MemoryStore, index: Index, replacing: Index) -> None:
         self.store, self.index, self._replacing = store, index, replacing
         self.faults: list[Fault] = []
 
@@ -67,7 +68,12 @@ class Archive:
 
 
 @pytest.fixture
-def archive(store: FileStore, index: Index, open_index: OpenIndex) -> Archive:
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def archive(store: MemoryStore, index: Index, open_index: OpenIndex) -> Archive:
     return Archive(store, index, open_index(DuplicatePolicy.REPLACE))
 
 
@@ -105,12 +111,10 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes | None], str]] = {
 def test_damage_is_reported_once_and_nothing_is_changed(archive: Archive, damage: str) -> None:
     paths = [archive.take(altered(number)) for number in range(1, 4)]
     change, reason = DAMAGE[damage]
-    file = archive.store.root / paths[1]
-    changed = change(file.read_bytes())
-    if changed is None:
-        file.unlink()
-    else:
-        file.write_bytes(changed)
+    files = archive.store.files
+    changed = change(files.pop(paths[1]))
+    if changed is not None:
+        files[paths[1]] = changed
     for _ in range(2):
         done = archive.run()
         ((path, told),) = archive.found()
@@ -118,32 +122,31 @@ def test_damage_is_reported_once_and_nothing_is_changed(archive: Archive, damage
         assert reason in told
         assert archive.faults[0].sop_instance_uid == altered(2).sop_instance_uid
         assert (done.done, done.faults) == (3, 1)
-    assert changed is None or file.read_bytes() == changed
-    assert archive.store.quarantined.count() == 0
+    assert files.get(paths[1]) == changed
+    assert archive.store.quarantined == {}
 
 
 def test_another_instances_file_is_reported(archive: Archive) -> None:
     """Of the same length, so that only the content tells."""
-    first, second = (archive.store.root / archive.take(altered(number)) for number in (1, 2))
-    assert first.stat().st_size == second.stat().st_size
-    first.write_bytes(second.read_bytes())
+    first, second = (archive.take(altered(number)) for number in (1, 2))
+    assert len(archive.store.files[first]) == len(archive.store.files[second])
+    archive.store.files[first] = archive.store.files[second]
     assert archive.run().faults == 1
     assert archive.run(by="length").faults == 0
 
 
 def test_a_file_that_no_row_names_is_reported(archive: Archive) -> None:
     paths = [archive.take(altered(number), day=number) for number in range(1, 4)]
-    extra = archive.store.root / f"{paths[1]}.dcm"
-    extra.write_bytes(b"extra")
+    extra = f"{paths[1]}.dcm"
+    archive.store.files[extra] = b"extra"
     done = archive.run()
-    assert archive.faults == [Fault(str(extra.relative_to(archive.store.root)), EXTRA)]
+    assert archive.faults == [Fault(extra, EXTRA)]
     assert (done.done, done.total, done.faults) == (3, 3, 1)
 
 
 def test_both_directions_in_one_run(archive: Archive) -> None:
     path = archive.take(altered(1))
-    file = archive.store.root / path
-    file.rename(file.with_name("moved.dcm"))
+    archive.store.files[f"{path}.moved"] = archive.store.files.pop(path)
     assert archive.run().faults == 2
     assert [told for _, told in archive.found()] == ["the stored file is missing", EXTRA]
 
@@ -155,8 +158,8 @@ def test_it_goes_on_where_it_was_ended_at_each_step(archive: Archive) -> None:
         archive.take(altered(number), day=number)
     first, damaged, *_ = paths_of(archive.index)
     for number in (1, 3):
-        (archive.store.root / first).with_name(f"extra-{number}").write_bytes(b"")
-    (archive.store.root / damaged).write_bytes(b"")
+        archive.store.files[f"{first}.extra-{number}"] = b""
+    archive.store.files[damaged] = b""
     progress: list[WorkProgress] = []
     for _ in range(30):
         scrub = archive.scrub()
@@ -231,15 +234,15 @@ def test_what_came_meanwhile_has_its_turn_or_not_and_is_no_fault(archive: Archiv
 class Meanwhile:
     """The store, where something happens in the moment in which a file is to be opened."""
 
-    def __init__(self, store: FileStore, happens: Callable[[], object]) -> None:
+    def __init__(self, store: MemoryStore, happens: Callable[[], object]) -> None:
         self._store, self._happens = store, happens
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def open_dataset(self, relative_path: str) -> Any:
+    def open_object(self, relative_path: str) -> Any:
         self._happens()
-        return self._store.open_dataset(relative_path)
+        return self._store.open_object(relative_path)
 
 
 def test_what_is_replaced_meanwhile_is_no_fault(archive: Archive) -> None:
@@ -268,11 +271,11 @@ def test_what_is_replaced_twice_is_no_fault(archive: Archive) -> None:
 def test_what_is_about_to_be_removed_is_no_fault(archive: Archive) -> None:
     """Its row names another file already."""
     archive.take(altered())
-    going = archive.store.root / archive.take(altered(2))
-    archive.index.forget(altered(2).sop_instance_uid, str(going.relative_to(archive.store.root)))
+    going = archive.take(altered(2))
+    archive.index.forget(altered(2).sop_instance_uid, going)
 
     def wait(seconds: float) -> None:
-        going.unlink()
+        archive.store.remove(going)
 
     assert archive.run(wait=wait).faults == 0
 
@@ -294,23 +297,25 @@ def test_what_is_about_to_be_committed_is_no_fault(archive: Archive) -> None:
         file.write(b"content")
         file.complete()
         file.sync()
-        published = file.publish(path)
+        published = file.publish(record_at(path))
         assert published != path
         assert archive.run().faults == 0
     assert archive.run().faults == 1, "its process is gone, and it has no row"
 
 
 def test_a_file_that_cannot_be_read_is_a_fault(archive: Archive) -> None:
-    """A directory under its name stands for a bad sector: it opens for nobody, root included."""
-    file = archive.store.root / archive.take(altered())
-    file.unlink()
-    file.mkdir()
-    assert archive.run().faults == 1
+    archive.take(altered())
+
+    def fail() -> None:
+        raise StorageUnavailable("a bad sector")
+
+    assert archive.run(store=Meanwhile(archive.store, fail)).faults == 1
+    assert [told for _, told in archive.found()] == ["a bad sector"]
 
 
 def test_a_step_ends_after_so_many_bytes(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of the largest instances would otherwise be read at the disk's full speed, and no stop be heard."""
-    sizes = [(archive.store.root / archive.take(altered(number))).stat().st_size for number in range(1, 6)]
+    sizes = [len(archive.store.files[archive.take(altered(number))]) for number in range(1, 6)]
     monkeypatch.setattr(scrub_module, "_STEP_BYTES", sizes[0] + 1)
     scrub = archive.scrub()
     scrub.begin()

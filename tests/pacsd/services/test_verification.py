@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from pacsd.dataset.checksums import ALGORITHMS, new_checksum
 from pacsd.errors import InstanceDamaged, StorageUnavailable
 from pacsd.model import StoredInstance
-from pacsd.services import verification
+from pacsd.services.ports import OpenedObject
 from pacsd.services.verification import (
     LARGEST_HELD,
     DatasetBuffer,
@@ -26,19 +24,21 @@ from pacsd.services.verification import (
     verify_file,
 )
 from pacsd.storage.filesystem import FileStore
+from support.memory_store import MemoryObject
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 OFFSET: Final = 40
-Verify = Callable[[io.FileIO, StoredInstance, VerifyBy], object]
+Verify = Callable[[OpenedObject, StoredInstance, VerifyBy], object]
 
 
-def verify(file: io.FileIO, instance: StoredInstance, by: VerifyBy) -> None:
+def verify(file: OpenedObject, instance: StoredInstance, by: VerifyBy) -> None:
     verify_file(file, instance, by=by)
 
 
-def load(file: io.FileIO, instance: StoredInstance, by: VerifyBy) -> memoryview | None:
+def load(file: OpenedObject, instance: StoredInstance, by: VerifyBy) -> memoryview | None:
     return load_verified(file, instance, DatasetBuffer(), by=by)
 
 
@@ -60,13 +60,9 @@ def kept(dataset: bytes, algorithm: str = "xxh3_128") -> StoredInstance:
     )
 
 
-@contextmanager
-def file_of(content: bytes) -> Iterator[io.FileIO]:
+def file_of(content: bytes) -> MemoryObject:
     """A file that holds this."""
-    with io.FileIO(os.memfd_create("kept"), "r+") as file:
-        file.write(content)
-        file.seek(0)
-        yield file
+    return MemoryObject(content)
 
 
 @BOTH
@@ -75,7 +71,6 @@ def file_of(content: bytes) -> Iterator[io.FileIO]:
 def test_a_whole_file_is_found_whole(check: Verify, by: VerifyBy, dataset: bytes, algorithm: str) -> None:
     with file_of(bytes(OFFSET) + dataset) as file:
         loaded = check(file, kept(dataset, algorithm), by)
-        assert file.tell() == 0
         assert loaded is None or loaded == dataset
 
 
@@ -116,16 +111,14 @@ def test_any_other_length_is_found(check: Verify, dataset: bytes, length: int, b
 def test_large_files_are_compared_to_their_last_byte(length: int) -> None:
     dataset = os.urandom(length)
     instance = kept(dataset)
-    with file_of(bytes(OFFSET) + dataset) as file:
-        loaded = load(file, instance, "checksum")
-        assert loaded == (dataset if length <= LARGEST_HELD else None)
-        for position in (OFFSET, OFFSET + length // 2, OFFSET + length - 1):
-            whole = os.pread(file.fileno(), 1, position)
-            os.pwrite(file.fileno(), bytes([whole[0] ^ 1]), position)
-            with pytest.raises(InstanceDamaged):
-                load(file, instance, "checksum")
-            os.pwrite(file.fileno(), whole, position)
-        verify(file, instance, "checksum")
+    loaded = load(file_of(bytes(OFFSET) + dataset), instance, "checksum")
+    assert loaded == (dataset if length <= LARGEST_HELD else None)
+    for position in (0, length // 2, length - 1):
+        changed = bytearray(dataset)
+        changed[position] ^= 1
+        with pytest.raises(InstanceDamaged):
+            load(file_of(bytes(OFFSET) + changed), instance, "checksum")
+    verify(file_of(bytes(OFFSET) + dataset), instance, "checksum")
 
 
 def test_a_buffer_serves_one_instance_after_the_other() -> None:
@@ -157,27 +150,30 @@ def test_a_checksum_that_nobody_can_compute_verifies_nothing(check: Verify) -> N
             check(file, instance, "checksum")
 
 
-@BOTH
-def test_what_cannot_be_read_is_the_disks_fault(check: Verify, tmp_path: Path) -> None:
-    path = tmp_path / "kept"
-    path.write_bytes(bytes(OFFSET) + b"data")
-    with io.FileIO(path, "a") as write_only, pytest.raises(StorageUnavailable, match="read a stored object"):
-        check(write_only, kept(b"data"), "checksum")
+class Cut(MemoryObject):
+    """A file whose length was right a moment ago."""
+
+    @property
+    def size(self) -> int:
+        return OFFSET + 4
 
 
 @BOTH
-def test_a_file_that_is_cut_while_it_is_read(check: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its length was right a moment ago."""
-    with file_of(bytes(OFFSET) + b"data") as file:
-        read = os.preadv
+def test_a_file_that_is_cut_while_it_is_read(check: Verify) -> None:
+    with pytest.raises(InstanceDamaged, match=f"ends at {OFFSET + 2}"):
+        check(Cut(bytes(OFFSET) + b"da"), kept(b"data"), "checksum")
 
-        def cut_and_read(*arguments: object) -> int:
-            os.truncate(file.fileno(), OFFSET + 2)
-            return read(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(verification.os, "preadv", cut_and_read)
-        with pytest.raises(InstanceDamaged, match=f"ends at {OFFSET + 2}"):
-            check(file, kept(b"data"), "checksum")
+class Slow(MemoryObject):
+    """A file that gives one byte at a time."""
+
+    def read_into(self, position: int, buffers: Sequence[memoryview]) -> int:
+        return super().read_into(position, [buffers[0][:1]])
+
+
+@BOTH
+def test_what_comes_in_small_pieces_is_read_whole(check: Verify) -> None:
+    check(Slow(bytes(OFFSET) + b"data"), kept(b"data"), "checksum")
 
 
 def test_a_missing_file_is_damage_and_one_that_may_not_be_opened_is_not(tmp_path: Path) -> None:

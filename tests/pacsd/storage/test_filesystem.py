@@ -26,6 +26,7 @@ from pacsd.storage.disk import Free, WatchedDisk
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.layout import path_without_receipt
 from pacsd.storage.room import PLENTY
+from support.service_parts import NOW, record_at, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ def put(store: FileStore, content: bytes, path: str = PATH) -> str:
         incoming.write(content)
         incoming.complete()
         incoming.sync()
-        return incoming.publish(path)
+        return incoming.publish(record_at(path))
 
 
 def failing(error: int) -> Callable[..., None]:
@@ -67,14 +68,14 @@ def test_a_published_file_holds_header_and_data_set(store: FileStore) -> None:
         incoming.complete()
         incoming.sync()
         assert incoming.read_at(0, 4) == b"data"
-        path = incoming.publish(PATH)
+        path = incoming.publish(record_at(PATH))
     assert path_without_receipt(path) == PATH
-    store.sync_directories([path])
+    store.make_names_durable([path])
     assert (store.root / path).read_bytes() == HEADER + b"data set"
     assert list(store.published()) == [path]
     assert list(store.leftovers()) == []
-    with store.open_dataset(path) as file:
-        assert os.pread(file.fileno(), 4, len(HEADER)) == b"data"
+    with store.open_object(path) as file:
+        assert file.read_at(len(HEADER), 4) == b"data"
 
 
 def test_sha256_is_a_choice_and_nonsense_is_not(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_any_fragments_and_short_writes_make_the_same_file(
             assert incoming.prefix == content[:65536]
             assert incoming.size == len(content)
             assert incoming.checksum == f"xxh3_128:{xxhash.xxh3_128_hexdigest(content)}"
-            published = incoming.publish(PATH)
+            published = incoming.publish(record_at(PATH))
     assert (store.root / published).read_bytes() == HEADER + content
 
 
@@ -174,25 +175,28 @@ def test_an_unpublished_file_leaves_nothing_behind(store: FileStore) -> None:
 def test_only_a_finished_file_is_published_and_once(store: FileStore) -> None:
     with store.begin(HEADER) as incoming:
         with pytest.raises(ValueError, match="finished file"):
-            incoming.publish(PATH)
+            incoming.publish(record_at(PATH))
         incoming.complete()
         incoming.sync()
         with pytest.raises(ValueError, match="finished"):
             incoming.write(b"late")
-        path = incoming.publish(PATH)
+        path = incoming.publish(record_at(PATH))
         with pytest.raises(ValueError, match="once"):
-            incoming.publish(PATH)
+            incoming.publish(record_at(PATH))
     assert list(store.published()) == [path]
 
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/\0"])
 def test_paths_stay_below_the_root(store: FileStore, path: str) -> None:
-    for use in (store.open_dataset, store.remove, lambda path: store.sync_directories([path])):
+    for use in (store.open_object, store.remove, lambda path: store.make_names_durable([path])):
         with pytest.raises(ValueError, match="relative to the storage root"):
             use(path)
-    with pytest.raises(ValueError, match="relative to the storage root"):
-        put(store, b"x", path or "../x")
-    assert list(store.leftovers()) == []
+    with store.begin(HEADER) as incoming:
+        incoming.complete()
+        incoming.sync()
+        keywords = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+        published = incoming.publish(record_of(**dict.fromkeys(keywords, path)))
+    assert (store.root / published).resolve().parent.parent.parent == store.root / f"{NOW:%Y/%m/%d}"
 
 
 def test_a_full_disk_is_storage_full_and_leaves_nothing(store: FileStore) -> None:
@@ -224,7 +228,7 @@ def test_every_failing_call_has_its_error_and_leaves_nothing_under_incoming(
     with monkeypatch.context() as patch:
         patch.setattr(os, call, failing(error))
         with pytest.raises(expected) as caught:
-            store.sync_directories([put(store, b"secret")])
+            store.make_names_durable([put(store, b"secret")])
     assert isinstance(caught.value.__cause__, OSError)
     assert os.strerror(error) in str(caught.value)
     assert "1.2.3.4" not in str(caught.value)
@@ -246,7 +250,7 @@ def test_after_a_failed_sync_the_file_cannot_be_finished_again(
         with pytest.raises(ValueError, match="removed"):
             incoming.complete()
         with pytest.raises(ValueError, match="finished file"):
-            incoming.publish(PATH)
+            incoming.publish(record_at(PATH))
 
 
 def test_a_file_that_was_written_in_part_cannot_be_finished(
@@ -349,16 +353,16 @@ def test_every_new_directory_is_synced_with_its_parents_once(
         "pacsd.storage.filesystem.sync_directory",
         lambda path: synced.append(str(Path(path).relative_to(store.root))),
     )
-    store.sync_directories([put(store, b"1"), put(store, b"2", "2024/02/29/1.2/1.2.4/5.dcm")])
+    store.make_names_durable([put(store, b"1"), put(store, b"2", "2024/02/29/1.2/1.2.4/5.dcm")])
     assert sorted(synced) == [
         ".", "2024", "2024/02", "2024/02/29", "2024/02/29/1.2", "2024/02/29/1.2/1.2.3", "2024/02/29/1.2/1.2.4"
     ]  # fmt: skip
     synced.clear()
-    store.sync_directories([put(store, b"3")])
+    store.make_names_durable([put(store, b"3")])
     assert synced == ["2024/02/29/1.2/1.2.3"]
     synced.clear()
     other = FileStore(store.root)
-    other.sync_directories([put(other, b"4")])
+    other.make_names_durable([put(other, b"4")])
     assert len(synced) == 6, "another process may not have come to it yet"
 
 
@@ -369,10 +373,10 @@ def test_directories_that_could_not_be_synced_are_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", failing(errno.EIO))
         with pytest.raises(StorageUnavailable, match="check the disk"):
-            store.sync_directories([path])
+            store.make_names_durable([path])
     synced = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    store.sync_directories([path])
+    store.make_names_durable([path])
     assert len(synced) == 6
 
 
@@ -381,7 +385,7 @@ def test_without_sync_nothing_is_synced(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setattr(os, call, failing(errno.EIO))
     store = FileStore(tmp_path, sync=False)
     store.open()
-    store.sync_directories([put(store, b"x")])
+    store.make_names_durable([put(store, b"x")])
 
 
 def test_removing(store: FileStore) -> None:
@@ -390,7 +394,7 @@ def test_removing(store: FileStore) -> None:
     assert not store.remove(path)
     assert list(store.published()) == []
     with pytest.raises(StorageUnavailable, match="gone"):
-        store.open_dataset(path)
+        store.open_object(path)
     (store.root / "incoming" / "left.part").touch()
     assert [store.remove(leftover) for leftover in store.leftovers()] == [True]
 
@@ -412,7 +416,7 @@ def test_threads_publishing_one_name_get_one_each(store: FileStore) -> None:
         start.wait(timeout=10)
         for turn in range(10):
             path = put(store, f"{number} {turn}".encode())
-            store.sync_directories([path])
+            store.make_names_durable([path])
             published.append(path)
 
     threads = [threading.Thread(target=publish, args=(number,)) for number in range(8)]
@@ -466,7 +470,7 @@ def test_a_store_without_these_directories_still_receives(store: FileStore) -> N
     with store.begin(HEADER) as incoming:
         incoming.complete()
         incoming.sync()
-        path = incoming.publish(PATH)
+        path = incoming.publish(record_at(PATH))
     assert list(store.published()) == [path]
 
 
@@ -476,4 +480,4 @@ def test_what_is_no_file_is_not_waited_for(store: FileStore) -> None:
     (store.root / path).unlink()
     os.mkfifo(store.root / path)
     with pytest.raises(StorageUnavailable, match="it is no file"):
-        store.open_dataset(path)
+        store.open_object(path)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from pacsd.errors import StorageUnavailable
+from pacsd.model import StoredInstance
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.layout import path_of_receipt, path_without_receipt
 from pacsd.storage.quarantine import QUARANTINE, Quarantine
@@ -44,6 +47,32 @@ def test_a_file_is_moved_with_a_note(quarantine: Quarantine, tmp_path: Path) -> 
     assert (found.reason, found.size) == ("damaged", len(CONTENT))
     assert quarantine.count() == 1
     assert quarantine.find(name) == found
+
+
+RECORDED = StoredInstance(
+    sop_instance_uid="1.4",
+    sop_class_uid="1.2.840.10008.5.1.4.1.1.7",
+    transfer_syntax_uid="1.2.840.10008.1.2.1",
+    path=PATH,
+    size=len(CONTENT),
+    dataset_offset=0,
+    checksum="xxh3_128:0",
+)
+
+
+@pytest.mark.parametrize("recorded", [None, {"size": "no"}, []])
+def test_a_note_that_records_nothing_is_as_it_ever_was(
+    quarantine: Quarantine, tmp_path: Path, recorded: object
+) -> None:
+    name = quarantine.announce(PATH, "by command", RECORDED)
+    assert quarantine.complete(name, PATH) == name
+    assert quarantine.recorded_of(name) == replace(RECORDED, path=quarantine.path_of(name))
+    note = tmp_path / QUARANTINE / f"{name}.json"
+    content = json.loads(note.read_text())
+    assert content.pop("recorded")["checksum"] == RECORDED.checksum
+    note.write_text(json.dumps(content if recorded is None else {**content, "recorded": recorded}))
+    assert quarantine.recorded_of(name) is None
+    assert quarantine.find(name).path == PATH
 
 
 def test_there_is_no_folder_until_it_is_needed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from pacsd.errors import StorageFull, StorageUnavailable
 from pacsd.storage import disk
 from pacsd.storage.filesystem import FileStore
+from support.service_parts import record_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def test_a_batch_is_synced_once_each_and_can_be_published(
     files = [begin(content) for content in contents(count)]
     assert store.make_durable(files) == [None] * count
     monkeypatch.undo()
-    paths = [file.publish(PATH) for file in files]
+    paths = [file.publish(record_at(PATH)) for file in files]
     assert sorted(synced) == sorted((store.root / path).stat().st_ino for path in paths)
     assert [(store.root / path).read_bytes() for path in paths] == [HEADER + one for one in contents(count)]
     for file in files:
@@ -140,8 +141,8 @@ def test_what_fails_for_one_file_concerns_no_other(
     assert isinstance(failures[1], expected)
     assert len(list(store.leftovers())) == count - 1, "the file that is not trusted is gone"
     with pytest.raises(ValueError, match="finished file"):
-        files[1].publish(PATH)
-    kept = [file.publish(PATH) for number, file in enumerate(files) if number != 1]
+        files[1].publish(record_at(PATH))
+    kept = [file.publish(record_at(PATH)) for number, file in enumerate(files) if number != 1]
     assert {(store.root / path).read_bytes()[-1] for path in kept} == set(range(count)) - {1}
 
 
@@ -170,12 +171,12 @@ def test_the_two_steps_keep_their_order(store: FileStore, begin: Begin) -> None:
     with pytest.raises(ValueError, match="finished"):
         file.write(b"more")
     with pytest.raises(ValueError, match="finished file"):
-        file.publish(PATH)
+        file.publish(record_at(PATH))
     file.complete()
     assert file.read_at(1, 2) == b"at"
     file.sync()
     file.sync()
-    assert (store.root / file.publish(PATH)).read_bytes() == HEADER + b"data"
+    assert (store.root / file.publish(record_at(PATH))).read_bytes() == HEADER + b"data"
 
 
 def test_without_sync_a_batch_is_only_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +190,7 @@ def test_without_sync_a_batch_is_only_written(tmp_path: Path, monkeypatch: pytes
         file.write(bytes(2 * MEBIBYTE))
     assert store.make_durable(files) == [None] * 5
     for file in files:
-        assert (store.root / file.publish(PATH)).stat().st_size == len(HEADER) + 2 * MEBIBYTE
+        assert (store.root / file.publish(record_at(PATH))).stat().st_size == len(HEADER) + 2 * MEBIBYTE
     assert syncs == []
 
 
@@ -231,8 +232,8 @@ def test_directories_are_synced_at_once_too(store: FileStore, monkeypatch: pytes
         with store.begin(HEADER) as file:
             file.complete()
             file.sync()
-            file.publish(path)
-    store.sync_directories(paths)
+            file.publish(record_at(path))
+    store.make_names_durable(paths)
     everybody = threading.Barrier(2)
     synced: set[int] = set()
 
@@ -241,7 +242,7 @@ def test_directories_are_synced_at_once_too(store: FileStore, monkeypatch: pytes
         everybody.wait(timeout=WITHIN)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    store.sync_directories(paths)
+    store.make_names_durable(paths)
     assert synced == {(store.root / path).parent.stat().st_ino for path in paths}
 
 
@@ -253,7 +254,7 @@ def test_of_several_directories_one_that_fails_is_enough(
         with store.begin(HEADER) as file:
             file.complete()
             file.sync()
-            file.publish(path)
+            file.publish(record_at(path))
     bad = (store.root / paths[5]).parent.stat().st_ino
 
     def fsync(descriptor: int) -> None:
@@ -263,10 +264,10 @@ def test_of_several_directories_one_that_fails_is_enough(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
         with pytest.raises(StorageUnavailable, match="directory entries"):
-            store.sync_directories(paths)
+            store.make_names_durable(paths)
     synced: list[object] = []
     monkeypatch.setattr("pacsd.storage.filesystem.sync_directory", synced.append)
-    store.sync_directories(paths)
+    store.make_names_durable(paths)
     assert len(synced) == 8 + 5, "none of them counts as durable"
 
 
