@@ -164,7 +164,7 @@ class Ingest:
         for received, failure in zip(instances, failures, strict=True):
             received.failure = failure or self._publish(received)
         for received in instances:
-            if received.record is not None:
+            if received.failure is None:
                 received.committed = self._group.submit(received.record)
 
     def _publish(self, received: ReceivedInstance) -> Exception | None:

@@ -53,11 +53,12 @@ class Failing(MemoryObject):
     """A file that cannot be read behind its meta information."""
 
     def __init__(self, head: bytes, error: Exception) -> None:
-        super().__init__(head)
+        super().__init__(head + b"data")
+        self._readable = len(head)
         self._error = error
 
     def read_at(self, position: int, length: int) -> bytes:
-        if position >= self.size:
+        if position >= self._readable:
             raise self._error
         return super().read_at(position, length)
 
