@@ -28,8 +28,6 @@ STAND_ALONE: Final = frozenset({"UTF8", "GB18030", "GBK"})
 
 _fragments = re.compile(rb"\x1b?[^\x1b]*", re.DOTALL).findall
 _has_controls = re.compile(rb"[\x80-\x9f]").search
-
-
 _registered = re.compile(r"ISO ?(2022 ?)?IR ?([0-9]+)").fullmatch
 _part_of_8859 = re.compile(r"(?:ISO ?)?8859 ?([0-9]+)").fullmatch
 PARTS_OF_8859: Final = {
@@ -114,6 +112,7 @@ def decode(raw: bytes, codecs: tuple[str, ...], delimiters: bytes) -> str:
 
 
 def _decode_undeclared(raw: bytes, codecs: tuple[str, ...]) -> str:
+    """Decode text beyond the default repertoire that no escape sequence announces."""
     for codec in ("UTF8", *codecs[1:]):
         if codec not in CODED_OTHERWISE:
             with suppress(UnicodeDecodeError):

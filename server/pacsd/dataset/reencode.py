@@ -108,7 +108,7 @@ class _Level:
     image: dict[Tag, bytes] = field(default_factory=dict)
     """What an item says of its pixels."""
     extended_offsets: int = 0
-    """Where the output has the value of its Extended Offset Table."""
+    """Where the output has the value of its Extended Offset Table; 0 where there is none."""
     native: NativePixels | None = None
     """The item's pixels, decompressed."""
     missing: list[tuple[Tag, tuple[str, bytes]]] = field(default_factory=list)
@@ -430,11 +430,15 @@ class _Reencoding:
 
     def _move_extended_offsets(self, level: _Level, pixels: EncapsulatedPixels) -> None:
         """Let the Extended Offset Table, which stands before the pixels, say where padded fragments begin."""
-        table = level.image.get(EXTENDED_OFFSETS, b"")
-        layout = f"{self._byte_order(level)}{len(table) // 8}Q"
-        moved = moved_offsets(pixels)
-        offsets = (moved.get(each, each) for each in struct.unpack_from(layout, table))
-        struct.pack_into(layout, self.output.data, level.extended_offsets, *offsets)
+        if not level.extended_offsets:
+            return
+        table, moved = level.image[EXTENDED_OFFSETS], moved_offsets(pixels)
+        layout = f"{len(table) // 8}Q"
+        offsets = (
+            moved.get(each, each) for each in struct.unpack_from(self._byte_order(level) + layout, table)
+        )
+        order = ">" if self.is_big_endian else "<"
+        struct.pack_into(order + layout, self.output.data, level.extended_offsets, *offsets)
 
     def _write_native(self, native: NativePixels, level: _Level) -> None:
         self._write_missing(level, PIXEL_DATA)
@@ -471,7 +475,7 @@ class _Reencoding:
             if tag in level.native.attributes:
                 return
         self._value(tag, vr, value, level)
-        if tag == EXTENDED_OFFSETS:
+        if tag == EXTENDED_OFFSETS and vr in ("OV", "UN"):
             level.extended_offsets = len(self.output.data) - len(value) - len(value) % 2
 
     def _value(self, tag: Tag, vr: str, value: Value, level: _Level) -> None:
