@@ -84,6 +84,7 @@ from pacsd.services.scrub import SCRUB, VERIFY, Fault, Scrub
 from pacsd.services.sweep import Sweeping, remove_half_files
 from pacsd.services.verification import VerifyBy
 from pacsd.settings import PeerSettings, Settings, TimeoutSettings
+from pacsd.storage.aside import Aside
 from pacsd.storage.disk import storage_errors
 from pacsd.storage.filesystem import FileStore
 from pacsd.storage.identity import ARCHIVE, identity_fault
@@ -597,7 +598,13 @@ def run_worker(context: WorkerContext) -> int:
         memory=budgets.instance,
         observe_loss=metrics.decoder_replaced,
     )
-    transcode = Transcoder(decoders, budgets, taken=context.shared.converting, slot=context.index)
+    transcode = Aside(
+        Transcoder(decoders, budgets, taken=context.shared.converting, slot=context.index),
+        settings.storage.root,
+        # Beside what is being converted, which is twice that budget at most.
+        in_memory=budgets.instance // (2 * settings.server.worker_count),
+        in_files=settings.limits.waiting_matches_bytes,
+    )
     plain, over_tls = ([context.sockets[name]] if name in context.sockets else [] for name in _DICOM_SOCKETS)
     acceptance = Acceptance([*plain, *over_tls])
     routes = _routes(context, store, index, transcode, tls, addresses, acceptance.note)
@@ -735,7 +742,7 @@ def _routes(
     context: WorkerContext,
     store: FileStore,
     index: Index,
-    transcode: Transcoder,
+    transcode: Aside,
     tls: TlsConfiguration | None,
     addresses: HostAddresses,
     note_connection: Callable[[], None],

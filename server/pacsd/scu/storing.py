@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Final, Protocol
 
 import structlog
@@ -13,7 +13,7 @@ from pacsd.dataset.header import DEFLATED
 from pacsd.dataset.part10 import DicomFile
 from pacsd.errors import StorageUnavailable, TranscodingFailed
 from pacsd.model import StoredInstance
-from pacsd.services.ports import OpenedObject
+from pacsd.services.ports import ConvertedDataset, OpenedObject
 
 __all__ = ["StoreRequester", "Transcode"]
 
@@ -23,7 +23,7 @@ class Transcode(Protocol):
 
     def __call__(
         self, file: DicomFile, acceptable: Collection[str], /, *, is_cancelled: Callable[[], bool]
-    ) -> tuple[str, bytes | bytearray]:
+    ) -> tuple[str, bytes | bytearray | ConvertedDataset]:
         """Return the transfer syntax chosen of the acceptable ones, and the file's data set in it.
 
         The stored one is chosen if it is acceptable: then the data set only gets an even length. Raises
@@ -79,7 +79,14 @@ class StoreRequester:
         if not by_syntax:
             raise LocalProtocolError(f"the peer accepted no context for SOP class {instance.sop_class_uid}")
         syntax, dataset = self._dataset(file, instance, by_syntax.keys(), read)
-        with self._turn:
+        with ExitStack() as until_sent:
+            if isinstance(dataset, ConvertedDataset):
+                until_sent.callback(dataset.close)
+                in_memory = dataset.in_memory
+                dataset = (
+                    self._fragments(dataset.read_into, 0, len(dataset)) if in_memory is None else in_memory
+                )
+            until_sent.enter_context(self._turn)
             return self._net.c_store(
                 by_syntax[syntax],
                 instance.sop_instance_uid,
@@ -94,13 +101,13 @@ class StoreRequester:
         instance: StoredInstance,
         acceptable: Collection[str],
         read: memoryview | None,
-    ) -> tuple[str, _Dataset]:
+    ) -> tuple[str, _Dataset | ConvertedDataset]:
         """Return the transfer syntax to send in, and the data set in it, which has an even length."""
         stored = instance.transfer_syntax_uid
         if stored not in acceptable:
             return self._transcode(file, acceptable, is_cancelled=self._is_cancelled)
         if not _is_odd(instance):
-            return stored, self._fragments(file, instance) if read is None else read
+            return stored, self._stored(file, instance) if read is None else read
         # Some writers forget to pad a value (PS3.5 §7.1.1). A data set of odd length makes an odd fragment, which
         # PS3.8 §E.1 forbids and upon which DCMTK aborts; a byte behind the last element would be no better.
         if stored not in DEFLATED:
@@ -113,23 +120,30 @@ class StoreRequester:
             else:
                 if len(dataset) % 2 == 0:
                     return syntax, dataset
-        return stored, self._fragments(file, instance)
+                if isinstance(dataset, ConvertedDataset):
+                    dataset.close()
+        return stored, self._stored(file, instance)
 
-    def _fragments(self, file: OpenedObject, instance: StoredInstance) -> Iterator[memoryview]:
-        """Yield the data set in pieces of whole PDVs, from two buffers in turn: one is sent, one is read."""
+    def _stored(self, file: OpenedObject, instance: StoredInstance) -> Iterator[memoryview]:
+        return self._fragments(file.read_into, instance.dataset_offset, instance.size)
+
+    def _fragments(
+        self, read_into: Callable[[int, Sequence[memoryview]], int], begin: int, end: int
+    ) -> Iterator[memoryview]:
+        """Yield a data set in pieces of whole PDVs, from two buffers in turn: one is sent, one is read."""
         association = self._net.association
         pdv = fragment_length(association.maximum_length_to_send if association else 0)
         chunk = max(1, _CHUNK_LENGTH // pdv) * pdv
         if self._buffers is None:
             self._buffers = (memoryview(bytearray(chunk)), memoryview(bytearray(chunk)))
         buffers = self._buffers
-        position, turn = instance.dataset_offset, 0
-        while position < instance.size:
-            count = file.read_into(position, [buffers[turn][: instance.size - position]])
+        position, turn = begin, 0
+        while position < end:
+            count = read_into(position, [buffers[turn][: end - position]])
             if count == 0:
-                raise StorageUnavailable(f"a stored file ends at {position} of {instance.size} bytes")
+                raise StorageUnavailable(f"a stored file ends at {position} of {end} bytes")
             position += count
-            if position == instance.size and _is_odd(instance):
+            if position == end and (end - begin) % 2:
                 # As PS3.5 §A.5 does with deflated ones, which know their end.
                 buffers[turn][count] = 0
                 count += 1

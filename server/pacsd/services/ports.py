@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from pacsd.effort import Effort
 from pacsd.errors import DatasetInvalid
@@ -31,6 +31,7 @@ from pacsd.model import (
 __all__ = [
     "BlobStore",
     "Catalogue",
+    "ConvertedDataset",
     "ExtraKeys",
     "FoundMatches",
     "Fragment",
@@ -127,6 +128,24 @@ class OpenedObject(Protocol):
 
     def __exit__(self, *_: object) -> None:
         """Close it."""
+
+
+@runtime_checkable
+class ConvertedDataset(Protocol):
+    """A converted data set, which is kept until it is sent; for one thread at a time."""
+
+    @property
+    def in_memory(self) -> bytes | bytearray | None:
+        """All of it, None where it has to be read."""
+
+    def __len__(self) -> int:
+        """Bytes."""
+
+    def read_into(self, position: int, buffers: Sequence[memoryview], /) -> int:
+        """Fill buffers as `OpenedObject.read_into` does, where it is not in memory."""
+
+    def close(self) -> None:
+        """Let it be gone; to be called once."""
 
 
 class ReadableStore(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,6 +15,7 @@ from pacsd.dataset.identifier import elements_of, read_identifier, write_identif
 from pacsd.errors import IndexUnavailable, TranscodingFailed
 from pacsd.scp import retrieving
 from pacsd.services.ports import OpenedObject
+from pacsd.storage.aside import Aside
 from support import scu
 from support.archive_server import EXPLICIT, ArchiveServer, Client, archive_server, client
 from support.constructed import FAMILY_NAME, PATIENT_ID
@@ -150,15 +152,17 @@ def test_without_role_selection_everything_fails(server: ArchiveServer) -> None:
     assert net.received == {}
 
 
-def test_what_the_requestor_cannot_read_is_transcoded() -> None:
-    instance = study(1)[0]
+@pytest.mark.parametrize("in_memory", [1_000_000, 0], ids=["in memory", "put aside"])
+def test_what_the_requestor_cannot_read_is_transcoded(tmp_path: Path, in_memory: int) -> None:
+    instance, converted = study(1)[0], b"converted!" * 60_000
     asked: list[tuple[bytes, set[str]]] = []
 
     def transcode(file: OpenedObject, syntaxes: Collection[str], **_: object) -> tuple[str, bytes]:
         asked.append((file.read_at(0, file.size), set(syntaxes)))
-        return IMPLICIT, b"converted!"
+        return IMPLICIT, converted
 
-    with archive_server(transcode=transcode) as server:
+    aside = Aside(transcode, tmp_path, in_memory=in_memory, in_files=1_000_000)
+    with archive_server(transcode=aside) as server:
         server.keep(instance)
         with client(server, GET, as_scp_of=[STORAGE], syntaxes=(IMPLICIT,)) as net:
             identifier = write_identifier(
@@ -167,7 +171,8 @@ def test_what_the_requestor_cannot_read_is_transcoded() -> None:
             *_, (final, _) = net.c_get(net.context_for(GET), identifier)
         assert asked == [(next(iter(server.store.files.values())), {IMPLICIT})]
     assert final.status == Status.SUCCESS
-    assert net.received == {instance.sop_instance_uid: (IMPLICIT, b"converted!")}
+    assert net.received == {instance.sop_instance_uid: (IMPLICIT, converted)}
+    assert aside.memory.taken == aside.files.taken == 0
 
 
 def test_slow_decompression_does_not_silence_the_pending_responses(monkeypatch: pytest.MonkeyPatch) -> None:
