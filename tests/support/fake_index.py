@@ -1,8 +1,8 @@
-"""The index in memory. `tests/pacsd/services/test_index_contract.py` holds it to what the real one does."""
+"""The catalogue in memory; `tests/pacsd/services/test_index_contract.py` holds it to what the real one does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -13,18 +13,23 @@ from pacsd.model import (
     CommitOutcome,
     CommitResult,
     DuplicatePolicy,
+    ExtraKeysBuild,
     FindQuery,
+    IndexState,
     InstanceRecord,
     InstanceSelection,
     QueryLevel,
     QueryModel,
     StoredInstance,
+    WorkProgress,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
     from pacsd.effort import Effort
+    from pacsd.model import ArchiveIdentity
+    from pacsd.services.ports import Catalogue
 
 UNIQUE_KEYS = {
     QueryLevel.PATIENT: "PatientID",
@@ -62,6 +67,9 @@ class FakeIndex:
     failures: dict[str, Exception] = field(default_factory=dict)
     records: dict[str, InstanceRecord] = field(default_factory=dict)
     before_match: Callable[[int], None] | None = None
+    archive: ArchiveIdentity | None = None
+    swept_generation: int = 0
+    progress: dict[str, WorkProgress] = field(default_factory=dict)
 
     def note(self, effect: str) -> None:
         self.journal.append(effect)
@@ -125,6 +133,62 @@ class FakeIndex:
         self.note("find by SOP Instance UID")
         record = self.records.get(sop_instance_uid)
         return None if record is None else _stored(record)
+
+    def forget(self, sop_instance_uid: str, path: str) -> bool:
+        record = self.records.get(sop_instance_uid)
+        if record is None or record.path != path:
+            return False
+        del self.records[sop_instance_uid]
+        return True
+
+    def stored_after(self, path: str, most: int) -> Sequence[StoredInstance]:
+        stored = sorted(map(_stored, self.records.values()), key=lambda each: each.path)
+        return [each for each in stored if each.path > path][:most]
+
+    def count_instances(self) -> int:
+        return len(self.records)
+
+    def refresh(self, attributes: Mapping[str, Mapping[str, str]]) -> int:
+        changed = {
+            uid: replace(record, attributes={**record.attributes, **attributes[record.path]})
+            for uid, record in self.records.items()
+            if record.path in attributes and not attributes[record.path].items() <= record.attributes.items()
+        }
+        self.records.update(changed)
+        return len(changed)
+
+    def state(self) -> IndexState:
+        identity, generation = (
+            ("", 0) if self.archive is None else (self.archive.identity, self.archive.generation)
+        )
+        return IndexState(identity or None, generation, self.swept_generation, bool(self.records))
+
+    def claim(self, identity: ArchiveIdentity, *, swept_generation: int, anew: bool = False) -> None:
+        is_other = self.archive is None or self.archive.identity != identity.identity
+        if anew or is_other or self.swept_generation > swept_generation:
+            self.progress.clear()
+        self.archive, self.swept_generation = identity, swept_generation
+
+    def note_swept(self, generation: int) -> None:
+        self.swept_generation = generation
+
+    def progress_of(self, work: str) -> WorkProgress | None:
+        return self.progress.get(work)
+
+    def note_progress(self, work: str, reached: WorkProgress) -> None:
+        self.progress[work] = reached
+
+    def registered_extra_keys(self) -> Collection[str]:
+        return ()
+
+    def unbuilt_extra_keys(self) -> Sequence[ExtraKeysBuild]:
+        return ()
+
+    def build_extra_keys(self, build: ExtraKeysBuild) -> ExtraKeysBuild:
+        return replace(build, position=build.last)
+
+    def remove_extra_values(self) -> int:
+        return 0
 
     def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
         return tuple(keyword for keyword in query.keys if _vr(keyword) in ("SQ", "OB", "OW", "UN"))
@@ -196,3 +260,9 @@ def _matches(key: str, value: str) -> bool:
 
 def _stored(record: InstanceRecord) -> StoredInstance:
     return StoredInstance(**{name: getattr(record, name) for name in StoredInstance.__dataclass_fields__})
+
+
+if TYPE_CHECKING:
+
+    def _held_to_the_port(index: FakeIndex) -> Catalogue:
+        return index

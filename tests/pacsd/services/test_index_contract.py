@@ -10,17 +10,20 @@ import pytest
 from pacsd.errors import DatasetInvalid, IdentifierInvalid
 from pacsd.index.repository import Index
 from pacsd.model import (
+    ArchiveIdentity,
     CommitOutcome,
     CommitResult,
     DuplicatePolicy,
     FindQuery,
+    IndexState,
     InstanceSelection,
     QueryLevel,
     QueryModel,
+    WorkProgress,
 )
 from support.fake_index import FakeIndex
 from support.matches import matches_of
-from support.service_parts import record_of
+from support.service_parts import NOW, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,3 +201,81 @@ def test_a_retrieve_without_its_unique_key_is_refused(index: AnyIndex) -> None:
     with pytest.raises(IdentifierInvalid) as refused:
         located(index, QueryLevel.STUDY)
     assert refused.value.keywords == ("StudyInstanceUID",)
+
+
+def test_a_row_is_forgotten_as_long_as_it_names_that_object(index: AnyIndex) -> None:
+    record = record_of()
+    index.commit([record, record_of(2)])
+    assert not index.forget(record.sop_instance_uid, "another.dcm")
+    assert not index.forget("1.2.9", record.path)
+    assert index.forget(record.sop_instance_uid, record.path)
+    assert not index.forget(record.sop_instance_uid, record.path)
+    assert index.find_by_sop_instance_uid(record.sop_instance_uid) is None
+    assert index.count_instances() == 1
+
+
+def test_objects_are_known_by_their_paths(index: AnyIndex) -> None:
+    records = [record_of(number, path=f"{number}.dcm") for number in (3, 1, 2)]
+    index.commit(records)
+    assert index.unknown_paths(["0.dcm", "2.dcm", "4.dcm"]) == ["0.dcm", "4.dcm"]
+    assert [each.path for each in index.stored_after("", 2)] == ["1.dcm", "2.dcm"]
+    assert [each.path for each in index.stored_after("2.dcm", 2)] == ["3.dcm"]
+    assert list(index.stored_after("3.dcm", 2)) == []
+    assert index.count_instances() == 3
+
+
+def test_rows_say_what_objects_say_now(index: AnyIndex) -> None:
+    record = record_of()
+    index.commit([record])
+    said = {**record.attributes, "ImageComments": "seen again"}
+    assert index.refresh({record.path: record.attributes}) == 0
+    assert index.refresh({record.path: said, "unknown.dcm": said}) == 1
+    assert index.refresh({record.path: said}) == 0
+    key = {"SOPInstanceUID": record.sop_instance_uid, "ImageComments": ""}
+    uids = {"StudyInstanceUID": "1.2.1", "SeriesInstanceUID": "1.2.1.1"}
+    assert found(index, QueryLevel.IMAGE, **uids, **key) == [{**uids, **key, "ImageComments": "seen again"}]
+
+
+def test_an_index_says_whose_it_is(index: AnyIndex) -> None:
+    assert index.state() == IndexState(None, 0, 0, has_instances=False)
+    index.claim(ArchiveIdentity("an archive", 3), swept_generation=2)
+    index.commit([record_of()])
+    assert index.state() == IndexState("an archive", 3, 2, has_instances=True)
+    index.note_swept(3)
+    assert index.state() == IndexState("an archive", 3, 3, has_instances=True)
+
+
+BEGUN = WorkProgress(began_at=NOW, position="1.dcm", done=1, total=7, faults=1)
+
+
+def test_work_is_remembered_as_far_as_it_came(index: AnyIndex) -> None:
+    index.claim(ArchiveIdentity("an archive", 1), swept_generation=1)
+    assert index.progress_of("sweep") is None
+    for progress in (BEGUN, replace(BEGUN, position="", ended_at=NOW)):
+        index.note_progress("sweep", progress)
+        assert index.progress_of("sweep") == progress
+    assert index.progress_of("scrub") is None
+
+
+@pytest.mark.parametrize(
+    ("identity", "swept_generation", "anew", "is_kept"),
+    [
+        ("an archive", 1, False, True),
+        ("an archive", 0, False, False),
+        ("an archive", 1, True, False),
+        ("another archive", 1, False, False),
+    ],
+)
+def test_work_on_another_archive_says_nothing(
+    index: AnyIndex, identity: str, swept_generation: int, anew: bool, is_kept: bool
+) -> None:
+    index.claim(ArchiveIdentity("an archive", 1), swept_generation=1)
+    index.note_progress("sweep", BEGUN)
+    index.claim(ArchiveIdentity(identity, 2), swept_generation=swept_generation, anew=anew)
+    assert index.progress_of("sweep") == (BEGUN if is_kept else None)
+
+
+def test_without_keys_of_the_administrators_nothing_is_to_be_built(index: AnyIndex) -> None:
+    index.commit([record_of()])
+    assert list(index.registered_extra_keys()) == list(index.unbuilt_extra_keys()) == []
+    assert index.remove_extra_values() == 0
