@@ -55,8 +55,8 @@ from dicomnet.errors import (
 from dicomnet.limits import Limits
 from dicomnet.net.configuration import NetConfiguration, Timeouts
 from dicomnet.net.dicom_net import DicomNet
+from dicomnet.net.invocation import OutgoingInstance
 from dicomnet.net.received_dataset import ReceivedDataset
-from dicomnet.net.requests import OutgoingInstance
 from dicomnet.net.tls import NegotiatedCipher, PeerCertificate, TlsConfiguration
 from dicomnet.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnet.upper_layer.associate import AssociateContext, DicomAssociate

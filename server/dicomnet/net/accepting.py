@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from dicomnet.errors import LocalProtocolError
-from dicomnet.net.association_steps import AssociationSteps
+from dicomnet.net.association_control import AssociationSteps
 from dicomnet.net.configuration import NetConfiguration
 from dicomnet.net.listener import Listener
 

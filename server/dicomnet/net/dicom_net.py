@@ -1,7 +1,7 @@
 """DicomNet: one DICOM connection, in either role, on threads and blocking sockets.
 
 Its life: serving or connecting, association, release and close. Listening is `accepting`'s, what is said meanwhile
-`association_steps`' and, on a standing association, `conversation`'s; bytes and deadlines are `channel`'s, and what
+`association_control`' and, on a standing association, `exchange`'s; bytes and deadlines are `channel`'s, and what
 PS3.8 knows is in `connection`.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dicomnet.net.configuration import NetConfiguration
-from dicomnet.net.conversation import Conversation
+from dicomnet.net.exchange import Conversation
 from dicomnet.net.listener import Listener
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dicomnet.dimse.messages import (
     NGetResponse,
     NSetResponse,
 )
-from dicomnet.net.requests import Requests, SomeResponse
+from dicomnet.net.invocation import Requests, SomeResponse
 from dicomnet.upper_layer.negotiation import PresentationContext
 
 __all__ = ["NormalizedRequests"]
