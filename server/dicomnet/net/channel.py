@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -22,7 +22,6 @@ from dicomnet.errors import (
     LocalProtocolError,
 )
 from dicomnet.net.configuration import NetConfiguration
-from dicomnet.net.observation import Observation
 from dicomnet.net.pace import Pace
 from dicomnet.net.transport import Transport, Wait
 from dicomnet.upper_layer import events as ul
@@ -70,8 +69,10 @@ class Channel:
         self.dismissal = ""
         """Why the association is to end as soon as nothing is under way; another thread may write it."""
         self._linger_seconds = configuration.timeouts.artim
-        self.observation: Observation | None = None
-        """Whom to tell of the PDUs that pass."""
+        self.note_sent: Callable[[Sequence[Buffer], Exception | None], None] | None = None
+        """Told of whole PDUs that were written, or with an error were not, or not wholly."""
+        self.note_received: Callable[[memoryview], None] | None = None
+        """Told of all that comes."""
         self.before_waiting: Callable[[], None] | None = None
         """To be done before the peer is waited for next, once."""
         self._gathered: bytearray | None = None
@@ -151,11 +152,11 @@ class Channel:
         except AssociationEnded as error:
             # A PDU may be half out, and whatever followed it would be read as its rest.
             self.connection.transport_closed()
-            if self.observation is not None:
-                self.observation.sent(buffers, error)
+            if self.note_sent is not None:
+                self.note_sent(buffers, error)
             raise
-        if self.observation is not None:
-            self.observation.sent(buffers, None)
+        if self.note_sent is not None:
+            self.note_sent(buffers, None)
         if not self._sending.keeps_up(sum(map(len, buffers)), seconds):
             self.connection.transport_closed()  # its buffers are full: it would hear of an abort too late
             raise AssociationTimedOut("the peer takes what is sent too slowly")
@@ -319,8 +320,8 @@ class Channel:
 
     def _feed(self, data: memoryview) -> None:
         if data:
-            if self.observation is not None:
-                self.observation.received(data)
+            if self.note_received is not None:
+                self.note_received(data)
             self.connection.receive_data(data)
         else:
             self.connection.transport_closed()

@@ -184,7 +184,9 @@ class DicomNet(Accepting, Runtime):
         self._begin_conversation()
         connection = Connection(is_requestor=is_requestor, limits=self.configuration.limits)
         self._channel = Channel(connection, transport, self.configuration)
-        self._channel.observation = Observation.of(self, self.configuration.limits.associate_pdu_length)
+        observation = Observation.of(self, self.configuration.limits.associate_pdu_length)
+        if observation is not None:
+            self._channel.note_sent, self._channel.note_received = observation.sent, observation.received
         return self._channel
 
     def associate(self, request: AssociateRequest | DicomAssociate) -> NegotiatedAssociation:
