@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from dicomnet.errors import LocalProtocolError
 from dicomnet.net.association_control import AssociationSteps
-from dicomnet.net.configuration import NetConfiguration
-from dicomnet.net.listener import Listener
+from dicomnet.net.listener import Listener, listening_socket
 
 if TYPE_CHECKING:
     from dicomnet.net.dicom_net import DicomNet
@@ -19,12 +18,7 @@ __all__ = ["Accepting"]
 
 
 class Accepting(AssociationSteps):
-    """Listening sockets, and the listener's question with its answers, which are on the listener's own thread."""
-
-    def __init__(self, configuration: NetConfiguration) -> None:
-        super().__init__(configuration)
-        self._accepting: list[DicomNet] | None = None
-        """Whom the connection that waits is given to; None while none waits."""
+    """Listening sockets, and who serves what comes on them."""
 
     def listen(
         self,
@@ -39,10 +33,8 @@ class Accepting(AssociationSteps):
         `host` "" is the local host alone, "*" all interfaces; port 0 is any free one. Raises OSError, and
         TlsConfigurationError where `configuration.tls` cannot be used.
         """
-        local = "::1" if family == socket.AF_INET6 else "127.0.0.1"
-        address = {"": local, "*": ""}.get(host, host)
         self._check_tls()
-        listening = socket.create_server((address, port), backlog=backlog, family=family)
+        listening = listening_socket(host, port, backlog=backlog, family=family)
         bound = listening.getsockname()
         self.listen_on([listening])
         return bound[0], bound[1]
@@ -103,19 +95,7 @@ class Accepting(AssociationSteps):
         Returning an object from `on_accept` does the same. Raises LocalProtocolError at any other time, for a
         second object, and for one in use.
         """
-        if self._accepting is None:
+        if self._listener is None:
             raise LocalProtocolError("no connection waits to be accepted")
-        if self._accepting or client.is_activated:
-            raise LocalProtocolError("one unused object serves a connection")
-        self._accepting.append(client)
+        self._listener.accept(client)
         return client
-
-    def admit(self, peer_address: tuple[str, int]) -> DicomNet | None:
-        """Ask `on_accept` who serves a new connection; the listener's question."""
-        accepted: list[DicomNet] = []
-        self._accepting = accepted
-        try:
-            client = self.on_accept(peer_address)
-        finally:
-            self._accepting = None
-        return client or next(iter(accepted), None)

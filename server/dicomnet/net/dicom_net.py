@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -26,7 +28,7 @@ from dicomnet.net.channel import Channel
 from dicomnet.net.configuration import NetConfiguration
 from dicomnet.net.listener import Listener
 from dicomnet.net.observation import Observation
-from dicomnet.net.runtime import Runtime
+from dicomnet.net.runtime import USES
 from dicomnet.net.security import refuse_retired_security
 from dicomnet.net.tls import NegotiatedCipher, PeerCertificate, TlsConfiguration
 from dicomnet.net.tls_transport import TlsTransport, client_transport
@@ -47,7 +49,7 @@ _AWAITING_COLLISION_RESPONSE: Final = (
 )
 
 
-class DicomNet(Accepting, Runtime):
+class DicomNet(Accepting):
     """One connection (or one listener, with a DicomNet of its own for each connection that it accepts).
 
     As a server: override `on_receive_*`, then `listen`. As a client: `connect`, `associate`, the `c_*` calls,
@@ -77,6 +79,29 @@ class DicomNet(Accepting, Runtime):
             raise LocalProtocolError("already in use")
         refuse_retired_security(security)
         self.temp_dir = temp_dir
+
+    @classmethod
+    def startup(cls) -> None:
+        """Begin to use the engine; each call wants one `shutdown`. Connections need neither."""
+        USES.begin()
+
+    @classmethod
+    def shutdown(cls) -> None:
+        """End one use; the last frees the memory kept for connections to come.
+
+        Connections that stand are not harmed. Raises LocalProtocolError without a `startup`.
+        """
+        USES.end()
+
+    @classmethod
+    @contextmanager
+    def runtime(cls) -> Iterator[None]:
+        """Put a `startup` and its `shutdown` around a block."""
+        cls.startup()
+        try:
+            yield
+        finally:
+            cls.shutdown()
 
     # Serving.
 

@@ -1,4 +1,4 @@
-"""Accepting connections: a thread that listens, one DicomNet and one thread for each connection."""
+"""Listening: a thread that accepts connections, one DicomNet and one thread for each of them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from dicomnet.errors import LocalProtocolError
+
 if TYPE_CHECKING:
     from dicomnet.net.configuration import NetConfiguration
     from dicomnet.net.dicom_net import DicomNet
     from dicomnet.net.tls import TlsConfiguration
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "listening_socket"]
 
 _LOG: Final = logging.getLogger("dicomnet")
 _PAUSE_AFTER_FAILURE: Final = 0.5
 """Seconds without accepting when the process has run out of file descriptors or threads."""
+
+
+def listening_socket(host: str, port: int, *, backlog: int, family: socket.AddressFamily) -> socket.socket:
+    """Open a socket that listens; `host` "" is the local host alone, "*" all interfaces. Raises OSError."""
+    local = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    address = {"": local, "*": ""}.get(host, host)
+    return socket.create_server((address, port), backlog=backlog, family=family)
 
 
 class _Connected(NamedTuple):
@@ -98,6 +107,8 @@ class Listener:
     ) -> None:
         """`plain` are those of `sockets` on which no TLS is spoken, whatever the configuration says."""
         self._net = net
+        self._offered: list[DicomNet] | None = None
+        """Whom the connection that waits is given to; None while none waits."""
         self._sockets = {listening.fileno(): listening for listening in sockets}
         self._plain = frozenset(listening.fileno() for listening in plain)
         for listening in sockets:
@@ -194,12 +205,25 @@ class Listener:
             self._unassociated.add_again(client)
 
     def _ask_for(self, peer_address: tuple[str, int]) -> DicomNet | None:
+        accepted: list[DicomNet] = []
+        self._offered = accepted
         try:
-            return self._net.admit(peer_address)
+            client = self._net.on_accept(peer_address)
         except Exception:
             # One connection is lost by it; without this thread it would be all that are to come.
             _LOG.exception("on_accept failed unexpectedly; a connection is refused")
             return None
+        finally:
+            self._offered = None
+        return client or next(iter(accepted), None)
+
+    def accept(self, client: DicomNet) -> None:
+        """Give the connection that `on_accept` is asked about to `client`; see `DicomNet.accept`."""
+        if self._offered is None:
+            raise LocalProtocolError("no connection waits to be accepted")
+        if self._offered or client.is_activated:
+            raise LocalProtocolError("one unused object serves a connection")
+        self._offered.append(client)
 
     def _start_worker(
         self,
