@@ -1,197 +1,242 @@
-"""An association step by step: its requests, its answers, and `receive` for who works with callbacks alone."""
+"""Association control (PS3.8 §7.1 to §7.4): an association asked for, accepted or rejected, released or aborted."""
 
 from __future__ import annotations
 
+import logging
 import time
-from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from dicomnet.connection import ConnectionEvent
-from dicomnet.errors import AssociationEnded, AssociationRejected, AssociationReleased, LocalProtocolError
-from dicomnet.net.authentication import decide_identity
-from dicomnet.net.channel import Channel
-from dicomnet.net.information import Information
-from dicomnet.upper_layer import events as ul
-from dicomnet.upper_layer.associate import DicomAssociate
-from dicomnet.upper_layer.negotiation import NegotiatedAssociation, SupportedAbstractSyntax, answer_request
-from dicomnet.upper_layer.pdu import (
-    AbortSource,
-    AssociateAccept,
-    AssociateReject,
-    AssociateRequest,
-    ContextResult,
+from dicomnet.connection import Connection, ConnectionEvent
+from dicomnet.dimse.events import MessageReceived
+from dicomnet.errors import (
+    AssociationAborted,
+    AssociationEnded,
+    AssociationRejected,
+    AssociationReleased,
+    LocalProtocolError,
 )
+from dicomnet.net.callbacks import Callbacks
+from dicomnet.net.channel import Channel
+from dicomnet.net.configuration import NetConfiguration
+from dicomnet.net.exchange import Exchange
+from dicomnet.net.observation import Observation
+from dicomnet.net.transport import Transport
+from dicomnet.net.upper_layer_service import UpperLayerService
+from dicomnet.upper_layer import events as ul
+from dicomnet.upper_layer.negotiation import NegotiatedAssociation
+from dicomnet.upper_layer.pdu import AssociateReject, AssociateRequest
 from dicomnet.upper_layer.states import State
-from dicomnet.upper_layer.user_identity import IdentityRefused, identity_response
 
-__all__ = ["AssociationSteps"]
+__all__ = ["AssociationControl"]
+
+_LOG: Final = logging.getLogger("dicomnet")
 
 _AWAITING_AN_ANSWER: Final = (State.AWAITING_ASSOCIATE_AC_OR_RJ, State.AWAITING_RELEASE_RP)
+_AWAITING_COLLISION_RESPONSE: Final = (
+    State.COLLISION_REQUESTOR_AWAITING_LOCAL_RESPONSE,
+    State.COLLISION_ACCEPTOR_AWAITING_LOCAL_RESPONSE,
+)
+_ACCEPTOR_IN_COLLISION: Final = (
+    State.COLLISION_ACCEPTOR_AWAITING_RELEASE_RP,
+    State.COLLISION_ACCEPTOR_AWAITING_LOCAL_RESPONSE,
+)
 
 
-class AssociationSteps(Information):
-    """What is said when an association begins and ends, without waiting, and the turn of the loop that waits."""
+class AssociationControl:
+    """Begins, watches over and ends the connections of one DicomNet, one after the other, and tells its callbacks."""
 
-    @abstractmethod
-    def release(self) -> None:
-        """End the association in order and close the connection; see `DicomNet.release`."""
+    def __init__(self, callbacks: Callbacks, upper_layer: UpperLayerService, exchange: Exchange) -> None:
+        self._callbacks = callbacks
+        self._upper_layer = upper_layer
+        self._exchange = exchange
+        self.before_lingering: Callable[[], None] | None = None
+        """To be done when an association is over; the peer may take long to close the connection."""
+        self._is_closing = False
 
-    @abstractmethod
-    def _shut(self, error: Exception | None) -> None:
-        """Close the connection and say so."""
+    def open(self, transport: Transport, configuration: NetConfiguration, *, is_requestor: bool) -> Channel:
+        """Begin with a transport connection that stands."""
+        connection = Connection(is_requestor=is_requestor, limits=configuration.limits)
+        channel = Channel(connection, transport, configuration)
+        observation = Observation.of(self._callbacks, configuration.limits.associate_pdu_length)
+        if observation is not None:
+            channel.note_sent, channel.note_received = observation.sent, observation.received
+        self._upper_layer.begin(channel)
+        self._exchange.begin(configuration.limits)
+        return channel
 
-    def send_associate_request(self, request: AssociateRequest | DicomAssociate) -> None:
-        """Ask for an association and don't wait (PS3.8 §9.3.2): `receive` has the answer, or `associate` does both.
+    # The beginning.
 
-        Raises LocalProtocolError for a request that cannot be written; AssociationEnded as all sending.
-        """
-        if isinstance(request, DicomAssociate):
-            request = request.to_request()
-        channel = self._open_channel()
-        channel.connection.request_association(request)
-        channel.connection.transport_connected()
-        channel.flush()
-
-    def send_release_request(self) -> None:
-        """Ask for the end and don't wait (PS3.8 §9.3.6): `receive` has the answer, or `release` does both."""
-        channel = self._open_channel()
-        channel.connection.request_release()
-        channel.flush()
-
-    # Answers, and the abrupt end.
-
-    def send_associate_accept(self, accept: AssociateAccept | DicomAssociate) -> None:
-        """Accept the association (PS3.8 §9.3.3)."""
-        if isinstance(accept, DicomAssociate):
-            accept = accept.to_accept()
-        channel = self._open_channel()
+    def request(self, request: AssociateRequest) -> NegotiatedAssociation:
+        """Ask for an association and wait for the answer; see `DicomNet.associate`."""
+        channel = self._upper_layer.open_channel()
         try:
-            channel.connection.accept(accept)
-        except LocalProtocolError:
-            channel.raise_if_over()
+            self._upper_layer.request_association(request)
+            event = channel.next_event(deadline=time.monotonic() + channel.configuration.timeouts.association)
+        except AssociationEnded as error:
+            self.shut(error)
             raise
-        channel.flush()
-        self._established(channel)
+        if isinstance(event, ul.AssociateRejected):
+            raise self._rejected(event.reject)
+        assert isinstance(event, ul.AssociateAccepted)  # noqa: S101 - no state leads to another event here
+        return self._accepted(event)
 
-    def accept_association(
-        self, request: AssociateRequest, support: Callable[[str], SupportedAbstractSyntax | ContextResult]
-    ) -> None:
-        """Negotiate each context by what `support` says of its SOP class, and accept.
+    def _accepted(self, accepted: ul.AssociateAccepted) -> NegotiatedAssociation:
+        association = self._upper_layer.establish()
+        self._callbacks.on_associated(association)
+        self._callbacks.on_receive_associate_accept(accepted.accept)
+        return association
 
-        `authenticate` is asked first: where it refuses the user, the association is rejected, permanently and by
-        the service user without a reason, for Table 9-21 has none for it. `answer_extended_negotiation` is asked
-        for each SOP class that is accepted. An answer of theirs that is too long raises LocalProtocolError.
-        """
-        decision = decide_identity(self, request)
-        if isinstance(decision, IdentityRefused):
-            self.send_associate_reject(result=1, source=1, reason=1)
-            return
-        self.send_associate_accept(
-            answer_request(
-                request,
-                support,
-                maximum_length=self.configuration.maximum_length,
-                maximum_operations=self.configuration.maximum_operations,
-                extended=self.answer_extended_negotiation,
-                user_identity_response=identity_response(request.user_information.user_identity, decision),
-            )
-        )
-
-    def send_associate_reject(self, *, result: int, source: int, reason: int) -> None:
-        """Reject the association (PS3.8 Table 9-21)."""
-        channel = self._open_channel()
+    def _rejected(self, reject: AssociateReject) -> AssociationRejected:
+        """Close behind a rejection, and return it as the exception that `request` raises."""
+        error = AssociationRejected.by(reject.result, reject.source, reject.reason)
         try:
-            channel.connection.reject(result=result, source=source, reason=reason)
-        except LocalProtocolError:
-            channel.raise_if_over()
-            raise
-        channel.flush()
+            self._callbacks.on_receive_associate_reject(reject.result, reject.source, reject.reason)
+        finally:
+            self.shut(error)
+        return error
 
-    def send_release_response(self) -> None:
-        """Confirm a release (PS3.8 §9.3.7)."""
-        channel = self._open_channel()
-        try:
-            channel.connection.respond_release()
-        except LocalProtocolError:
-            channel.raise_if_over()
-            raise
-        channel.flush()
+    def await_request(self) -> AssociateRequest | None:
+        """Wait for the request that begins an association, until ARTIM expires; None where it was refused already."""
+        channel = self._upper_layer.open_channel()
+        event = channel.next_event(deadline=time.monotonic() + channel.configuration.timeouts.artim)
+        return event.request if isinstance(event, ul.AssociateRequested) else None
 
-    def send_abort(self, *, source: int = AbortSource.SERVICE_USER, reason: int = 0) -> None:
-        """Abort the association (PS3.8 §9.3.8); without one it does nothing."""
-        if self._channel is not None:
-            self._channel.abort(source=source, reason=reason)
+    # What comes on it.
 
-    # The loop.
+    def serve(self) -> None:
+        """Serve an accepted association, if one stands, for as long as it does."""
+        channel = self._upper_layer.open_channel()
+        while channel.connection.is_associated:
+            # For the next request, or not as long for the answer to our own release.
+            if channel.connection.state in _AWAITING_AN_ANSWER:
+                timeout = channel.configuration.timeouts.association
+                event = channel.next_event(deadline=time.monotonic() + timeout)
+            else:
+                event = channel.next_event(idle=True)
+            self._take(channel, event)
 
-    def receive(self, *, timeout: float | None = None) -> bool:
-        """Wait for what the peer says next and call its `on_*`; return whether the connection still stands.
-
-        The loop of a requestor without `c_*` and `n_*` calls: `while net.receive(): …`. It waits `timeout` seconds,
-        by default as for an answer, and then aborts. However the association ends, `on_close` says why, and
-        nothing is raised but what a callback raises. Raises LocalProtocolError where nothing can come, and inside
-        the callback of a request.
-        """
-        if self._performing:
+    def receive(self, timeout: float | None) -> bool:
+        """Wait for what comes next, and return whether the connection still stands; see `DicomNet.receive`."""
+        if self._exchange.is_performing:
             raise LocalProtocolError("a request is being served; its callback has to end first")
-        channel = self._open_channel()
+        channel = self._upper_layer.open_channel()
         if timeout is None:
-            timeouts = self.configuration.timeouts
+            timeouts = channel.configuration.timeouts
             is_step = channel.connection.state in _AWAITING_AN_ANSWER
             timeout = timeouts.association if is_step else timeouts.dimse
         deadline = time.monotonic() + timeout
         try:
             self._take(channel, channel.next_event(deadline=deadline))
-            if self.is_connected:
+            if self._upper_layer.channel is not None:
                 channel.raise_if_over()
         except AssociationReleased as released:
-            self._end(channel, released)
+            # It came while an answer was due; one of another association is no end in order.
+            if channel.connection.state is State.DATA_TRANSFER:
+                self.shut(released)
+            else:
+                self.release()
         except AssociationEnded as ended:
-            self._shut(ended)
+            self.shut(ended)
         if channel.connection.should_close or channel.connection.state is State.AWAITING_TRANSPORT_CLOSE:
-            self._shut(None)
-        return self.is_connected
-
-    def _next_event(self, channel: Channel) -> ConnectionEvent:
-        """Wait as an acceptor: for the next request, or not as long for the answer to our own release."""
-        if channel.connection.state in _AWAITING_AN_ANSWER:
-            return channel.next_event(deadline=time.monotonic() + self.configuration.timeouts.association)
-        return channel.next_event(idle=True)
+            self.shut(None)
+        return self._upper_layer.channel is not None
 
     def _take(self, channel: Channel, event: ConnectionEvent) -> None:
         match event:
+            case MessageReceived():
+                self._exchange.serve(event)
             case ul.AssociateAccepted():
-                self._accepted(channel, event)
+                self._accepted(event)
             case ul.AssociateRejected(reject):
                 self._rejected(reject)
+            case ul.ReleaseRequested():
+                self._exchange.postponed.give()
+                # In a collision the acceptor answers when it has been answered (PS3.8 §9.2.2, AR-10).
+                if self._upper_layer.state not in _ACCEPTOR_IN_COLLISION:
+                    self._callbacks.on_receive_release_request()
+            case ul.ReleaseConfirmed():
+                self._callbacks.on_receive_release_response()
+                if self._upper_layer.state is State.COLLISION_ACCEPTOR_AWAITING_LOCAL_RESPONSE:
+                    self._callbacks.on_receive_release_request()
             case _:
-                self._dispatch(event)
+                raise channel.violation(f"{type(event).__name__} came unexpectedly")
 
-    def _end(self, channel: Channel, released: AssociationReleased) -> None:
-        """Answer a release that came while an answer was due; one of another association is no end in order."""
-        if channel.connection.state is State.DATA_TRANSFER:
-            self._shut(released)
-        else:
-            self.release()
+    # The end.
 
-    def _accepted(self, channel: Channel, accepted: ul.AssociateAccepted) -> NegotiatedAssociation:
-        association = self._established(channel)
-        self.on_receive_associate_accept(accepted.accept)
-        return association
-
-    def _established(self, channel: Channel) -> NegotiatedAssociation:
-        association = channel.connection.negotiated
-        assert association is not None  # noqa: S101 - the state machine has just said so
-        self._association = association
-        self.on_associated(association)
-        return association
-
-    def _rejected(self, reject: AssociateReject) -> AssociationRejected:
-        """Close behind a rejection, and return it as the exception that `associate` raises."""
-        error = AssociationRejected.by(reject.result, reject.source, reject.reason)
+    def release(self) -> None:
+        """End the association in order and close the connection; see `DicomNet.release`."""
+        error: AssociationEnded | None = None
+        channel = self._upper_layer.channel
         try:
-            self.on_receive_associate_reject(reject.result, reject.source, reject.reason)
+            if channel is not None and channel.connection.state is State.DATA_TRANSFER:
+                self._upper_layer.request_release()
+                self._await_release_response(channel)
+            else:
+                self._answer_release(State.AWAITING_LOCAL_RELEASE_RESPONSE)
+        except AssociationEnded as ended:
+            error = ended
+        self.shut(error)
+
+    def _await_release_response(self, channel: Channel) -> None:
+        deadline = time.monotonic() + channel.configuration.timeouts.association
+        while not isinstance(channel.next_event(deadline=deadline), ul.ReleaseConfirmed):
+            self._answer_release(*_AWAITING_COLLISION_RESPONSE)
+        self._callbacks.on_receive_release_response()
+        self._answer_release(*_AWAITING_COLLISION_RESPONSE)
+
+    def _answer_release(self, *states: State) -> None:
+        if self._upper_layer.state in states:
+            self._callbacks.send_release_response()
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Close the connection behind a block that serves it, however the block ends: nothing comes out of it."""
+        channel = self._upper_layer.open_channel()
+        error: Exception | None = None
+        try:
+            yield
+            channel.raise_if_over()
+        except AssociationReleased as released:
+            if channel.connection.state is State.DATA_TRANSFER:
+                error = released  # another association's
+            else:
+                self.release()
+        except AssociationEnded as ended:
+            error = ended
+        except Exception as unexpected:
+            _LOG.exception("an operation failed unexpectedly; the association is aborted")
+            error = unexpected
         finally:
-            self._shut(error)
-        return error
+            self.shut(error)
+
+    def shut(self, error: Exception | None) -> None:
+        """Close the connection and say so, exactly once, whatever the notes of it come to."""
+        channel = self._upper_layer.channel
+        if channel is None or self._is_closing:
+            return
+        self._is_closing = True
+        self._exchange.finish()
+        try:
+            self._end_association(channel, error)
+            if isinstance(error, AssociationAborted) and error.by_peer:
+                self._callbacks.on_receive_abort(error.source, error.reason)
+        finally:
+            try:
+                self._callbacks.on_close(error)
+            finally:
+                self._upper_layer.end()
+                self._is_closing = False
+
+    def _end_association(self, channel: Channel, error: Exception | None) -> None:
+        """Say that the association is over before the peer is waited for, which may take long to close."""
+        try:
+            if channel.connection.is_associated:
+                channel.abort()
+            if self._upper_layer.association is not None:
+                self._callbacks.on_disassociated(error)
+        finally:
+            if self.before_lingering is not None:
+                self.before_lingering()
+            channel.close()

@@ -57,7 +57,7 @@ class Channel:
     def __init__(self, connection: Connection, transport: Transport, configuration: NetConfiguration) -> None:
         self.connection = connection
         self.transport = transport
-        self._configuration = configuration
+        self.configuration = configuration
         self._timeouts = configuration.timeouts
         self._while_waiting = configuration.while_waiting
         self._next: ConnectionEvent | None = None

@@ -44,7 +44,7 @@ class NetConfiguration:
     in words (PS3.8 Table 9-21)."""
     maximum_unassociated: int = 0
     """Of these, connections on which no association stands: still silent, rejected, or not closed by the peer yet. For
-    one more the oldest on which nothing comes is closed; see `Accepting.on_connection_dropped`. 0 = no limit."""
+    one more the oldest on which nothing comes is closed; see `Callbacks.on_connection_dropped`. 0 = no limit."""
     maximum_unassociated_per_address: int = 0
     """The same for those from one address."""
     maximum_operations: int = 32

@@ -1,145 +1,88 @@
-"""Messages on a standing association: requests are served, answers awaited, cancels noticed."""
+"""Messages on a standing association: the peer's requests are served, our answers awaited, cancels noticed."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Final, TypeGuard
+from typing import TypeGuard, TypeVar
 
 from dicomnet.connection import ConnectionEvent
-from dicomnet.dimse.command_set import CommandSet
-from dicomnet.dimse.events import DatasetFragment, MessageReceived
-from dicomnet.dimse.fragments import Dataset
-from dicomnet.dimse.messages import CCancelRequest, CStoreRequest, Message, Request, Response
-from dicomnet.errors import AssociationEnded, AssociationReleased, DatasetTooLong, LocalProtocolError
+from dicomnet.dimse.events import MessageReceived
+from dicomnet.dimse.messages import CCancelRequest, CStoreRequest, Request, Response
+from dicomnet.errors import AssociationReleased, DatasetTooLong, RemoteProtocolError
+from dicomnet.limits import Limits
 from dicomnet.net.callbacks import Callbacks
 from dicomnet.net.channel import Channel
-from dicomnet.net.configuration import NetConfiguration
 from dicomnet.net.dispatch import dispatch_request, dispatch_response
 from dicomnet.net.held import HeldRequests
-from dicomnet.net.normalized_requests import NormalizedRequests
 from dicomnet.net.postponed import PostponedAnswers
 from dicomnet.net.received_dataset import ReceivedDataset
+from dicomnet.net.upper_layer_service import UpperLayerService
 from dicomnet.upper_layer import events as ul
-from dicomnet.upper_layer.negotiation import NegotiatedAssociation, PresentationContext
 from dicomnet.upper_layer.pdu import AbortReason
-from dicomnet.upper_layer.states import State
 
-__all__ = ["Conversation"]
+__all__ = ["Exchange", "SomeResponse"]
 
-_LOG: Final = logging.getLogger("dicomnet")
-
-_ACCEPTOR_IN_COLLISION: Final = (
-    State.COLLISION_ACCEPTOR_AWAITING_RELEASE_RP,
-    State.COLLISION_ACCEPTOR_AWAITING_LOCAL_RESPONSE,
-)
+SomeResponse = TypeVar("SomeResponse", bound=Response)
 
 
-class Conversation(NormalizedRequests):
-    """What a DicomNet does between A-ASSOCIATE-AC and the end; `DicomNet` is its only subclass."""
+class Exchange:
+    """The requests that one DicomNet and its peer send each other, with their answers; callbacks serve what arrives.
 
-    def __init__(self, configuration: NetConfiguration) -> None:
-        self.configuration = configuration
-        self._channel: Channel | None = None
-        self._association: NegotiatedAssociation | None = None
-        self._dataset: ReceivedDataset | None = None
-        """The data set that is being received."""
-        self._held = HeldRequests(configuration.limits)
-        self._postponed = PostponedAnswers()
-        self._answering = False
-        """Answers that were put off are being given, perhaps in the middle of the next data set."""
+    What needs the peer raises LocalProtocolError where there is no connection, AssociationEnded where it is gone.
+    """
+
+    def __init__(self, callbacks: Callbacks, upper_layer: UpperLayerService) -> None:
+        self._callbacks = callbacks
+        self._observes_data = type(callbacks).on_receive_data is not Callbacks.on_receive_data
+        self.upper_layer = upper_layer
+        self.postponed = PostponedAnswers(upper_layer)
+        """The answers that handlers have put off."""
+        self._limits = Limits()
+        self._held = HeldRequests(self._limits)
         self._cancelled: set[int] = set()
-        self._performing = False
+        self.is_performing = False
+        """A request of the peer's is being served."""
         self._message_id = 0
-        self._observes_data = type(self).on_receive_data is not Callbacks.on_receive_data
 
-    def _begin_conversation(self) -> None:
-        """Forget what an earlier connection has left."""
-        self._association = self._dataset = None
-        self._held.clear()
+    def begin(self, limits: Limits) -> None:
+        """Begin with a new connection; what an earlier one has left is forgotten."""
+        self._limits = limits
+        self._held = HeldRequests(limits)
         self._cancelled.clear()
 
-    @property
-    def association(self) -> NegotiatedAssociation | None:
-        """What was agreed on; None before A-ASSOCIATE-AC, kept after the end until the next connection."""
-        return self._association
+    def finish(self) -> None:
+        """Finish the operations whose answers were put off, and drop the requests that wait."""
+        self.postponed.finish()
+        self._held.clear()
 
-    def _open_channel(self) -> Channel:
-        if self._channel is None:
-            raise LocalProtocolError("not connected")
-        return self._channel
+    # The peer's requests.
 
-    def send_message(
-        self, context: PresentationContext, message: Message | CommandSet, dataset: Dataset | None = None
-    ) -> None:
-        """Write one message; see `Messaging.send_message`. An exception out of `dataset` aborts the association."""
-        if self._dataset is not None and not self._answering:
-            self._dataset.drain()
-        self._open_channel().send(context.context_id, message, dataset)
-
-    def send_data(
-        self, context_id: int, command: Message | CommandSet, dataset: Dataset | None = None
-    ) -> None:
-        """Write a command set of any making, and its data set, on an accepted context (PS3.7 §6.3).
-
-        The low level under all `send_*`; raises as they do, and LocalProtocolError for another context.
-        """
-        context = self._association.presentation_contexts.get(context_id) if self._association else None
-        if context is None:
-            raise LocalProtocolError(f"presentation context {context_id} was not accepted")
-        self.send_message(context, command, dataset)
-
-    def _dispatch(self, event: ConnectionEvent) -> None:
-        if isinstance(event, MessageReceived):
-            if not self._note_cancel(event):
-                self._perform(event, self._dataset_of(event))
+    def serve(self, received: MessageReceived) -> None:
+        """Have the callbacks serve a message, and then those that had to wait for it."""
+        if not self._note_cancel(received):
+            self._perform(received, self._dataset_of(received))
+        if self._held:
             self._perform_held()
-            # What came too late for its operation must not end the next one with that message ID.
-            self._cancelled.clear()
-        elif isinstance(event, ul.ReleaseRequested):
-            self._answer_postponed()
-            # In a collision the acceptor answers when it has been answered (PS3.8 §9.2.2, AR-10).
-            if self._state not in _ACCEPTOR_IN_COLLISION:
-                self.on_receive_release_request()
-        elif isinstance(event, ul.ReleaseConfirmed):
-            self.on_receive_release_response()
-            if self._state is State.COLLISION_ACCEPTOR_AWAITING_LOCAL_RESPONSE:
-                self.on_receive_release_request()
-        else:
-            raise self._open_channel().violation(f"{type(event).__name__} came unexpectedly")
-
-    @property
-    def _state(self) -> State | None:
-        return self._channel.connection.state if self._channel else None
+        # What came too late for its operation must not end the next one with that message ID.
+        self._cancelled.clear()
 
     def _perform(self, received: MessageReceived, dataset: ReceivedDataset | None) -> None:
         message = received.message
         if isinstance(message, Response):
-            dispatch_response(self, received.context, message, dataset)
+            dispatch_response(self._callbacks, received.context, message, dataset)
         elif isinstance(message, Request):
-            if self._postponed.must_precede(message):
-                self._answer_postponed()
-            outer, self._performing = self._performing, True
+            if self.postponed.must_precede(message):
+                self.postponed.give()
+            outer, self.is_performing = self.is_performing, True
             try:
-                dispatch_request(self, received.context, message, dataset)
+                dispatch_request(self._callbacks, received.context, message, dataset)
             finally:
-                self._performing = outer
+                self.is_performing = outer
                 self._cancelled.discard(message.message_id)
         if dataset is not None:
             dataset.drain()
-        if len(self._postponed) >= self._operations_at_once:
-            self._answer_postponed()
-
-    def be_dismissed(self, reason: str) -> None:
-        """Let the association end when nothing is under way any more; see `Accepting.dismiss`, which wakes it too."""
-        channel = self._channel  # once: its own thread may take it away meanwhile
-        if channel is not None:
-            channel.dismissal = reason
-
-    @property
-    def _is_dismissed(self) -> bool:
-        return self._channel is not None and bool(self._channel.dismissal)
+        waiting = len(self.postponed)
+        if waiting and waiting >= self.upper_layer.operations_performed:
+            self.postponed.give()
 
     def _perform_held(self) -> None:
         while self._held and not self._is_dismissed:
@@ -147,73 +90,22 @@ class Conversation(NormalizedRequests):
             received = held.received
             self._perform(received, ReceivedDataset.of(held.data, received.context.transfer_syntax))
 
-    def gathering(self) -> AbstractContextManager[None]:
-        """Let small messages that are sent in a block leave together: at its end, or earlier where they are many."""
-        return self._open_channel().gathering()
-
-    # Answers that are put off.
-
-    def answer_later(self, request: Request, answer: Callable[[], None]) -> None:
-        """Let the handler of `request` return before its operation is finished: `answer` finishes and answers it.
-
-        Of a peer that has negotiated a window (PS3.7 §D.3.3.3) several operations can so be received first and
-        finished together. The answers are given on this thread, each once and in order: when as many wait as the
-        window has, before a request of another kind, and before the thread waits for the peer; without a window
-        at once when the handler has returned. If the association ends before, `answer` is called all the same, and
-        what it sends raises AssociationEnded.
-        """
-        self._postponed.add(request, answer)
-        self._open_channel().before_waiting = self._answer_postponed
-
     @property
-    def _operations_at_once(self) -> int:
-        granted = self._association.maximum_operations_performed if self._association else 1
-        return granted or self.configuration.maximum_operations
-
-    def _answer_postponed(self) -> None:
-        if not self._postponed:
-            return
-        channel = self._open_channel()
-        channel.before_waiting = None
-        outer, self._answering = self._answering, True
-        try:
-            with channel.gathering():
-                self._postponed.give()
-        finally:
-            self._answering = outer
-
-    def _finish_postponed(self) -> None:
-        """Finish what was received whole on an association that has ended, though nobody will hear of it."""
-        try:
-            self._answer_postponed()
-        except (AssociationEnded, LocalProtocolError) as error:
-            _LOG.debug("operations were finished without an answer: %s", error)
-        except Exception:
-            _LOG.exception("an operation failed unexpectedly, behind the end of its association")
+    def _is_dismissed(self) -> bool:
+        channel = self.upper_layer.channel
+        return channel is not None and bool(channel.dismissal)
 
     def _dataset_of(self, received: MessageReceived) -> ReceivedDataset | None:
-        if received.has_dataset:
-            self._dataset = ReceivedDataset(self._next_fragment, received.context.transfer_syntax)
-        dataset = self._dataset
+        dataset = self.upper_layer.dataset_of(received)
         if self._observes_data:
-            self.on_receive_data(received.context.context_id, received.message, dataset)
+            self._callbacks.on_receive_data(received.context.context_id, received.message, dataset)
         return dataset
 
-    def _next_fragment(self) -> DatasetFragment:
-        channel = self._open_channel()
-        event = channel.next_event()
-        if not isinstance(event, DatasetFragment):
-            raise channel.violation(f"{type(event).__name__} inside a data set")
-        if event.is_last:
-            self._dataset = None
-        return event
+    # C-CANCEL, and what comes ahead of its turn.
 
     def is_cancelled(self, request: Request) -> bool:
-        """Look, without waiting, whether the peer has cancelled `request` (C-CANCEL, PS3.7 §9.3.2.3).
-
-        To be asked between two steps of a long answer; raises AssociationEnded where the peer is gone.
-        """
-        channel = self._open_channel()
+        """Look, without waiting, whether the peer has cancelled `request`."""
+        channel = self.upper_layer.open_channel()
         while (event := channel.poll_event()) is not None:
             if self._note_cancel(event):
                 continue
@@ -222,12 +114,6 @@ class Conversation(NormalizedRequests):
             else:
                 channel.put_back(event)
         return request.message_id in self._cancelled
-
-    @property
-    def peer_has_spoken(self) -> bool:
-        """Whether something has come that `is_cancelled` would read; may be asked from any thread, and never waits."""
-        channel = self._channel
-        return channel is not None and channel.has_unread
 
     def _can_wait(self, event: ConnectionEvent) -> TypeGuard[MessageReceived]:
         """Say whether an event is a request to be served later, so that a C-CANCEL behind it is seen in time.
@@ -245,34 +131,10 @@ class Conversation(NormalizedRequests):
         if not (isinstance(event, MessageReceived) and isinstance(event.message, CCancelRequest)):
             return False
         if self._observes_data:
-            self.on_receive_data(event.context.context_id, event.message, None)
+            self._callbacks.on_receive_data(event.context.context_id, event.message, None)
         self._cancelled.add(event.message.message_id_being_responded_to)
-        self.on_receive_c_cancel_request(event.context, event.message)
+        self._callbacks.on_receive_c_cancel_request(event.context, event.message)
         return True
-
-    def await_response(self, *message_ids: int) -> tuple[Response, ReceivedDataset | None]:
-        """Wait for the next response to our own requests; see `Requests.await_response`."""
-        channel = self._open_channel()
-        if self._dataset is not None:
-            self._dataset.drain()
-        while True:
-            event = channel.next_event()
-            if isinstance(event, ul.ReleaseRequested):
-                channel.put_back(event)
-                raise AssociationReleased("the peer released the association instead of answering")
-            if not isinstance(event, MessageReceived):
-                raise channel.violation(f"{type(event).__name__} came unexpectedly")
-            message = event.message
-            if isinstance(message, Response) and message.message_id_being_responded_to in message_ids:
-                return message, self._dataset_of(event)
-            if self._note_cancel(event):
-                continue
-            if self._performing and isinstance(message, Request):
-                self._hold(channel, event)
-            else:
-                self._perform(event, self._dataset_of(event))
-                if not self._performing:
-                    self._perform_held()
 
     def _hold(self, channel: Channel, received: MessageReceived) -> None:
         """Keep a request that came while we serve another, by its window or in spite of it."""
@@ -289,7 +151,53 @@ class Conversation(NormalizedRequests):
             raise channel.violation(f"ahead of its turn, {error}", AbortReason.NOT_SPECIFIED) from error
         self._held.add(received, data)
 
+    # Our own requests.
+
     def next_message_id(self) -> int:
         """Return a message ID that no request of ours uses now (PS3.7 §9.1)."""
         self._message_id = self._message_id % 0xFFFF + 1
         return self._message_id
+
+    def await_response(self, *message_ids: int) -> tuple[Response, ReceivedDataset | None]:
+        """Wait for the next response to any of our requests; see `DicomNet.await_response`."""
+        channel = self.upper_layer.open_channel()
+        if self.upper_layer.dataset is not None:
+            self.upper_layer.dataset.drain()
+        while True:
+            event = channel.next_event()
+            if isinstance(event, ul.ReleaseRequested):
+                channel.put_back(event)
+                raise AssociationReleased("the peer released the association instead of answering")
+            if not isinstance(event, MessageReceived):
+                raise channel.violation(f"{type(event).__name__} came unexpectedly")
+            message = event.message
+            if isinstance(message, Response) and message.message_id_being_responded_to in message_ids:
+                return message, self._dataset_of(event)
+            if self._note_cancel(event):
+                continue
+            if self.is_performing and isinstance(message, Request):
+                self._hold(channel, event)
+            else:
+                self._perform(event, self._dataset_of(event))
+                if not self.is_performing:
+                    self._perform_held()
+
+    def await_only(
+        self, response_type: type[SomeResponse], *message_ids: int
+    ) -> tuple[SomeResponse, ReceivedDataset | None]:
+        """As `await_response`; abort and raise RemoteProtocolError where the response is of another type."""
+        response, dataset = self.await_response(*message_ids)
+        if not isinstance(response, response_type):
+            self.upper_layer.abort()
+            raise RemoteProtocolError(
+                f"{type(response).__name__} where {response_type.__name__} was due",
+                reason=AbortReason.UNEXPECTED_PDU_PARAMETER,
+            )
+        return response, dataset
+
+    def await_whole(
+        self, response_type: type[SomeResponse], message_id: int
+    ) -> tuple[SomeResponse, bytes | None]:
+        """As `await_only`, with all of the data set, an identifier or attributes; raises DatasetTooLong."""
+        response, dataset = self.await_only(response_type, message_id)
+        return response, dataset.read(self._limits.identifier_length) if dataset else None

@@ -127,8 +127,8 @@ class Cutting(Net):
             status=Status.PENDING,
         )
         parts = 2 * message(context.context_id, pending, *self.lengths)
-        assert self._channel is not None
-        self._channel.transport.send([self.pack(parts)], 10)
+        assert self._upper_layer.channel is not None
+        self._upper_layer.channel.transport.send([self.pack(parts)], 10)
         self.send_c_find_response(context, request, status=Status.SUCCESS)
 
 

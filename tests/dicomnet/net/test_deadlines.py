@@ -188,8 +188,8 @@ class Undecided(Net):
         self.interrupted_by_peer()
 
     def interrupted_by_peer(self) -> None:
-        assert self._channel is not None
-        self._channel.next_event(deadline=time.monotonic() + WITHIN)
+        assert self._upper_layer.channel is not None
+        self._upper_layer.channel.next_event(deadline=time.monotonic() + WITHIN)
 
 
 def test_association_request_that_is_not_answered() -> None:

@@ -18,7 +18,7 @@ IDLE = 200
 
 
 def holds_buffer(net: DicomNet) -> bool:
-    return net._channel is not None and net._channel.transport._buffer is not None
+    return net._upper_layer.channel is not None and net._upper_layer.channel.transport._buffer is not None
 
 
 def wait_for_buffers(server: DicomNet, count: int) -> None:

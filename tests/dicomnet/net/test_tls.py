@@ -327,8 +327,8 @@ def test_a_stream_that_is_spoilt_or_cut(
     with serving(server) as address:
         client.connect(*address)
         client.associate(ask_for())
-        assert client._channel is not None
-        spoil(client._channel.transport._socket)
+        assert client._upper_layer.channel is not None
+        spoil(client._upper_layer.channel.transport._socket)
         assert ended_with(server.journal) == [ConnectionLost]
         client.close(graceful=False)
 

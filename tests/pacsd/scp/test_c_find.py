@@ -194,7 +194,7 @@ def test_a_cancelled_query_ends_with_cancel(server: ArchiveServer) -> None:
         def wait_at_third(number: int) -> None:
             if number == 2:
                 assert cancelled.wait(10)
-                assert select.select([served._channel.transport._socket], [], [], 10)[0]  # type: ignore[union-attr]
+                assert select.select([served._upper_layer.channel.transport._socket], [], [], 10)[0]  # type: ignore[union-attr]
 
         server.index.before_match = wait_at_third
         identifier = write_identifier(elements_of({"QueryRetrieveLevel": "STUDY"}), EXPLICIT)

@@ -60,8 +60,8 @@ def test_a_cancelled_move_stops_the_delivery(monkeypatch: pytest.MonkeyPatch) ->
 def wait_until_readable(server: ArchiveServer) -> None:
     """Return when the server's socket has what its only client sent."""
     (served,) = server.net.clients
-    assert served._channel is not None
-    assert select.select([served._channel.transport._socket], [], [], 10)[0]
+    assert served._upper_layer.channel is not None
+    assert select.select([served._upper_layer.channel.transport._socket], [], [], 10)[0]
 
 
 def test_a_requestor_that_vanishes_stops_the_delivery() -> None:
