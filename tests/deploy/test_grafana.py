@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from support.grafana import Dashboard, DataSources, Providers
-
-if TYPE_CHECKING:
-    from support.grafana import Panel
+from support.grafana import DASHBOARD, Dashboard, DataSources, Panel, Providers, Row
 
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "deploy" / "grafana"
 PROVISIONING = GRAFANA / "provisioning"
-DASHBOARD = GRAFANA / "dashboards" / "pacsd.json"
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 
@@ -26,8 +21,12 @@ def _data_sources() -> DataSources:
     return DataSources.model_validate(yaml.safe_load(text))
 
 
-def _panels() -> list[Panel]:
+def _rows_and_panels() -> list[Row | Panel]:
     return Dashboard.model_validate_json(DASHBOARD.read_text()).panels
+
+
+def _panels() -> list[Panel]:
+    return [each for each in _rows_and_panels() if isinstance(each, Panel)]
 
 
 def _mounts() -> dict[str, Path]:
@@ -65,14 +64,16 @@ def test_each_panel_asks_the_provisioned_data_source() -> None:
 
 
 def test_panels_and_their_questions_are_told_apart() -> None:
-    panels = _panels()
-    assert len({panel.id for panel in panels}) == len(panels)
-    for panel in panels:
+    everything = _rows_and_panels()
+    assert (
+        len({each.id for each in everything}) == len({each.title for each in everything}) == len(everything)
+    )
+    for panel in _panels():
         assert len({target.ref_id for target in panel.targets}) == len(panel.targets)
 
 
 def test_panels_do_not_overlap() -> None:
-    places = [panel.grid_pos for panel in _panels()]
+    places = [each.grid_pos for each in _rows_and_panels()]
     cells = [
         (x, y)
         for place in places
@@ -81,3 +82,20 @@ def test_panels_do_not_overlap() -> None:
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
+
+
+def test_each_panel_is_below_the_heading_before_it() -> None:
+    everything = _rows_and_panels()
+    assert isinstance(everything[0], Row)
+    tops = [each.grid_pos.y for each in everything]
+    assert tops == sorted(tops)
+    for heading in everything:
+        if isinstance(heading, Row):
+            assert (heading.grid_pos.x, heading.grid_pos.w, heading.grid_pos.h) == (0, 24, 1)
+
+
+def test_no_line_of_panels_leaves_a_gap() -> None:
+    width: dict[int, int] = {}
+    for each in _rows_and_panels():
+        width[each.grid_pos.y] = width.get(each.grid_pos.y, 0) + each.grid_pos.w
+    assert set(width.values()) == {24}

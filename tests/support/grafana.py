@@ -5,12 +5,20 @@ Grafana passes over a key that it does not know, so a misspelt one would go unno
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 Text = Annotated[str, Field(min_length=1)]
+DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards" / "pacsd.json"
+
+
+def deployed_panels() -> list[dict[str, Any]]:
+    """The panels of the dashboard as they stand there, without the headings of its rows."""
+    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
 
 
 class Strict(BaseModel):
@@ -109,6 +117,17 @@ class Panel(Strict):
     options: Options | None = None
 
 
+class Row(Strict):
+    """A heading over the panels that come after it; one that is not collapsed holds none itself."""
+
+    id: Annotated[int, Field(ge=1)]
+    type: Literal["row"]
+    title: Text
+    collapsed: Literal[False]
+    grid_pos: Place
+    panels: Annotated[list[object], Field(max_length=0)]
+
+
 class Range(Strict):
     start: Annotated[Text, Field(alias="from")]
     to: Text
@@ -132,4 +151,4 @@ class Dashboard(Strict):
     time: Range
     templating: Nothing
     annotations: Nothing
-    panels: Annotated[list[Panel], Field(min_length=1)]
+    panels: Annotated[list[Annotated[Row | Panel, Field(discriminator="type")]], Field(min_length=1)]
