@@ -42,6 +42,7 @@ FACTORS = {
     "PacsdDiskFullInAWeek": 8640,  # ten seconds of history, a week of 70 s
     "PacsdNothingReceived": 15_120,  # a week of 40 s, whose hour is a quarter of one
     "PacsdScrubOld": 172_800,  # 60 days of 30 s
+    "PacsdDecodersReplaced": 60,  # a minute: a decoder takes a second to start
     "PacsdStoresSlow": 1200,  # for half a second, of the last half
 }
 """By which the durations of each rule are divided."""
@@ -67,6 +68,7 @@ class Site:
     opened: ExitStack
     places: ExitStack
     """Associations that stay open."""
+    compressed_is_kept: bool = False
     at_first: set[tuple[str, str]] = field(default_factory=set)
     """What had fired before anything was made to happen."""
 
@@ -278,6 +280,13 @@ def write_much_into_the_index(site: Site) -> None:
     site.opened.callback(program.communicate, timeout=60)
 
 
+def lose_decoders(site: Site) -> None:
+    if not site.compressed_is_kept:
+        assert counted.store(site.archive, counted.COMPRESSED).status == 0x0000
+        site.compressed_is_kept = True
+    counted.lose_decoders(site.archive)
+
+
 def log_what_nobody_reads(site: Site) -> None:
     site.branch.get(f"/{'x' * 60_000}")
 
@@ -310,6 +319,7 @@ CAUSES = {
     "PacsdNotReady": Cause("archive", nothing_more),
     "PacsdWorkersRestart": Cause("archive", kill_worker),
     "PacsdRestartsDelayed": Cause("archive", kill_worker, again=True),
+    "PacsdDecodersReplaced": Cause("archive", lose_decoders, again=True),
     "PacsdDiskAlmostFull": Cause("archive", fill_archive_disk),
     "PacsdInodesAlmostUsedUp": Cause("archive", use_up_inodes),
     "PacsdInstanceDamaged": Cause("archive", damage_and_retrieve),

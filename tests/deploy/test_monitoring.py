@@ -107,7 +107,7 @@ def test_each_selector_matches_what_was_counted(
         each for each in exported if _matches(each, name, matchers) and _names_labels_it_has(each, matchers)
     ]
     assert found, f"{where} asks for {name}{{{matchers}}}, which no server exports"
-    if matchers and not name.endswith(("_seconds", "_ready")):
+    if matchers and "_test.yml" not in where and not name.endswith(("_seconds", "_ready")):
         assert any(each.value for each in found), "nothing was ever counted there"
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support import scu
+from support.compressed import small_images
 from support.constructed import encode, simple_dataset
 from support.deadline import wait_until
-from support.instance import IMPLICIT_LITTLE_ENDIAN
+from support.instance import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from support.server import SENDER, Peer
 from support.wire import WireAssociation
 
@@ -23,6 +28,7 @@ PEERS = (SENDER, Peer(ae_title=scu.CALLING_AE_TITLE, port=104))
 A_ABORT = b"\x07\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 STRANGER = "STRANGER"
 STUDY = 15_000
+COMPRESSED = small_images()[1]
 
 
 def instance(number: int, *, name: str = "", pixels: int = 0, **attributes: str) -> Instance:
@@ -44,6 +50,7 @@ def associate(
     sample = instance(1)
     contexts = [
         (sample.sop_class_uid, sample.transfer_syntax_uid),
+        (COMPRESSED.sop_class_uid, COMPRESSED.transfer_syntax_uid),
         (scu.VERIFICATION, IMPLICIT_LITTLE_ENDIAN),
     ]
     return WireAssociation((server.host, server.port), contexts, calling=calling, called=called)
@@ -79,6 +86,31 @@ def retrieve(server: PacsdServer, wanted: Instance) -> scu.Outcome:
     return outcome
 
 
+def fetch_compressed(server: PacsdServer) -> int:
+    """C-GET an image that has to be decompressed for it; returns the final status."""
+    plain = [(COMPRESSED.sop_class_uid, (EXPLICIT_LITTLE_ENDIAN,))]
+    outcome, _ = scu.get(server, scu.image_keys(COMPRESSED), plain)
+    return outcome.status
+
+
+def decoders(server: PacsdServer) -> list[int]:
+    """The processes that the workers have started."""
+    found = []
+    for worker in server.storing_workers():
+        for thread in Path(f"/proc/{worker}/task").iterdir():
+            with suppress(FileNotFoundError):  # it has ended since
+                found += [int(pid) for pid in (thread / "children").read_text().split()]
+    return found
+
+
+def lose_decoders(server: PacsdServer) -> None:
+    """Kill those that there are, and have somebody need one, who may lose a frame by that."""
+    for pid in decoders(server):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    fetch_compressed(server)
+
+
 def count_everything(server: PacsdServer) -> None:
     """Store, find, move, get and echo; disagree, be refused, be rejected, abort, and damage a file."""
     stored = [instance(number) for number in (1, 2, 3)]
@@ -104,6 +136,9 @@ def count_everything(server: PacsdServer) -> None:
     with associate(server, called="ELSEWHERE") as rejected:
         assert rejected.accept_or_reject.type == 3
     _exceed_a_limit(server)
+    assert store(server, COMPRESSED).status == 0x0000
+    assert fetch_compressed(server) == 0x0000
+    lose_decoders(server)
     damage(server, stored[1])
     assert retrieve(server, stored[1]).counts == (0, 1, 0)
 
