@@ -72,7 +72,7 @@ class Queries:
         deadline = self._clock() + self._answer_seconds
         with closing(self._index.find(query, effort)) as pages:
             for page in pages:
-                # Whoever asked for so little that it is all here waits no longer; and to look takes a while.
+                # With the last page the query is over: a look would cost more than it could save.
                 if not pages.is_exhausted and effort.look():
                     effort.raise_if_over()
                 if self._clock() > deadline:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pacsd.effort import Effort
 from pacsd.errors import IndexUnavailable, OperationCancelled, OperationTooCostly
 from pacsd.index.database.engines import Connections
-from pacsd.index.read import query_watch, streams
+from pacsd.index.read import streams
 from pacsd.index.read.streams import QueryPlaces, stream
 from pacsd.model import InstanceSelection, QueryLevel, QueryModel
 from support.deadline import wait_until
@@ -73,10 +73,7 @@ def test_a_statement_is_interrupted(open_index: OpenIndex, effort: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["asleep", "closed"])
-def test_a_statement_is_interrupted_after_a_quiet_time(
-    open_index: OpenIndex, how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(query_watch, "_LOOKS_IN_VAIN", 1)
+def test_a_statement_is_interrupted_after_a_quiet_time(open_index: OpenIndex, how: str) -> None:
     index = open_index()
     assert list(index.find(study_query())) == [[]]
     if how == "closed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pacsd.effort import LOOKS
@@ -21,8 +22,6 @@ _T = TypeVar("_T")
 _Q = TypeVar("_Q", "Watched", "Away")
 
 _INTERVAL: Final = 0.04
-_LOOKS_IN_VAIN: Final = 250
-"""Looks at no query, before the thread sleeps until there is one: who asks now and then is not to wake it each time."""
 _AWAY: Final = 1.0
 """Seconds that a cursor may wait for a peer that is given a page."""
 _TO_CANCEL: Final = 3.0
@@ -92,7 +91,7 @@ class Away:
 class Watch:
     """Watches a process's queries, in a thread that it has from the first one on.
 
-    Most queries are over before it looks, and are not to pay for it: they are in a set, and wake it only if it sleeps.
+    Most queries are over before it looks: they only put themselves into a set, and wake the thread where it sleeps.
     A second thread for a moment is taken where a peer has said something, as its message may not have come whole, and
     where matches are to be put aside.
     """
@@ -102,8 +101,9 @@ class Watch:
         self.away: set[Away] = set()
         self.is_asleep = True
         """Whether who adds to these sets has to `wake` it."""
-        self._woken = threading.Event()
-        self._closed = threading.Event()
+        # The thread waits for these in C, so that to wake it hardly delays a query.
+        self._calls: SimpleQueue[None] = SimpleQueue()
+        self._closing: SimpleQueue[None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -121,35 +121,29 @@ class Watch:
     def wake(self) -> None:
         """Look, as there is something to watch."""
         self.start()
-        self._woken.set()
+        self._calls.put(None)
 
     def close(self) -> None:
         """End the thread; a later query starts another."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
-            self._closed.set()
-            self._woken.set()
+            self._closing.put(None)
+            self._calls.put(None)
             thread.join()
 
     def start(self) -> None:
         """Have the thread now already."""
         with self._lock:
             if self._thread is None:
-                self._closed.clear()
                 thread = threading.Thread(target=self._run, name="index-watch", daemon=True)
                 thread.start()
                 self._thread = thread
 
     def _run(self) -> None:
         self._sleep()
-        in_vain = 0
-        while not self._closed.wait(_INTERVAL):
+        while not self._is_closed_within(_INTERVAL):
             watched, away = self.watched.copy(), self.away.copy()
-            in_vain = 0 if watched or away else in_vain + 1
-            if in_vain == _LOOKS_IN_VAIN:
-                self._sleep()
-                in_vain = 0
             # Without room for a thread, which RuntimeError says, it is done at the next look.
             for each in watched:
                 with suppress(RuntimeError):
@@ -157,15 +151,21 @@ class Watch:
             for every in away:
                 with suppress(RuntimeError):
                     self._help(every)
+            self._sleep()
         self.is_asleep = True
 
+    def _is_closed_within(self, seconds: float) -> bool:
+        with suppress(Empty):
+            self._closing.get(timeout=seconds)
+            return True
+        return False
+
     def _sleep(self) -> None:
-        """Wait until there is something to watch, or this is closed."""
-        self._woken.clear()
+        """Wait until there is something to watch, if there is nothing, or this is closed."""
         self.is_asleep = True
-        # Whoever comes after this line wakes us; who came before it is seen.
-        if not (self.watched or self.away or self._closed.is_set()):
-            self._woken.wait()
+        # Whoever comes after this line calls us; who came before it is seen. A call too many wakes us in vain.
+        if not (self.watched or self.away):
+            self._calls.get()
         self.is_asleep = False
 
     def _help(self, away: Away) -> None:
