@@ -77,6 +77,10 @@ class Effort:
         if since is not None:
             self._spent += self._clock() - since
 
+    def ask_instead(self, is_cancelled: Callable[[], bool]) -> None:
+        """Ask this from now on, as what the peer has sent is read by others too, who have to take turns."""
+        self._is_cancelled = is_cancelled
+
     @property
     def is_over(self) -> bool:
         """Whether it is to end, as far as is known; may be asked from any thread."""

@@ -45,8 +45,8 @@ class RevokedCertificates:
 
     def has(self, certificate: bytes) -> bool:
         """Say whether a verified certificate, in DER, is on a list of its issuer."""
-        to_be_signed = next(_values(certificate, 0, len(certificate)))
-        fields = [each for each in _inside(certificate, to_be_signed, 2) if each.tag in (_INTEGER, _SEQUENCE)]
+        whole = _first(certificate, 0, len(certificate))
+        fields = [each for each in _inside(certificate, whole, 2) if each.tag in (_INTEGER, _SEQUENCE)]
         # Serial number, signature algorithm, issuer (RFC 5280 §4.1); a version before them has another tag.
         serial_number, _, issuer = fields[:3]
         return (issuer.whole(certificate), serial_number.content(certificate)) in self._revoked
@@ -68,7 +68,7 @@ class _Value(NamedTuple):
 
 
 def _values(data: bytes, position: int, end: int) -> Iterator[_Value]:
-    """Yield the values that stand one behind the other; raises IndexError and ValueError where there are none."""
+    """Yield the values that stand one behind the other; raises IndexError or ValueError where something else does."""
     while position < end:
         start, tag, length = position, data[position], data[position + 1]
         position += 2
@@ -82,10 +82,16 @@ def _values(data: bytes, position: int, end: int) -> Iterator[_Value]:
         position += length
 
 
+def _first(data: bytes, position: int, end: int) -> _Value:
+    for value in _values(data, position, end):
+        return value
+    raise ValueError("nothing where a value is due")
+
+
 def _inside(data: bytes, value: _Value, depth: int = 1) -> list[_Value]:
     """Return the values in a sequence, or in the first one of the first one, and so on."""
     for _ in range(depth - 1):
-        value = next(_values(data, value.begin, value.end))
+        value = _first(data, value.begin, value.end)
     if value.tag != _SEQUENCE:
         raise ValueError("no sequence where one is due")
     return list(_values(data, value.begin, value.end))
@@ -93,7 +99,7 @@ def _inside(data: bytes, value: _Value, depth: int = 1) -> list[_Value]:
 
 def _revoked(crl: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield issuer and serial number of each certificate on a list (RFC 5280 §5.1)."""
-    whole = next(_values(crl, 0, len(crl)))
+    whole = _first(crl, 0, len(crl))
     sequences = [each for each in _inside(crl, whole, 2) if each.tag == _SEQUENCE]
     # Signature algorithm and issuer; and what is revoked, if there is anything. Extensions have another tag.
     issuer = sequences[1].whole(crl)

@@ -38,10 +38,14 @@ def test_who_is_on_the_list_of_its_authority(tmp_path: Path) -> None:
     assert not of_one.has(encoded(elsewhere))
 
 
-def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["", "MIIBAg==", "MAA=", "MAIwAA==", "AgEB"])
+def test_a_damaged_list_is_said(tmp_path: Path, content: str) -> None:
     damaged = tmp_path / "damaged.crl"
-    damaged.write_text("-----BEGIN X509 CRL-----\nMIIBAg==\n-----END X509 CRL-----\n")
+    damaged.write_text(f"-----BEGIN X509 CRL-----\n{content}\n-----END X509 CRL-----\n")
     with pytest.raises(ConfigurationError, match=r"dicom\.tls\.crl: .* holds a list that cannot be read"):
         RevokedCertificates(damaged)
+
+
+def test_a_missing_list_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"dicom\.tls\.crl: cannot read"):
         RevokedCertificates(tmp_path / "missing.crl")

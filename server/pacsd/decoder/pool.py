@@ -181,8 +181,9 @@ class DecoderPool:
         starting = self._starter.submit(self._started)
         while not starting.done():
             wait([starting], LOOK_INTERVAL)
-            if is_cancelled() and not starting.cancel():
-                starting.add_done_callback(self._keep)
+            if is_cancelled():
+                if not starting.cancel():
+                    starting.add_done_callback(self._keep)
                 raise RetrieveCancelled("the retrieve was cancelled")
         return starting.result()
 

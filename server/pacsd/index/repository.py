@@ -211,7 +211,7 @@ class Index:
     def locate(self, chosen: InstanceSelection, effort: Effort | None = None) -> Sequence[StoredInstance]:
         """The instances of a C-MOVE or C-GET: study by study, by series number, instance number and UID.
 
-        Where they are is looked up page by page as they are come to, which may raise as well.
+        Where they are is looked up page by page as they are come to, which may raise as well, also what ends `effort`.
 
         Raises IdentifierInvalid where the selection breaks the hierarchy (PS3.4 C.4.2.2.1), and what ends `effort`.
         """
@@ -229,7 +229,7 @@ class Index:
                         effort.check()
                         yield page
 
-            return selection.locate(pages_of, chosen, self._look_up)
+            return selection.locate(pages_of, chosen, partial(self._look_up, effort))
 
         effort.go_on()
         self._query_places.take(effort)
@@ -239,8 +239,13 @@ class Index:
         finally:
             self._query_places.give_back()
 
-    def _look_up(self, sop_instance_uids: Sequence[str]) -> Mapping[str, StoredInstance]:
-        return self._read(lambda connection: selection.by_sop_instance_uids(connection, sop_instance_uids))
+    def _look_up(self, effort: Effort, sop_instance_uids: Sequence[str]) -> Mapping[str, StoredInstance]:
+        return read_patiently(
+            self._reading,
+            lambda connection: selection.by_sop_instance_uids(connection, sop_instance_uids),
+            self._patience_to_read,
+            effort.check,
+        )
 
     @contextmanager
     def _ending(self, effort: Effort) -> Iterator[None]:

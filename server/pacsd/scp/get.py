@@ -106,6 +106,7 @@ class GetHandler:
             is_cancelled=is_cancelled,
             clock=self._clock,
         )
+        effort.ask_instead(retrieval.is_over)
         sender = InstanceSender(
             net,
             self._instances,

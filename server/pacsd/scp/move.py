@@ -128,6 +128,7 @@ class MoveHandler:
             is_cancelled=is_stopped,
             clock=self._clock,
         )
+        effort.ask_instead(retrieval.is_over)
 
         def new_sender(net: DicomNet) -> InstanceSender:
             return InstanceSender(

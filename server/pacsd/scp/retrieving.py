@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dicomnet import AssociationEnded, SubOperationFields
-from pacsd.errors import DestinationUnreachable, IndexUnavailable, PacsdError, RetrieveCancelled
+from pacsd.errors import DestinationUnreachable, IndexUnavailable, OperationCancelled, RetrieveCancelled
 from pacsd.model import StoredInstance
 from pacsd.scp.selection import failed_list
 from pacsd.scp.statuses import Answer, counts, retrieve_answer
@@ -73,6 +73,14 @@ class Retrieval:
 
     def _send_all(self, progress: Progress, send: Callable[[StoredInstance], Sent]) -> bool:
         """Send until the end or until cancelled, which is returned; keep `progress` up to date."""
+        try:
+            return self._send_each(progress, send)
+        except (OperationCancelled, RetrieveCancelled):
+            with self.turn:
+                self._is_at_end()  # or something else has ended it, which this raises
+            return True
+
+    def _send_each(self, progress: Progress, send: Callable[[StoredInstance], Sent]) -> bool:
         next_pending = self.clock()
         for instance in self.instances:
             with self.turn:
@@ -81,12 +89,7 @@ class Retrieval:
                 if self.clock() >= next_pending:
                     self.send_pending(counts(progress, with_remaining=True))
                     next_pending = self.clock() + _PENDING_INTERVAL
-            try:
-                progress.count(send(instance))
-            except RetrieveCancelled:
-                with self.turn:
-                    self._is_at_end()  # or something else has ended it, which this raises
-                return True
+            progress.count(send(instance))
         return False
 
     def _is_at_end(self) -> bool:
@@ -117,8 +120,8 @@ class Retrieval:
                 return self._is_at_end()
             except AssociationEnded:
                 return False
-            except PacsdError:
-                return True
+            except Exception:
+                return True  # as the operation's thread will be told
 
     @contextmanager
     def _watched(self, progress: Progress) -> Iterator[None]:

@@ -7,10 +7,11 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from questions import study_query
 from records import record
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from pacsd.effort import Effort
 from pacsd.errors import IndexUnavailable, OperationCancelled, OperationTooCostly
@@ -42,6 +43,32 @@ def test_waiting_for_a_place_may_be_cancelled() -> None:
         places.take(Effort(is_cancelled=lambda: True))
     places.give_back()
     places.take(Effort())
+
+
+def test_looking_up_a_page_of_a_retrieve_may_be_cancelled(
+    open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = open_index()
+    fill(index, STUDIES)
+    cancelled = threading.Event()
+    effort = Effort()
+    everything = InstanceSelection(
+        model=QueryModel.STUDY_ROOT,
+        level=QueryLevel.STUDY,
+        study_instance_uids=tuple(f"1.{number}" for number in range(STUDIES)),
+    )
+    located = index.locate(everything, effort)
+    effort.ask_instead(cancelled.is_set)
+
+    def away(*_: object) -> None:
+        cancelled.set()
+        raise OperationalError("SELECT", None, psycopg.OperationalError("the server is away"))
+
+    monkeypatch.setattr("pacsd.index.read.selection.by_sop_instance_uids", away)
+    began = time.monotonic()
+    with pytest.raises(OperationCancelled):
+        located[STUDIES - 1]
+    assert time.monotonic() - began < SOON
 
 
 @pytest.mark.parametrize("effort", ["cancelled", "costly", "gone"])

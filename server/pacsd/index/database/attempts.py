@@ -111,13 +111,16 @@ class Patience:
         `look` is called now and then meanwhile, and may raise what ends the wait.
         """
         until = self._clock() + seconds
-        with self._changed:
-            if self._clock() >= min(deadline, self._ends):
-                return False
-            while (left := min(until, deadline, self._ends) - self._clock()) > 0:
+        if self._clock() >= min(deadline, self._ends):
+            return False
+        while True:
+            with self._changed:
+                left = min(until, deadline, self._ends) - self._clock()
+                if left <= 0:
+                    break
                 self._changed.wait(left if look is None else min(left, LOOKS))
-                if look is not None:
-                    look()
+            if look is not None:
+                look()  # outside of the lock, as it may wait for the peer
         self._observe_attempt()
         return True
 
