@@ -1,4 +1,4 @@
-"""Association control (PS3.8 §7.1 to §7.4): an association asked for, accepted or rejected, released or aborted."""
+"""Association control (PS3.8 §7.1 to §7.4): an association from its beginning to its end, with all waiting for it."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class AssociationControl:
         self._upper_layer = upper_layer
         self._exchange = exchange
         self.before_lingering: Callable[[], None] | None = None
-        """To be done when an association is over; the peer may take long to close the connection."""
+        """Called when an association is over, before the peer is given time to close the connection."""
         self._is_closing = False
 
     def open(self, transport: Transport, configuration: NetConfiguration, *, is_requestor: bool) -> Channel:
-        """Begin with a transport connection that stands."""
+        """Take over a transport connection that stands."""
         connection = Connection(is_requestor=is_requestor, limits=configuration.limits)
         channel = Channel(connection, transport, configuration)
         observation = Observation.of(self._callbacks, configuration.limits.associate_pdu_length)
@@ -89,7 +89,7 @@ class AssociationControl:
         return association
 
     def _rejected(self, reject: AssociateReject) -> AssociationRejected:
-        """Close behind a rejection, and return it as the exception that `request` raises."""
+        """Close the connection after a rejection, and return the exception that `request` raises."""
         error = AssociationRejected.by(reject.result, reject.source, reject.reason)
         try:
             self._callbacks.on_receive_associate_reject(reject.result, reject.source, reject.reason)
@@ -192,7 +192,7 @@ class AssociationControl:
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Close the connection behind a block that serves it, however the block ends: nothing comes out of it."""
+        """Close the connection when the block that serves it ends. What is raised in the block ends there."""
         channel = self._upper_layer.open_channel()
         error: Exception | None = None
         try:

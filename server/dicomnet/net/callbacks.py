@@ -1,4 +1,4 @@
-"""What a DicomNet calls when something arrives, to be overridden by who serves it; and how that is answered.
+"""What a DicomNet calls when something arrives: override what you serve, and answer with the `send_*` beside it.
 
 Every default is a whole answer: Verification works, other services are refused as the Standard has it.
 All are called on the connection's own thread, one at a time.
@@ -84,9 +84,9 @@ _VERIFICATION: Final = SupportedAbstractSyntax(
 
 
 class Callbacks:
-    """The `on_*` of a DicomNet, and the `send_*` that answer what they are called for.
+    """The `on_*` of a DicomNet, and the `send_*` that answer them.
 
-    These block until the bytes were handed to the socket. All raise LocalProtocolError where the state does not allow
+    `send_*` block until the bytes were handed to the socket. All raise LocalProtocolError where the state does not allow
     them, and AssociationEnded where the connection is gone or the peer takes nothing.
     """
 

@@ -1,4 +1,4 @@
-"""Operations that we invoke and that take more than one request or response: C-FIND, C-GET, C-MOVE, many C-STOREs."""
+"""Operations that we invoke: C-STORE, one or many; C-FIND, C-GET and C-MOVE with their many responses."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class PostponedAnswers:
         upper_layer = self._upper_layer
         channel = upper_layer.open_channel()
         channel.before_waiting = None
-        # Perhaps in the middle of the next data set.
+        # The next data set may be under way, and its request is served after these answers.
         outer, upper_layer.spares_dataset = upper_layer.spares_dataset, True
         try:
             with channel.gathering():

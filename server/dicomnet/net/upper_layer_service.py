@@ -34,7 +34,7 @@ class UpperLayerService:
         self.dataset: ReceivedDataset | None = None
         """The data set that is being received."""
         self.spares_dataset = False
-        """Messages are sent in the middle of a data set that is still to be read."""
+        """While True, `send` leaves the data set that is being received as it is."""
 
     # The connection.
 
@@ -152,7 +152,7 @@ class UpperLayerService:
         return self.open_channel().gathering()
 
     def dataset_of(self, received: MessageReceived) -> ReceivedDataset | None:
-        """Return the data set behind a message that was just received, as it comes."""
+        """Return the data set of a message that was just received; its fragments are read as they come."""
         if received.has_dataset:
             self.dataset = ReceivedDataset(self._next_fragment, received.context.transfer_syntax)
         return self.dataset
@@ -169,7 +169,7 @@ class UpperLayerService:
 
 @contextmanager
 def _ended_by_peer(channel: Channel) -> Iterator[None]:
-    """Around an answer: where it is refused as the peer has ended the association meanwhile, raise that end instead."""
+    """Around an answer: raise the end of the association where that is why the answer is refused."""
     try:
         yield
     except LocalProtocolError:
