@@ -6,6 +6,7 @@ The numbers are of flaws in Orthanc, DCMTK and GDCM; nesting, bombs and claimed 
 from __future__ import annotations
 
 import gc
+import re
 import struct
 import threading
 import tracemalloc
@@ -21,6 +22,7 @@ from dicomnet.upper_layer.reader import read_pdu
 from fuzz import seeds
 from fuzz.targets import Run, open_archive
 from pacsd.dataset.part10 import part10_header
+from pacsd.dataset.uids import verify_keepable
 from pacsd.errors import DatasetInvalid
 from pacsd.scp.service_table import service_of
 from pacsd.storage.layout import instance_path
@@ -79,9 +81,14 @@ def association(context: tuple[str, str], *messages: bytes, calling: str = "ATTA
 )
 def test_path_traversal_by_uids(uid: str) -> None:
     """CVE-2022-2119, CVE-2022-2120: DCMTK wrote where a peer's UID led. CVE-2023-33466: Orthanc overwrote files."""
+    keywords = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     for uids in ((uid, "1.2", "1.3"), ("1.2", uid, "1.3"), ("1.2", "1.3", uid)):
         with pytest.raises(DatasetInvalid):
-            instance_path(datetime(2024, 1, 2, tzinfo=UTC), *uids)
+            verify_keepable(dict(zip(keywords, uids, strict=True)))
+        # And if it came that far.
+        path = instance_path(datetime(2024, 1, 2, tzinfo=UTC), *uids)
+        assert re.fullmatch(r"2024/01/02(/[0-9.]+|/sha256-[0-9a-f]{32}){3}\.dcm", path)
+        assert ".." not in path
 
 
 @pytest.mark.parametrize("excess", [1, 2, 1000, 60_000])

@@ -86,7 +86,7 @@ _VERIFICATION: Final = SupportedAbstractSyntax(
 class Callbacks:
     """The `on_*` of a DicomNet, and the `send_*` that answer them.
 
-    `send_*` block until the bytes were handed to the socket. All raise LocalProtocolError where the state does not allow
+    `send_*` block until the socket has the bytes. All raise LocalProtocolError where the state does not allow
     them, and AssociationEnded where the connection is gone or the peer takes nothing.
     """
 
