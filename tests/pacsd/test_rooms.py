@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,20 @@ def _things(file: Path) -> set[str]:
 def test_a_file_knows_one_thing_at_most(file: Path) -> None:
     if str(file.relative_to(SERVER)) not in WIRING:
         assert len(_things(file)) <= 1
+
+
+def test_the_architecture_page_names_what_there_is() -> None:
+    """Each path in it is a module or a folder, below `server/`, the engine, the daemon or the project."""
+    page = (SERVER.parent / "ARCHITECTURE.md").read_text("utf-8")
+    roots = [SERVER, SERVER / "dicomnet", SERVER / "pacsd", SERVER.parent]
+    paths = set(re.findall(r"`([\w.]+(?:/[\w.]+)+)/?`", page))
+    assert len(paths) > 50
+    missing = [
+        path
+        for path in paths
+        if not any((root / path).exists() or (root / f"{path}.py").exists() for root in roots)
+    ]
+    assert not missing
 
 
 @pytest.mark.parametrize("thing", THINGS)
