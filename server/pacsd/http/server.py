@@ -45,7 +45,7 @@ REQUEST_SECONDS = 3
 READINESS_SECONDS: Final = 3.0
 """That /metrics waits for the checks of /readyz."""
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 
 class ObservabilityServer(ThreadingHTTPServer):
@@ -98,7 +98,7 @@ class ObservabilityServer(ThreadingHTTPServer):
         try:
             metrics.quarantined(Quarantine(self.context.settings.storage.root).count())
         except PacsdError as error:
-            log.warning("quarantine-unknown", reason=str(error))
+            _log.warning("quarantine-unknown", reason=str(error))
         return metrics.render()
 
     def _measure_disks(self) -> None:
@@ -116,7 +116,7 @@ class ObservabilityServer(ThreadingHTTPServer):
             metrics.index_wal(wal_bytes(settings.index.url))
         except OSError as error:
             # The other numbers are worth more now than ever.
-            log.warning("disk-free-unknown", reason=os.strerror(error.errno or 0))
+            _log.warning("disk-free-unknown", reason=os.strerror(error.errno or 0))
 
     def _measure_standstill(self) -> None:
         signs = self.context.shared.signs
@@ -152,7 +152,7 @@ class ObservabilityServer(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """Log what went wrong with a request, instead of writing it to standard error."""
         del request, client_address
-        log.warning("http-request-failed", reason=type(sys.exception()).__name__)
+        _log.warning("http-request-failed", reason=type(sys.exception()).__name__)
 
 
 def run_http(context: WorkerContext) -> int:
@@ -198,4 +198,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815  the base class's name
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-        log.debug("http-request", client=self.client_address[0], message=format % args)
+        _log.debug("http-request", client=self.client_address[0], message=format % args)

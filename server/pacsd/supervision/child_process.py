@@ -29,7 +29,7 @@ __all__ = ["SUPERVISED_SIGNALS", "Child", "describe_exit", "fork"]
 
 SUPERVISED_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -66,10 +66,10 @@ class Child:
             self.channel.sendmsg([RETIRE_MESSAGE], rights, socket.MSG_DONTWAIT)
         except BlockingIOError:
             # It has not read hundreds of them.
-            log.error("process-does-not-listen", pid=self.pid)  # noqa: TRY400
+            _log.error("process-does-not-listen", pid=self.pid)
         except OSError as error:
             # It died a moment ago: SIGCHLD is on its way.
-            log.debug("process-gone", pid=self.pid, reason=str(error))
+            _log.debug("process-gone", pid=self.pid, reason=str(error))
 
     def shut_down(self) -> None:
         """Tell it to end within `server.shutdown_timeout`."""
@@ -139,7 +139,7 @@ def _be_child(channel: socket.socket, main: Callable[[int], int], mask: Iterable
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         status = main(channel.fileno())
     except BaseException:
-        log.exception("process-failed")
+        _log.exception("process-failed")
     finally:
         end_logs()
         sys.stdout.flush()

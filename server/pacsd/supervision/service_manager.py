@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ServiceManager"]
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 _SIGNS_IN_PERIOD: Final = 3.0
 """How often the watchdog hears of us in the time that it allows."""
@@ -55,4 +55,4 @@ class ServiceManager:
                 told.setblocking(False)
                 told.sendto(state.encode(), address)
         except OSError as error:
-            log.warning("service-manager-not-told", state=state, reason=error.strerror)
+            _log.warning("service-manager-not-told", state=state, reason=error.strerror)

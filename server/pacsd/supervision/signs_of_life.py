@@ -40,7 +40,7 @@ SUPERVISOR: Final = "supervisor"
 BEAT_SECONDS: Final = 1.0
 """Between beats, at most."""
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 _FIELDS: Final = 2 + len(PARTS)
 _PID, _ROLE, _BEAT, _ACCEPT, _COMMIT, _TURN = range(_FIELDS)
@@ -175,7 +175,7 @@ class OwnSigns:
                         look()
                     except Exception:
                         # It must not silence the process, which would be killed for it.
-                        log.exception("look-failed")
+                        _log.exception("look-failed")
 
         thread = threading.Thread(target=keep_beating, name="beat", daemon=True)
         thread.start()

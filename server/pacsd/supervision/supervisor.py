@@ -72,7 +72,7 @@ LOOKS: Final = 15
 LATE_SECONDS: Final = 5.0
 """Who wakes so much later than it meant to was not allowed to run, and neither were the others."""
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 
 def serve(
@@ -205,7 +205,7 @@ class Supervisor:
         self._why_read_only = why_read_only
         if is_complete:
             self._processes.note_complete()
-        log.error("archive-read-only", reason=reason, consequence="nothing is stored, queries are answered")
+        _log.error("archive-read-only", reason=reason, consequence="nothing is stored, queries are answered")
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit status, or `START_ANEW`."""
@@ -213,7 +213,7 @@ class Supervisor:
         gc.collect()
         gc.freeze()
         if threading.active_count() > 1:
-            log.error("threads-before-fork", names=[thread.name for thread in threading.enumerate()])
+            _log.error("threads-before-fork", names=[thread.name for thread in threading.enumerate()])
         with self._signals:
             self._processes.metrics.restart_delayed(0.0)
             self._start_all()
@@ -228,12 +228,12 @@ class Supervisor:
                 self._complete_reload()
                 self._watch()
                 self._enforce_deadline()
-        log.info("server-stopped")
+        _log.info("server-stopped")
         return self._status
 
     def _log_start(self) -> None:
         processes = self._processes
-        log.info(
+        _log.info(
             "server-started",
             ae_title=self._settings.dicom.ae_title,
             workers=processes.workers.wanted,
@@ -277,24 +277,24 @@ class Supervisor:
             delay = backoff.longest
             self._vacancies.append(_Vacancy(self._clock() + delay, role, backoff, delay))
             reason = error.strerror
-            log.error("process-not-started", role=role.name, reason=reason, again_in_seconds=delay)  # noqa: TRY400
+            _log.error("process-not-started", role=role.name, reason=reason, again_in_seconds=delay)
             return
         child.reload = self._reloads
         child.backoff = backoff
-        log.info("process-started", role=role.name, index=child.slot, child=child.pid)
+        _log.info("process-started", role=role.name, index=child.slot, child=child.pid)
 
     def _ended(self, child: Child, status: int) -> None:
         facts = {**_facts_of(child), **describe_exit(status)}
         if status:
             self._clear_up_after(child)
         if self._stopping or child.expected_to_end:
-            log.info("process-ended", **facts)
+            _log.info("process-ended", **facts)
             self._stop_the_last()
             if child.role.is_alone and not self._stopping:
                 self._start(child.role)
             return
         if child.reload < self._reloads and not child.role.is_alone:
-            log.error("process-died", replaced_in_seconds=None, **facts)
+            _log.error("process-died", replaced_in_seconds=None, **facts)
             return  # the one that takes its place is there, or is being started
         delay = child.backoff.delay(self._processes.lived(child))
         if child.role.serves_associations and child.has_served and not self._has_other_worker():
@@ -303,7 +303,7 @@ class Supervisor:
         self._vacancies.append(_Vacancy(self._clock() + delay, child.role, child.backoff, delay))
         self._processes.metrics.worker_restarted()
         self._tell_delay()
-        log.error("process-died", replaced_in_seconds=delay, **facts)
+        _log.error("process-died", replaced_in_seconds=delay, **facts)
 
     def _has_other_worker(self) -> bool:
         """Whether one serves, or is started soon."""
@@ -322,7 +322,7 @@ class Supervisor:
             self._clear_up(self._settings, child.pid)
         except (PacsdError, OSError) as error:
             # The next start does it.
-            log.error("not-cleared-up", child=child.pid, reason=str(error))  # noqa: TRY400
+            _log.error("not-cleared-up", child=child.pid, reason=str(error))
         self._processes.note_death()
 
     def _fill_vacancies(self) -> None:
@@ -348,7 +348,7 @@ class Supervisor:
             return
         signs = self._processes.signs
         if now > self._watched + self._watch_seconds + LATE_SECONDS:
-            log.warning("supervisor-woke-late", seconds=round(now - self._watched, 1))
+            _log.warning("supervisor-woke-late", seconds=round(now - self._watched, 1))
             signs.give_grace()
         self._watched = now
         drain_logs()
@@ -358,7 +358,7 @@ class Supervisor:
             of_child = {each.part: each.seconds for each in still if each.slot == child.slot}
             self._report(child, of_child)
             if of_child.get("beat", 0.0) > 2 * timeout and not child.is_killed and not child.is_traced:
-                log.error("process-killed", reason="it shows no sign of life", **_facts_of(child))
+                _log.error("process-killed", reason="it shows no sign of life", **_facts_of(child))
                 # Not SIGTERM, which a stopped process takes note of only when it goes on.
                 child.kill()
         self._tell_service_manager(now, {each.slot for each in still if each.part == "beat"})
@@ -367,9 +367,9 @@ class Supervisor:
     def _report(self, child: Child, still: dict[str, float]) -> None:
         for part in still.keys() - child.reported:
             event = "process-silent" if part == "beat" else "process-stands-still"
-            log.error(event, part=part, seconds=round(still[part], 1), **_facts_of(child))
+            _log.error(event, part=part, seconds=round(still[part], 1), **_facts_of(child))
         for part in child.reported - still.keys():
-            log.info("process-goes-on", part=part, **_facts_of(child))
+            _log.info("process-goes-on", part=part, **_facts_of(child))
         child.reported = set(still)
 
     def _tell_service_manager(self, now: float, silent: set[int]) -> None:
@@ -388,7 +388,7 @@ class Supervisor:
             return
         self._next_look_at_disk = now + READ_ONLY_SECONDS
         if not self._why_read_only(self._settings):
-            log.info("archive-writable-again", consequence="the server starts anew")
+            _log.info("archive-writable-again", consequence="the server starts anew")
             self._status = START_ANEW
             self._stop("the disk can be written to again")
 
@@ -398,9 +398,9 @@ class Supervisor:
         if self._stopping:
             self._status = 0
             self._deadline = min(self._deadline or math.inf, self._clock() + HURRY_SECONDS)
-            log.warning("server-hurries", reason=reason, processes=len(self._processes))
+            _log.warning("server-hurries", reason=reason, processes=len(self._processes))
             return
-        log.info("server-stopping", reason=reason, shutdown_timeout=self._settings.server.shutdown_timeout)
+        _log.info("server-stopping", reason=reason, shutdown_timeout=self._settings.server.shutdown_timeout)
         self._stopping = True
         self._is_reloading = False
         if self._status != START_ANEW:
@@ -428,7 +428,7 @@ class Supervisor:
         if self._deadline is None or self._clock() < self._deadline:
             return
         for child in self._not_last() or self._processes.all():
-            log.error("process-killed", **_facts_of(child))
+            _log.error("process-killed", **_facts_of(child))
             child.kill()
         # Those that end last are told to stop when the others are gone, and then have a deadline of their own.
         self._deadline = self._clock() + GRACE_SECONDS
@@ -439,16 +439,16 @@ class Supervisor:
         try:
             settings = self._load()
         except ConfigurationError as error:
-            log.error("configuration-refused", reason=str(error))  # noqa: TRY400  the reason says it all
+            _log.error("configuration-refused", reason=str(error))
             return
         if settings.server.worker_count >= self._processes.room:
-            log.error("configuration-refused", reason="too many processes still drain from earlier reloads")
+            _log.error("configuration-refused", reason="too many processes still drain from earlier reloads")
             return
         self._settings, unchanged = keep_what_needs_a_restart(self._settings, settings)
         if self._log_output is not None:
             configure_server_logging(settings.log, self._log_output)
         if unchanged:
-            log.warning("configuration-needs-restart", unchanged=unchanged)
+            _log.warning("configuration-needs-restart", unchanged=unchanged)
         self._reloads += 1
         self._is_reloading = True
         self._vacancies.clear()
@@ -472,7 +472,7 @@ class Supervisor:
                 if child.reload < self._reloads:
                     self._retire(child, settings_fd)
         _warn_of_plain_port(self._settings)
-        log.info("configuration-reloaded", workers=workers.wanted)
+        _log.info("configuration-reloaded", workers=workers.wanted)
 
     def _retire(self, child: Child, settings_fd: int) -> None:
         """Retire it; a worker that has retired before learns of each further change all the same."""
@@ -487,7 +487,7 @@ def _warn_of_plain_port(settings: Settings) -> None:
     """Say who gets in without the certificate that is required of everybody else."""
     tls = settings.dicom.tls
     if settings.dicom.enabled and tls.enabled and tls.require_client_certificate:
-        log.warning(
+        _log.warning(
             "plain-port-needs-no-certificate",
             port=settings.dicom.port,
             unknown_peers=settings.access.unknown_peers,
@@ -517,7 +517,7 @@ def _prepared_to_read(
         return reason, prepare_to_read(settings)
     except PacsdError as error:
         # The ordinary start says better what is wrong.
-        log.warning("cannot-serve-read-only", reason=str(error))
+        _log.warning("cannot-serve-read-only", reason=str(error))
         return "", None
 
 
