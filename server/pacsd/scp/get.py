@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from dicomnet import CGetRequest, DicomNet, PresentationContext, ReceivedDataset, Status, SubOperationFields
+from dicomnet import CGetRequest, DicomNet, PresentationContext, ReceivedDataset, SubOperationFields
 from pacsd.effort import Effort
 from pacsd.model import QueryOptions
 from pacsd.query.information_models import GET_MODELS
-from pacsd.scp.retrieving import Retrieval
+from pacsd.scp.retrieving import Retrieval, answer_retrieve
 from pacsd.scp.selection import read_selection
 from pacsd.scp.statuses import Answer
 from pacsd.scu.sender import InstanceSender, Transcode
@@ -31,31 +32,14 @@ def answer_get(
     dataset: ReceivedDataset,
 ) -> None:
     """Send a selection back."""
-
-    def send_pending(counts: SubOperationFields) -> None:
-        net.send_c_get_response(context, request, status=Status.PENDING, **counts)
-
-    def respond(answer: Answer) -> None:
-        net.send_c_get_response(
-            context, request, status=answer.status, identifier=answer.identifier, **answer.fields
-        )
-
-    net.run_operation(
+    answer_retrieve(
+        net,
         row,
         context,
         request,
-        perform=lambda: net.routes.get.handle(
-            net,
-            context,
-            request,
-            net.identifier(dataset),
-            options=net.options(row, context),
-            default_character_set=net.admission.default_character_set,
-            send_pending=send_pending,
-            is_cancelled=lambda: net.is_stopped(request),
-            effort=net.effort(request),
-        ),
-        respond=respond,
+        dataset,
+        send=net.send_c_get_response,
+        handle=partial(net.routes.get.handle, net, context, request),
     )
 
 
@@ -80,8 +64,8 @@ class GetHandler:
         net: DicomNet,
         context: PresentationContext,
         request: CGetRequest,
-        data: bytes,
         *,
+        data: bytes,
         options: QueryOptions,
         default_character_set: str = "",
         send_pending: Callable[[SubOperationFields], None],

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
-from dicomnet import CMoveRequest, DicomNet, PresentationContext, ReceivedDataset, Status, SubOperationFields
+from dicomnet import CMoveRequest, DicomNet, PresentationContext, ReceivedDataset, SubOperationFields
 from pacsd.effort import Effort
 from pacsd.errors import DestinationUnreachable, UnknownDestination
 from pacsd.model import QueryOptions
 from pacsd.query.information_models import MOVE_MODELS
-from pacsd.scp.retrieving import Retrieval
+from pacsd.scp.retrieving import Retrieval, answer_retrieve
 from pacsd.scp.selection import read_selection
 from pacsd.scp.statuses import Answer
 from pacsd.scu.delivery import Delivery
@@ -34,32 +35,20 @@ def answer_move(
     dataset: ReceivedDataset,
 ) -> None:
     """Send a selection to a third party."""
-
-    def send_pending(counts: SubOperationFields) -> None:
-        net.send_c_move_response(context, request, status=Status.PENDING, **counts)
-
-    def respond(answer: Answer) -> None:
-        net.send_c_move_response(
-            context, request, status=answer.status, identifier=answer.identifier, **answer.fields
-        )
-
-    net.run_operation(
+    answer_retrieve(
+        net,
         row,
         context,
         request,
-        perform=lambda: net.routes.move.handle(
+        dataset,
+        send=net.send_c_move_response,
+        handle=partial(
+            net.routes.move.handle,
             context,
             request,
-            net.identifier(dataset),
             calling_ae_title=net.calling_ae_title,
-            options=net.options(row, context),
-            default_character_set=net.admission.default_character_set,
             move_to=net.admission.move_to,
-            send_pending=send_pending,
-            is_cancelled=lambda: net.is_stopped(request),
-            effort=net.effort(request),
         ),
-        respond=respond,
     )
 
 
@@ -90,8 +79,8 @@ class MoveHandler:
         self,
         context: PresentationContext,
         request: CMoveRequest,
-        data: bytes,
         *,
+        data: bytes,
         calling_ae_title: str,
         options: QueryOptions,
         default_character_set: str = "",

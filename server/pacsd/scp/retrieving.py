@@ -7,16 +7,27 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dicomnet import AssociationEnded, SubOperationFields
+from dicomnet import (
+    AssociationEnded,
+    PresentationContext,
+    ReceivedDataset,
+    Request,
+    Status,
+    SubOperationFields,
+)
 from pacsd.errors import DestinationUnreachable, IndexUnavailable, OperationCancelled, RetrieveCancelled
 from pacsd.model import StoredInstance
 from pacsd.scp.selection import failed_list
 from pacsd.scp.statuses import Answer, counts, retrieve_answer
 from pacsd.services.retrieve import Progress, Sent
 
-__all__ = ["Retrieval"]
+if TYPE_CHECKING:
+    from pacsd.scp.pacs_net import PacsNet
+    from pacsd.scp.service_table import ServiceRow
+
+__all__ = ["Retrieval", "answer_retrieve"]
 
 _PENDING_INTERVAL: Final = 1.0
 """Seconds between pending responses: often enough that no peer times out, and no response for each object."""
@@ -24,6 +35,40 @@ _LOOK_INTERVAL: Final = 0.02
 """Seconds between looks whether the retrieve was cancelled, while it may be waiting for a destination."""
 _LAST_SECONDS: Final = 0.03
 """That the sub-operation under way may still take when the retrieve was cancelled, before it is broken off."""
+
+
+def answer_retrieve(
+    net: PacsNet,
+    row: ServiceRow,
+    context: PresentationContext,
+    request: Request,
+    dataset: ReceivedDataset,
+    *,
+    send: Callable[..., None],
+    handle: Callable[..., Answer],
+) -> None:
+    """Answer a C-GET or C-MOVE: `send` sends its responses, `handle` gets what the two have in common."""
+
+    def send_pending(counts: SubOperationFields) -> None:
+        send(context, request, status=Status.PENDING, **counts)
+
+    def respond(answer: Answer) -> None:
+        send(context, request, status=answer.status, identifier=answer.identifier, **answer.fields)
+
+    net.run_operation(
+        row,
+        context,
+        request,
+        perform=lambda: handle(
+            data=net.identifier(dataset),
+            options=net.options(row, context),
+            default_character_set=net.admission.default_character_set,
+            send_pending=send_pending,
+            is_cancelled=lambda: net.is_stopped(request),
+            effort=net.effort(request),
+        ),
+        respond=respond,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
