@@ -54,6 +54,7 @@ from pacsd.permissions import give_to_owner
 from pacsd.revocation import RevokedCertificates
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
 from pacsd.scp.bandwidth import Bandwidth
+from pacsd.scp.echo import answer_echo
 from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
@@ -61,6 +62,7 @@ from pacsd.scp.host_addresses import HostAddresses, RememberedAddresses
 from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
+from pacsd.scp.store import answer_store
 from pacsd.scp.turns import Turns, WhileWaiting
 from pacsd.scu.peer import Peer
 from pacsd.services.archive import (
@@ -607,9 +609,19 @@ def run_worker(context: WorkerContext) -> int:
     )
     plain, over_tls = ([context.sockets[name]] if name in context.sockets else [] for name in _DICOM_SOCKETS)
     acceptance = Acceptance([*plain, *over_tls])
-    routes = _routes(context, store, index, transcode, tls, addresses, acceptance.note)
+    routes = _routes(context, store, index, addresses, acceptance.note)
+    instances = KeptInstances(store, index, verify_by=settings.integrity.on_retrieve, metrics=metrics)
+    move = _move_handler(settings, index, instances, transcode, tls)
     net = PacsNet(
-        replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None), routes
+        replace(net_configuration(settings), tls=tls if settings.dicom.tls.enabled else None),
+        routes,
+        {
+            Service.ECHO: answer_echo,
+            Service.STORE: answer_store,
+            Service.FIND: _find_handler(settings, store, index).answer,
+            Service.MOVE: move.answer,
+            Service.GET: GetHandler(index, instances, transcode, clock=time.monotonic).answer,
+        },
     )
     net.listen_on(over_tls, plain=plain)
     # What is there now stays; to look for garbage in it again and again costs a few per cent of the time.
@@ -619,7 +631,7 @@ def run_worker(context: WorkerContext) -> int:
     context.ready()
     if context.wait_for_stop() is Stop.RETIRE:
         net.stop_accepting()
-        addresses = _retired(context, net, routes, addresses)
+        addresses = _retired(context, net, move, addresses)
     addresses.stop()
     # What waits for the database is told in time to its peers, before they are cut off.
     index.end_attempts_within(max(0.0, settings.server.shutdown_timeout - _LAST_ANSWERS))
@@ -647,7 +659,9 @@ ROLES: Final = (
 """The kinds of processes that a server consists of."""
 
 
-def _retired(context: WorkerContext, net: PacsNet, routes: Routes, addresses: HostAddresses) -> HostAddresses:
+def _retired(
+    context: WorkerContext, net: PacsNet, move: MoveHandler, addresses: HostAddresses
+) -> HostAddresses:
     """Serve the associations that there are to their end, or until the SHUTDOWN; return the addresses now in use.
 
     Rules that change meanwhile hold for them too: those that lose a right end.
@@ -659,7 +673,7 @@ def _retired(context: WorkerContext, net: PacsNet, routes: Routes, addresses: Ho
             addresses = _host_addresses(settings, context.shared)
             addresses.start()
             addresses.wait_until_tried(_FIRST_LOOK_SECONDS)
-            routes.move.destinations = _destinations(settings, _tls_if_usable(settings))
+            move.destinations = _destinations(settings, _tls_if_usable(settings))
             net.change_rules(_access_rules(settings, addresses, _revoked_now(settings)))
         net.interrupt_withdrawn()
         if not net.client_count or context.wait_for_stop(_RETIRED_CHECK_INTERVAL) is Stop.SHUTDOWN:
@@ -742,23 +756,12 @@ def _routes(
     context: WorkerContext,
     store: FileStore,
     index: Index,
-    transcode: Aside,
-    tls: TlsConfiguration | None,
     addresses: HostAddresses,
     note_connection: Callable[[], None],
 ) -> Routes:
     settings, shared = context.settings, context.shared
     metrics = shared.metrics
-    ae_title = settings.dicom.ae_title
-    configuration = net_configuration(settings)
     exceeded = ExceededLimits(metrics.limit_exceeded)
-    instances = KeptInstances(
-        store,
-        index,
-        verify_by=settings.integrity.on_retrieve,
-        metrics=metrics,
-    )
-    long_values = LongValues(store, index, default_character_set=partial(_default_character_set, settings))
     return Routes(
         access=_access_rules(settings, addresses),
         places=_places(settings, shared, context.index),
@@ -774,26 +777,8 @@ def _routes(
             maximum_inflated=settings.decompression.max_inflated_bytes,
             clock=time.monotonic,
         ),
-        find=FindHandler(
-            Queries(
-                index,
-                long_values=long_values.of,
-                answer_seconds=settings.limits.answer_seconds or math.inf,
-            ),
-            ae_title=ae_title,
-        ),
         query_seconds=settings.limits.query_seconds or math.inf,
         bandwidth=_bandwidth(settings, shared, context.index),
-        move=MoveHandler(
-            index,
-            instances,
-            transcode,
-            destinations=_destinations(settings, tls),
-            ae_title=ae_title,
-            new_net=lambda: DicomNet(configuration),
-            clock=time.monotonic,
-        ),
-        get=GetHandler(index, instances, transcode, clock=time.monotonic),
         metrics=metrics,
         exceeded=exceeded,
         turns=Turns(
@@ -801,6 +786,35 @@ def _routes(
             longest_wait=settings.index.commit_timeout + _TURN_SECONDS,
             note_refusal=partial(exceeded.note, "operations-per-peer"),
         ),
+    )
+
+
+def _find_handler(settings: Settings, store: FileStore, index: Index) -> FindHandler:
+    long_values = LongValues(store, index, default_character_set=partial(_default_character_set, settings))
+    queries = Queries(
+        index,
+        long_values=long_values.of,
+        answer_seconds=settings.limits.answer_seconds or math.inf,
+    )
+    return FindHandler(queries, ae_title=settings.dicom.ae_title)
+
+
+def _move_handler(
+    settings: Settings,
+    index: Index,
+    instances: KeptInstances,
+    transcode: Aside,
+    tls: TlsConfiguration | None,
+) -> MoveHandler:
+    configuration = net_configuration(settings)
+    return MoveHandler(
+        index,
+        instances,
+        transcode,
+        destinations=_destinations(settings, tls),
+        ae_title=settings.dicom.ae_title,
+        new_net=lambda: DicomNet(configuration),
+        clock=time.monotonic,
     )
 
 

@@ -25,12 +25,14 @@ from pacsd.dataset.part10 import DicomFile
 from pacsd.errors import TranscodingFailed
 from pacsd.model import Service
 from pacsd.scp.access import AccessRules, AnswerRules, KnownPeer
+from pacsd.scp.echo import answer_echo
 from pacsd.scp.exceeded_limits import ExceededLimits
 from pacsd.scp.find import FindHandler
 from pacsd.scp.get import GetHandler
 from pacsd.scp.move import MoveHandler
 from pacsd.scp.pacs_net import PacsNet
 from pacsd.scp.routes import Routes
+from pacsd.scp.store import answer_store
 from pacsd.scp.turns import Turns
 from pacsd.scu.peer import Peer
 from pacsd.scu.storing import Transcode
@@ -125,6 +127,7 @@ class ArchiveServer:
     """By the services."""
     places: CountedPlaces
     net: PacsNet
+    move: MoveHandler
     host: str = "127.0.0.1"
 
     def keep(self, *instances: Instance) -> None:
@@ -164,25 +167,28 @@ def archive_server(
         ),
         places=counted,
         ingest=ingest,
-        find=FindHandler(
-            Queries(index, long_values=LongValues(store, index, default_character_set=lambda _: "").of),
-            ae_title=AE_TITLE,
-        ),
-        move=MoveHandler(
-            index,
-            instances,
-            transcode,
-            destinations={title: Peer(title, "127.0.0.1", port) for title, port in destinations.items()},
-            ae_title=AE_TITLE,
-            new_net=lambda: DicomNet(configuration),
-            clock=clock,
-        ),
-        get=GetHandler(index, instances, transcode, clock=clock),
         metrics=metrics,
         exceeded=ExceededLimits(metrics.limit_exceeded),
         turns=Turns(operations_per_peer, longest_wait=30.0, note_refusal=lambda _: None),
     )
-    net = PacsNet(configuration, routes)
+    move = MoveHandler(
+        index,
+        instances,
+        transcode,
+        destinations={title: Peer(title, "127.0.0.1", port) for title, port in destinations.items()},
+        ae_title=AE_TITLE,
+        new_net=lambda: DicomNet(configuration),
+        clock=clock,
+    )
+    queries = Queries(index, long_values=LongValues(store, index, default_character_set=lambda _: "").of)
+    handlers = {
+        Service.ECHO: answer_echo,
+        Service.STORE: answer_store,
+        Service.FIND: FindHandler(queries, ae_title=AE_TITLE).answer,
+        Service.MOVE: move.answer,
+        Service.GET: GetHandler(index, instances, transcode, clock=clock).answer,
+    }
+    net = PacsNet(configuration, routes, handlers)
     _, port = net.listen()
     try:
         yield ArchiveServer(
@@ -194,6 +200,7 @@ def archive_server(
             counted=services,
             places=counted,
             net=net,
+            move=move,
         )
     finally:
         net.close(timeout=5)

@@ -9,7 +9,14 @@ from typing import Final
 
 from pacsd.model import QueryLevel, QueryModel
 
-__all__ = ["FIND_MODELS", "GET_MODELS", "INFORMATION_MODELS", "MOVE_MODELS", "InformationModel"]
+__all__ = [
+    "FIND_MODELS",
+    "GET_MODELS",
+    "INFORMATION_MODELS",
+    "MOVE_MODELS",
+    "RETRIEVE_MODELS",
+    "InformationModel",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +63,5 @@ GET_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType(
     {each.get: model for model, each in INFORMATION_MODELS.items()}
 )
 """By the SOP class of a C-GET."""
+RETRIEVE_MODELS: Final[Mapping[str, QueryModel]] = MappingProxyType({**MOVE_MODELS, **GET_MODELS})
+"""By the SOP class of either."""

@@ -18,9 +18,8 @@ from pacsd.dataset.transfer_syntaxes import (
     is_unknown_transfer_syntax,
 )
 from pacsd.model import Service
-from pacsd.scp.extended_negotiation import STORAGE_SERVICE_CLASS, application_information
 from pacsd.scp.host_addresses import HostAddresses, as_ipv4
-from pacsd.scp.service_table import SERVICES, service_of
+from pacsd.scp.service_table import SERVICES, STORAGE_SERVICE_CLASS, service_of
 
 __all__ = ["AccessRules", "Admission", "AnswerRules", "KnownPeer", "Rejection"]
 
@@ -117,8 +116,7 @@ class Admission:
         service = self.service_of(abstract_syntax)
         if service is None:
             return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
-        row = SERVICES[service]
-        return row.supports(row, self)
+        return SERVICES[service].supports(self.services, self.unknown_transfer_syntaxes)
 
     def answer_extended_negotiation(self, asked: ExtendedNegotiation) -> bytes | None:
         """Return the answer to what a peer offers or wants of an accepted SOP class; None: none.
@@ -128,7 +126,7 @@ class Admission:
         service = self.service_of(asked.sop_class_uid)
         if service is None or service not in self.services:
             return None
-        return application_information(SERVICES[service], asked.information)
+        return SERVICES[service].application_information(asked.information)
 
 
 class AccessRules:

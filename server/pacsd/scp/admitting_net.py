@@ -23,6 +23,7 @@ from pacsd.model import Service
 from pacsd.scp.access import LOCAL_LIMIT_EXCEEDED, AccessRules, Admission, Rejection
 from pacsd.scp.bandwidth import Meter
 from pacsd.scp.routes import Routes
+from pacsd.services.intake import Intake
 
 __all__ = ["AdmittingNet"]
 
@@ -44,6 +45,8 @@ class AdmittingNet(DicomNet):
         super().__init__(configuration)
         self._meter = meter
         self.routes = routes
+        self.intake = Intake(routes.ingest)
+        """What the association brings in."""
         self.calling_ae_title = ""
         self._place: tuple[str, str] | None = None
         """For whom it was taken: address and caller."""

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from dicomnet import CEchoRequest, PresentationContext, Status
+from dicomnet import Status
+from pacsd.scp.operation import Operation
 from pacsd.scp.statuses import Answer
-
-if TYPE_CHECKING:
-    from pacsd.scp.pacs_net import PacsNet
-    from pacsd.scp.service_table import ServiceRow
 
 __all__ = ["answer_echo"]
 
 
-def answer_echo(
-    net: PacsNet, row: ServiceRow, context: PresentationContext, request: CEchoRequest, _dataset: None
-) -> None:
+def answer_echo(operation: Operation) -> None:
     """Answer a C-ECHO."""
-    net.run_operation(
-        row,
-        context,
-        request,
-        perform=lambda: Answer(Status.SUCCESS),
-        respond=lambda answer: net.send_c_echo_response(context, request, status=answer.status),
+    net, context, request = operation.net, operation.context, operation.request
+    operation.run(
+        lambda: Answer(Status.SUCCESS),
+        lambda answer: net.send_c_echo_response(context, request, status=answer.status),
     )

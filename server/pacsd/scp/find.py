@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from dicomnet import CFindRequest, PresentationContext, ReceivedDataset, Status
+from dicomnet import CFindRequest, Status
 from pacsd.dataset.identifier import Element, Identifier, read_identifier
 from pacsd.dataset.identifier_writer import IdentifierWriter
-from pacsd.effort import Effort
 from pacsd.errors import IdentifierInvalid
-from pacsd.model import FindQuery, QueryLevel, QueryOptions
+from pacsd.model import FindQuery, QueryLevel
 from pacsd.query.hierarchy import NOT_MATCHED
 from pacsd.query.information_models import FIND_MODELS
+from pacsd.scp.operation import Operation
 from pacsd.scp.statuses import Answer, limited_answer
 from pacsd.services.query import Queries
 
-if TYPE_CHECKING:
-    from pacsd.scp.access import AnswerRules
-    from pacsd.scp.pacs_net import PacsNet
-    from pacsd.scp.service_table import ServiceRow
-
-__all__ = ["FindHandler", "Matches", "answer_find", "query_level"]
+__all__ = ["FindHandler", "Matches", "query_level"]
 
 _RETRIEVE_AE_TITLE: Final = 0x00080054
 _ENCODERS_REMEMBERED: Final = 256
@@ -43,50 +38,6 @@ class Matches(NamedTuple):
     """The final response follows at once."""
 
 
-def answer_find(
-    net: PacsNet,
-    row: ServiceRow,
-    context: PresentationContext,
-    request: CFindRequest,
-    dataset: ReceivedDataset,
-) -> None:
-    """Answer a query; the last matches leave in one write with the final response."""
-    last: list[Matches] = []
-
-    def send(matches: Matches) -> None:
-        with net.gathering():
-            for identifier in matches.identifiers:
-                net.send_c_find_response(context, request, status=matches.status, identifier=identifier)
-
-    def send_or_hold(matches: Matches) -> None:
-        if matches.are_last:
-            last.append(matches)
-        else:
-            send(matches)
-
-    def respond(answer: Answer) -> None:
-        with net.gathering():
-            for matches in last:
-                send(matches)
-            net.send_c_find_response(context, request, status=answer.status, **answer.explanation)
-
-    net.run_operation(
-        row,
-        context,
-        request,
-        perform=lambda: net.routes.find.handle(
-            context,
-            net.identifier(dataset),
-            options=net.options(row, context),
-            default_character_set=net.admission.default_character_set,
-            send_matches=send_or_hold,
-            effort=net.effort(request),
-            rules=net.admission.answers,
-        ),
-        respond=respond,
-    )
-
-
 class FindHandler:
     """Answers queries; all entities found can be retrieved from `ae_title`."""
 
@@ -94,29 +45,48 @@ class FindHandler:
         self._queries = queries
         self._ae_title = ae_title
 
-    def handle(
-        self,
-        context: PresentationContext,
-        data: bytes,
-        *,
-        send_matches: Callable[[Matches], None],
-        effort: Effort,
-        options: QueryOptions,
-        rules: AnswerRules,
-        default_character_set: str = "",
-    ) -> Answer:
-        """Answer an identifier: send the matches by `send_matches`, a page at once; return the final response.
+    def answer(self, operation: Operation) -> None:
+        """Answer a query; the last matches leave in one write with the final response."""
+        net, context = operation.net, operation.context
+        request: CFindRequest = operation.request
+        last: list[Matches] = []
+
+        def send(matches: Matches) -> None:
+            with net.gathering():
+                for identifier in matches.identifiers:
+                    net.send_c_find_response(context, request, status=matches.status, identifier=identifier)
+
+        def send_or_hold(matches: Matches) -> None:
+            if matches.are_last:
+                last.append(matches)
+            else:
+                send(matches)
+
+        def respond(answer: Answer) -> None:
+            with net.gathering():
+                for matches in last:
+                    send(matches)
+                net.send_c_find_response(context, request, status=answer.status, **answer.explanation)
+
+        operation.run(lambda: self._matched(operation, send_or_hold), respond)
+
+    def _matched(self, operation: Operation, send_matches: Callable[[Matches], None]) -> Answer:
+        """Send the matches by `send_matches`, a page at once; return the final response.
 
         Raises as iterating over an `Answering` does.
         """
+        context, admission = operation.context, operation.net.admission
+        rules = admission.answers
         identifier = read_identifier(
-            data, context.transfer_syntax, default_character_set=default_character_set
+            operation.identifier,
+            context.transfer_syntax,
+            default_character_set=admission.default_character_set,
         )
         query = FindQuery(
             model=FIND_MODELS[context.abstract_syntax],
             level=query_level(identifier),
             keys={keyword: value for keyword, value in identifier.keys.items() if keyword not in NOT_MATCHED},
-            options=options,
+            options=operation.options,
         )
         encoder = _remembered_encoder if len(identifier.elements) <= _MOST_KEYS_REMEMBERED else _AnswerEncoder
         answers = encoder(
@@ -129,7 +99,7 @@ class FindHandler:
         )
         answering = self._queries.find(
             query,
-            effort,
+            operation.effort,
             most=rules.max_matches,
             # Private and unknown attributes have no keyword, and so they are not among the query's keys.
             has_unknown_keys=not all(element.keyword for element in identifier.elements),

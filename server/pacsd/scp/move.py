@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
-from dicomnet import CMoveRequest, DicomNet, PresentationContext, ReceivedDataset, SubOperationFields
-from pacsd.effort import Effort
+from dicomnet import CMoveRequest, DicomNet, SubOperationFields
 from pacsd.errors import DestinationUnreachable, UnknownDestination
-from pacsd.model import QueryOptions
-from pacsd.query.information_models import MOVE_MODELS
+from pacsd.model import InstanceSelection
+from pacsd.scp.operation import Operation
 from pacsd.scp.retrieving import Retrieval, answer_retrieve
-from pacsd.scp.selection import read_selection
 from pacsd.scp.statuses import Answer
 from pacsd.scu.delivery import Delivery
 from pacsd.scu.peer import Peer
@@ -20,36 +17,7 @@ from pacsd.scu.sender import InstanceSender, Transcode
 from pacsd.services.ports import InstanceLocations
 from pacsd.services.retrieve import KeptInstances
 
-__all__ = ["MoveHandler", "answer_move"]
-
-if TYPE_CHECKING:
-    from pacsd.scp.pacs_net import PacsNet
-    from pacsd.scp.service_table import ServiceRow
-
-
-def answer_move(
-    net: PacsNet,
-    row: ServiceRow,
-    context: PresentationContext,
-    request: CMoveRequest,
-    dataset: ReceivedDataset,
-) -> None:
-    """Send a selection to a third party."""
-    answer_retrieve(
-        net,
-        row,
-        context,
-        request,
-        dataset,
-        send=net.send_c_move_response,
-        handle=partial(
-            net.routes.move.handle,
-            context,
-            request,
-            calling_ae_title=net.calling_ae_title,
-            move_to=net.admission.move_to,
-        ),
-    )
+__all__ = ["MoveHandler"]
 
 
 class MoveHandler:
@@ -75,28 +43,20 @@ class MoveHandler:
         self._new_net = new_net
         self._clock = clock
 
-    def handle(
-        self,
-        context: PresentationContext,
-        request: CMoveRequest,
-        *,
-        data: bytes,
-        calling_ae_title: str,
-        options: QueryOptions,
-        default_character_set: str = "",
-        move_to: frozenset[str] | None = None,
-        send_pending: Callable[[SubOperationFields], None],
-        is_cancelled: Callable[[], bool],
-        effort: Effort,
-    ) -> Answer:
-        """Send everything selected and return the final response; `move_to` are the titles that may be named."""
-        selection = read_selection(
-            data,
-            context.transfer_syntax,
-            MOVE_MODELS[context.abstract_syntax],
-            relational=options.relational,
-            default_character_set=default_character_set,
+    def answer(self, operation: Operation) -> None:
+        """Send everything selected to the destination that the request names, and answer."""
+        answer_retrieve(
+            operation, operation.net.send_c_move_response, partial(self._sent, operation, operation.request)
         )
+
+    def _sent(
+        self,
+        operation: Operation,
+        request: CMoveRequest,
+        selection: InstanceSelection,
+        send_pending: Callable[[SubOperationFields], None],
+    ) -> Answer:
+        move_to, effort = operation.net.admission.move_to, operation.effort
         destination = self.destinations.get(request.move_destination)
         if move_to is not None and request.move_destination not in move_to:
             # Known or not, the answer is the same: who may not name it need not learn of it.
@@ -108,11 +68,11 @@ class MoveHandler:
             now = self.destinations.get(destination.ae_title)
             if now is None or (now.host, now.port) != (destination.host, destination.port):
                 raise DestinationUnreachable(f"{destination.ae_title} is no peer at this address any more")
-            return is_cancelled()
+            return operation.is_stopped()
 
         retrieval = Retrieval(
             instances=self._index.locate(selection, effort),
-            transfer_syntax=context.transfer_syntax,
+            transfer_syntax=operation.context.transfer_syntax,
             send_pending=send_pending,
             is_cancelled=is_stopped,
             clock=self._clock,
@@ -125,7 +85,7 @@ class MoveHandler:
                 self._instances,
                 self._transcode,
                 priority=request.priority,
-                move_originator=(calling_ae_title, request.message_id),
+                move_originator=(operation.net.calling_ae_title, request.message_id),
                 is_cancelled=retrieval.is_over,
             )
 

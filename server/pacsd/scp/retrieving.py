@@ -7,25 +7,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dicomnet import (
     AssociationEnded,
-    PresentationContext,
-    ReceivedDataset,
-    Request,
     Status,
     SubOperationFields,
 )
 from pacsd.errors import DestinationUnreachable, IndexUnavailable, OperationCancelled, RetrieveCancelled
-from pacsd.model import StoredInstance
-from pacsd.scp.selection import failed_list
+from pacsd.model import InstanceSelection, StoredInstance
+from pacsd.query.information_models import RETRIEVE_MODELS
+from pacsd.scp.operation import Operation
+from pacsd.scp.selection import failed_list, read_selection
 from pacsd.scp.statuses import Answer, counts, retrieve_answer
 from pacsd.services.retrieve import Progress, Sent
-
-if TYPE_CHECKING:
-    from pacsd.scp.pacs_net import PacsNet
-    from pacsd.scp.service_table import ServiceRow
 
 __all__ = ["Retrieval", "answer_retrieve"]
 
@@ -38,16 +33,15 @@ _LAST_SECONDS: Final = 0.03
 
 
 def answer_retrieve(
-    net: PacsNet,
-    row: ServiceRow,
-    context: PresentationContext,
-    request: Request,
-    dataset: ReceivedDataset,
-    *,
+    operation: Operation,
     send: Callable[..., None],
-    handle: Callable[..., Answer],
+    perform: Callable[[InstanceSelection, Callable[[SubOperationFields], None]], Answer],
 ) -> None:
-    """Answer a C-GET or C-MOVE: `send` sends its responses, `handle` gets what the two have in common."""
+    """Answer a C-GET or C-MOVE, whose responses `send` sends.
+
+    `perform` is given what is selected and what sends pending responses, and returns the final one.
+    """
+    context, request = operation.context, operation.request
 
     def send_pending(counts: SubOperationFields) -> None:
         send(context, request, status=Status.PENDING, **counts)
@@ -55,20 +49,17 @@ def answer_retrieve(
     def respond(answer: Answer) -> None:
         send(context, request, status=answer.status, identifier=answer.identifier, **answer.fields)
 
-    net.run_operation(
-        row,
-        context,
-        request,
-        perform=lambda: handle(
-            data=net.identifier(dataset),
-            options=net.options(row, context),
-            default_character_set=net.admission.default_character_set,
-            send_pending=send_pending,
-            is_cancelled=lambda: net.is_stopped(request),
-            effort=net.effort(request),
-        ),
-        respond=respond,
-    )
+    def performed() -> Answer:
+        selection = read_selection(
+            operation.identifier,
+            context.transfer_syntax,
+            RETRIEVE_MODELS[context.abstract_syntax],
+            relational=operation.options.relational,
+            default_character_set=operation.net.admission.default_character_set,
+        )
+        return perform(selection, send_pending)
+
+    operation.run(performed, respond)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What all connections of one process share: the handlers, the rules, and what counts."""
+"""What all connections of one process share: the rules, and what counts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from pacsd.model import Service
 from pacsd.scp.access import AccessRules
 from pacsd.scp.bandwidth import Bandwidth
 from pacsd.scp.exceeded_limits import ExceededLimits
-from pacsd.scp.find import FindHandler
-from pacsd.scp.get import GetHandler
-from pacsd.scp.move import MoveHandler
 from pacsd.scp.turns import Turns
 from pacsd.services.ingest import Ingest
 
@@ -63,9 +60,6 @@ class Routes:
     """Exchanged when the configuration changes; see `PacsNet.change_rules`."""
     places: AssociationPlaces
     ingest: Ingest
-    find: FindHandler
-    move: MoveHandler
-    get: GetHandler
     metrics: NetMetrics
     exceeded: ExceededLimits
     turns: Turns

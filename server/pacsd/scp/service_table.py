@@ -1,11 +1,12 @@
-"""The services that we provide, a row each: a new one is a row here, and the handler that the row names."""
+"""The services that we provide, a row each: a new one is a row here, and a handler that `app` has for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from dicomnet import (
     CEchoRequest,
@@ -14,47 +15,55 @@ from dicomnet import (
     CMoveRequest,
     ContextResult,
     CStoreRequest,
-    PresentationContext,
     Request,
     Status,
     SupportedAbstractSyntax,
 )
 from dicomnet.uids import VERIFICATION_SOP_CLASS
 from pacsd.dataset.transfer_syntaxes import NATIVE_TRANSFER_SYNTAXES, STORAGE_TRANSFER_SYNTAXES
-from pacsd.model import Service
+from pacsd.model import QueryOptions, Service
 from pacsd.query.information_models import FIND_MODELS, GET_MODELS, MOVE_MODELS
-from pacsd.scp.echo import answer_echo
-from pacsd.scp.find import answer_find
-from pacsd.scp.get import answer_get
-from pacsd.scp.move import answer_move
 from pacsd.scp.sop_classes import STORAGE_SOP_CLASSES, may_be_storage
-from pacsd.scp.statuses import CANNOT_PROCESS, OUT_OF_RESOURCES, UNABLE_TO_COUNT_MATCHES
-from pacsd.scp.store import answer_store
+from pacsd.scp.statuses import UNABLE_TO_COUNT_MATCHES, ServiceStatuses
 
-if TYPE_CHECKING:
-    from pacsd.scp.access import Admission
-    from pacsd.scp.pacs_net import PacsNet
-
-__all__ = ["SERVICES", "ServiceRow", "row_for", "service_of"]
+__all__ = ["SERVICES", "STORAGE_SERVICE_CLASS", "ServiceRow", "row_for", "service_of"]
 
 
-def _supports(row: ServiceRow, admission: Admission) -> SupportedAbstractSyntax | ContextResult:
-    if row.service not in admission.services:
-        return ContextResult.USER_REJECTION
-    return SupportedAbstractSyntax(transfer_syntaxes=NATIVE_TRANSFER_SYNTAXES)
+STORAGE_SERVICE_CLASS: Final = "1.2.840.10008.4.2"
+"""As common extended negotiation names it (57H, PS3.4 §B.3.1.3)."""
+
+Supports = Callable[[Collection[Service], frozenset[str]], SupportedAbstractSyntax | ContextResult]
+"""How a SOP class is supported for who may have some services, and may store in some unknown transfer syntaxes."""
 
 
-def _supports_storage(_row: ServiceRow, admission: Admission) -> SupportedAbstractSyntax | ContextResult:
+def _if_permitted(service: Service) -> Supports:
+    def supports(
+        permitted: Collection[Service], _: frozenset[str]
+    ) -> SupportedAbstractSyntax | ContextResult:
+        if service not in permitted:
+            return ContextResult.USER_REJECTION
+        return SupportedAbstractSyntax(transfer_syntaxes=NATIVE_TRANSFER_SYNTAXES)
+
+    return supports
+
+
+def _as_storage(
+    permitted: Collection[Service], unknown_transfer_syntaxes: frozenset[str]
+) -> SupportedAbstractSyntax | ContextResult:
     """Storage contexts serve two: the peer's C-STOREs, and ours when the peer does a C-GET."""
-    may_store, may_get = Service.STORE in admission.services, Service.GET in admission.services
+    may_store, may_get = Service.STORE in permitted, Service.GET in permitted
     if not (may_store or may_get):
         return ContextResult.USER_REJECTION
-    unknown = admission.unknown_transfer_syntaxes
     return SupportedAbstractSyntax(
-        transfer_syntaxes=STORAGE_TRANSFER_SYNTAXES | unknown if unknown else STORAGE_TRANSFER_SYNTAXES,
+        transfer_syntaxes=STORAGE_TRANSFER_SYNTAXES | unknown_transfer_syntaxes
+        if unknown_transfer_syntaxes
+        else STORAGE_TRANSFER_SYNTAXES,
         requestor_as_scu=may_store,
         requestor_as_scp=may_get,
     )
+
+
+_USUAL: Final = ServiceStatuses()
 
 
 # Compared and hashed as the one object that it is.
@@ -68,18 +77,40 @@ class ServiceRow:
     """The abstract syntaxes of its presentation contexts."""
     requests: tuple[type[Request], ...]
     """What is asked in these contexts."""
-    answer: Callable[[PacsNet, ServiceRow, PresentationContext, Any, Any], None]
-    """The handler: it answers a request in a context of the service, with its data set or None."""
-    supports: Callable[[ServiceRow, Admission], SupportedAbstractSyntax | ContextResult] = _supports
-    """How a SOP class is supported for who has been admitted; USER_REJECTION where it is not for this one."""
+    supports: Supports
+    """Says USER_REJECTION where the SOP class is supported, but not for this one."""
     options: tuple[str | None, ...] = ()
     """What each byte of extended negotiation turns on, a field of `QueryOptions`; None for what we don't do."""
     information: bytes = b""
     """What extended negotiation is answered with, whatever is offered; b"": by `options`."""
     asks_index: bool = False
     """Its answers lack something while the index is incomplete."""
-    status_without_index: int = OUT_OF_RESOURCES
-    status_of_unexpected: int = CANNOT_PROCESS
+    statuses: ServiceStatuses = _USUAL
+
+    def application_information(self, offered: bytes) -> bytes | None:
+        """Return the service-class application information that answers `offered` (56H), None where there is none.
+
+        What is answered is what is really done, no more: for a query or retrieve each byte is 1 where 1 is offered and
+        we do it, and there are never more than were offered (PS3.4 §C.5.1.1, §C.5.2.1, §C.5.3.1). Of storage it is
+        always the same six bytes (PS3.4 Table B.3-2).
+        """
+        if self.information:
+            return self.information
+        if not self.options or not offered:
+            return None
+        return bytes(
+            wanted == 1 and option is not None for wanted, option in zip(offered, self.options, strict=False)
+        )
+
+    def negotiated_options(self, answered: bytes) -> QueryOptions:
+        """Return what `application_information` turned on; nothing is where nothing was answered."""
+        return _query_options(self.options, answered)
+
+
+@lru_cache(maxsize=64)
+def _query_options(options: tuple[str | None, ...], answered: bytes) -> QueryOptions:
+    turned_on = zip(options, answered, strict=False)
+    return QueryOptions(**{option: bool(on) for option, on in turned_on if option is not None})
 
 
 _FULL_STORAGE: Final = bytes((2, 0, 3, 0, 0, 0))
@@ -109,22 +140,21 @@ _ROWS: Final = (
         service=Service.ECHO,
         sop_classes=(VERIFICATION_SOP_CLASS,),
         requests=(CEchoRequest,),
-        answer=answer_echo,
+        supports=_if_permitted(Service.ECHO),
     ),
     ServiceRow(
         service=Service.STORE,
         sop_classes=STORAGE_SOP_CLASSES,
         requests=(CStoreRequest,),
-        answer=answer_store,
-        supports=_supports_storage,
+        supports=_as_storage,
         information=_FULL_STORAGE,
-        status_of_unexpected=Status.PROCESSING_FAILURE,
+        statuses=ServiceStatuses(of_unexpected=Status.PROCESSING_FAILURE),
     ),
     ServiceRow(
         service=Service.FIND,
         sop_classes=FIND_MODELS,
         requests=(CFindRequest,),
-        answer=answer_find,
+        supports=_if_permitted(Service.FIND),
         options=_FIND_OPTIONS,
         asks_index=True,
     ),
@@ -132,19 +162,19 @@ _ROWS: Final = (
         service=Service.MOVE,
         sop_classes=MOVE_MODELS,
         requests=(CMoveRequest,),
-        answer=answer_move,
+        supports=_if_permitted(Service.MOVE),
         options=_RETRIEVE_OPTIONS,
         asks_index=True,
-        status_without_index=UNABLE_TO_COUNT_MATCHES,
+        statuses=ServiceStatuses(without_index=UNABLE_TO_COUNT_MATCHES),
     ),
     ServiceRow(
         service=Service.GET,
         sop_classes=GET_MODELS,
         requests=(CGetRequest,),
-        answer=answer_get,
+        supports=_if_permitted(Service.GET),
         options=_RETRIEVE_OPTIONS,
         asks_index=True,
-        status_without_index=UNABLE_TO_COUNT_MATCHES,
+        statuses=ServiceStatuses(without_index=UNABLE_TO_COUNT_MATCHES),
     ),
 )
 SERVICES: Final[Mapping[Service, ServiceRow]] = MappingProxyType({row.service: row for row in _ROWS})

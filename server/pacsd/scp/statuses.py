@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from pydicom.datadict import tag_for_keyword
 
@@ -30,14 +30,10 @@ from pacsd.errors import (
 )
 from pacsd.services.retrieve import Progress
 
-if TYPE_CHECKING:
-    from pacsd.scp.service_table import ServiceRow
-
 __all__ = [
-    "CANNOT_PROCESS",
-    "OUT_OF_RESOURCES",
     "UNABLE_TO_COUNT_MATCHES",
     "Answer",
+    "ServiceStatuses",
     "answer_for",
     "limited_answer",
     "retrieve_answer",
@@ -79,6 +75,13 @@ class Answer:
         return explanation
 
 
+class ServiceStatuses(NamedTuple):
+    """What each service has of its own."""
+
+    without_index: int = OUT_OF_RESOURCES
+    of_unexpected: int = CANNOT_PROCESS
+
+
 _BY_ERROR: Final[Mapping[type[Exception], int]] = MappingProxyType(
     {
         StorageFull: OUT_OF_RESOURCES,
@@ -93,7 +96,7 @@ _BY_ERROR: Final[Mapping[type[Exception], int]] = MappingProxyType(
 )
 
 
-def answer_for(row: ServiceRow, error: Exception) -> Answer:
+def answer_for(statuses: ServiceStatuses, error: Exception) -> Answer:
     """Return the final response that tells the peer of an error; unknown ones only that there was one."""
     if isinstance(error, DatasetInvalid):
         return _explained(
@@ -102,11 +105,11 @@ def answer_for(row: ServiceRow, error: Exception) -> Answer:
     if isinstance(error, OperationCancelled):
         return Answer(Status.CANCEL)
     if isinstance(error, IndexUnavailable | IndexIncomplete | OperationTooCostly):
-        return _explained(row.status_without_index, error)
+        return _explained(statuses.without_index, error)
     status = _BY_ERROR.get(type(error))
     if status is None:
         return Answer(
-            row.status_of_unexpected,
+            statuses.of_unexpected,
             SubOperationFields(error_comment="unexpected error, see the server's log"),
         )
     keywords = error.keywords if isinstance(error, IdentifierInvalid) else ()

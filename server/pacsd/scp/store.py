@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from dicomnet import CStoreRequest, PresentationContext, ReceivedDataset, Status
-from pacsd.scp.operations import safely
+from pacsd.scp.admitting_net import AdmittingNet
+from pacsd.scp.operation import Operation, safely
 from pacsd.scp.statuses import Answer
 from pacsd.services.ingest import IncomingInstance
-
-if TYPE_CHECKING:
-    from pacsd.scp.pacs_net import PacsNet
-    from pacsd.scp.service_table import ServiceRow
 
 __all__ = ["answer_store"]
 
 
-def answer_store(
-    net: PacsNet,
-    row: ServiceRow,
-    context: PresentationContext,
-    request: CStoreRequest,
-    dataset: ReceivedDataset,
-) -> None:
+def answer_store(operation: Operation) -> None:
     """Receive an instance, and answer when it is kept: with others, where the peer sends several ahead.
 
     One that we keep already with the same content is Success as well (PS3.4 §B.2.3).
     """
+    net, context = operation.net, operation.context
+    request: CStoreRequest = operation.request
     started = time.monotonic()
-    received = net.attempt(row, context, request, lambda: _received(net, context, request, dataset))
+    received = operation.attempt(lambda: _received(net, context, request, operation.dataset))
 
     def respond() -> None:
         if isinstance(received, Answer):
@@ -38,17 +30,17 @@ def answer_store(
         else:
             net.turns.enter(-1)  # however long it takes: what was received cannot be left as it is
             try:
-                answer = safely(row, received)
+                answer = safely(operation.row, received)
             finally:
                 net.turns.leave()
-        net.report(row, request, answer, time.monotonic() - started)
+        operation.report(answer, time.monotonic() - started)
         net.send_c_store_response(context, request, status=answer.status, **answer.explanation)
 
     net.answer_later(request, respond)
 
 
 def _received(
-    net: PacsNet, context: PresentationContext, request: CStoreRequest, dataset: ReceivedDataset
+    net: AdmittingNet, context: PresentationContext, request: CStoreRequest, dataset: ReceivedDataset
 ) -> Callable[[], Answer]:
     """Receive one instance; the function returned has it kept for good, to be called once."""
     finish = net.intake.receive(

@@ -19,12 +19,7 @@ from dicomnet import (
 )
 from pacsd.model import QueryOptions, Service
 from pacsd.scp.access import AccessRules, Admission, KnownPeer
-from pacsd.scp.extended_negotiation import (
-    STORAGE_SERVICE_CLASS,
-    application_information,
-    negotiated_options,
-)
-from pacsd.scp.service_table import SERVICES
+from pacsd.scp.service_table import SERVICES, STORAGE_SERVICE_CLASS
 from support.archive_server import (
     EXPLICIT,
     ArchiveServer,
@@ -52,16 +47,16 @@ def test_options_are_answered_as_they_are(service: Service, value: int, count: i
     """One byte for each that was offered, and no more than the service has (PS3.4 §C.5)."""
     has = b"\1\1\0\0\0\1\1" if service is Service.FIND else b"\1\0"
     answer = has if value == 1 else bytes(len(has))
-    assert application_information(SERVICES[service], bytes([value]) * count) == answer[:count]
+    assert SERVICES[service].application_information(bytes([value]) * count) == answer[:count]
 
 
 @pytest.mark.parametrize("service", [Service.FIND, Service.MOVE, Service.GET])
 @pytest.mark.parametrize("offered", [b"\0", b"\0\1\1\1\1\1\1\1", b"\1", b"\1" * 8, b"\2"])
 def test_what_is_answered_is_what_is_done(service: Service, offered: bytes) -> None:
-    answered = application_information(SERVICES[service], offered)
+    answered = SERVICES[service].application_information(offered)
     assert answered is not None
-    assert negotiated_options(SERVICES[service], answered).relational is (offered[0] == 1)
-    assert negotiated_options(SERVICES[service], b"") == QueryOptions()
+    assert SERVICES[service].negotiated_options(answered).relational is (offered[0] == 1)
+    assert SERVICES[service].negotiated_options(b"") == QueryOptions()
 
 
 @pytest.mark.parametrize(
@@ -75,24 +70,24 @@ def test_what_is_answered_is_what_is_done(service: Service, offered: bytes) -> N
     ],
 )
 def test_each_option_of_a_query_has_its_byte(offered: bytes, options: QueryOptions) -> None:
-    answered = application_information(SERVICES[Service.FIND], offered)
+    answered = SERVICES[Service.FIND].application_information(offered)
     assert answered is not None
-    assert negotiated_options(SERVICES[Service.FIND], answered) == options
+    assert SERVICES[Service.FIND].negotiated_options(answered) == options
 
 
 @pytest.mark.parametrize("service", [Service.FIND, Service.MOVE, Service.GET, Service.ECHO])
 def test_nothing_is_answered_to_nothing(service: Service) -> None:
-    assert application_information(SERVICES[service], b"") is None
+    assert SERVICES[service].application_information(b"") is None
 
 
 def test_verification_has_no_options() -> None:
-    assert application_information(SERVICES[Service.ECHO], b"\1") is None
+    assert SERVICES[Service.ECHO].application_information(b"\1") is None
 
 
 @pytest.mark.parametrize("offered", [b"\2\0\0\0\0\0", b"\3\0\0\0\2\0", b"", bytes(20)])
 def test_storage_is_full_and_changes_nothing(offered: bytes) -> None:
     """PS3.4 Table B.3-2: level 2, bit preserving, no coercion."""
-    assert application_information(SERVICES[Service.STORE], offered) == FULL
+    assert SERVICES[Service.STORE].application_information(offered) == FULL
 
 
 # Admission.

@@ -63,7 +63,7 @@ def test_every_error_has_a_documented_status(error: type[PacsdError]) -> None:
 @pytest.mark.parametrize("service", Service)
 @pytest.mark.parametrize("error", STATUSES, ids=lambda error: error.__name__)
 def test_the_status_of_an_error(error: type[PacsdError], service: Service) -> None:
-    answer = answer_for(SERVICES[service], error("what went wrong"))
+    answer = answer_for(SERVICES[service].statuses, error("what went wrong"))
     assert answer.status == STATUSES[error][service]
     # Who has cancelled knows why it ends.
     is_told = error is not errors.OperationCancelled
@@ -74,7 +74,7 @@ def test_the_status_of_an_error(error: type[PacsdError], service: Service) -> No
 @pytest.mark.parametrize("service", Service)
 @pytest.mark.parametrize("error", [*NEVER_ANSWERED, ValueError, KeyError, MemoryError])
 def test_what_is_not_foreseen_says_nothing_of_itself(error: type[Exception], service: Service) -> None:
-    answer = answer_for(SERVICES[service], error("Doe^Jane"))
+    answer = answer_for(SERVICES[service].statuses, error("Doe^Jane"))
     assert answer.status == (Status.PROCESSING_FAILURE if service is STORE else 0xC001)
     assert answer.fields.get("error_comment") == "unexpected error, see the server's log"
 
@@ -89,21 +89,22 @@ def test_each_failure_of_a_store_is_counted_from_nought() -> None:
 
 def test_a_data_set_that_contradicts_its_command() -> None:
     error = errors.DatasetInvalid("differs", keywords=("SOPClassUID", "SOPInstanceUID"), mismatch=True)
-    answer = answer_for(SERVICES[STORE], error)
+    answer = answer_for(SERVICES[STORE].statuses, error)
     assert answer.status == 0xA900
     assert answer.fields.get("offending_element") == (0x00080016, 0x00080018)
 
 
 def test_an_invalid_identifier_names_its_elements() -> None:
     answer = answer_for(
-        SERVICES[FIND], errors.IdentifierInvalid("no", keywords=("QueryRetrieveLevel", "NoSuchKeyword"))
+        SERVICES[FIND].statuses,
+        errors.IdentifierInvalid("no", keywords=("QueryRetrieveLevel", "NoSuchKeyword")),
     )
     assert answer.fields.get("offending_element") == (0x00080052,)
 
 
 @pytest.mark.parametrize("service", [FIND, MOVE, GET])
 def test_an_identifier_that_is_too_long(service: Service) -> None:
-    assert answer_for(SERVICES[service], DatasetTooLong("too long")).status == 0xA900
+    assert answer_for(SERVICES[service].statuses, DatasetTooLong("too long")).status == 0xA900
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_a_destination_that_is_removed_or_moved_gets_nothing_more(port: int | No
         return 0
 
     with moving(reply) as (server, seen):
-        handlers.append(server.net.routes.move)
+        handlers.append(server.move)
         server.keep(*study(3))
         with client(server, MOVE) as net:
             (*_, (final, failed)) = move(net)
