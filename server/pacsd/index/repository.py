@@ -231,12 +231,13 @@ class Index:
 
             return selection.locate(pages_of, chosen, partial(self._look_up, effort))
 
-        effort.go_on()
         self._query_places.take(effort)
+        effort.go_on()
         try:
             with self._ending(effort):
                 return read_patiently(self._reading, looked_up, self._patience_to_read, effort.check)
         finally:
+            effort.pause()  # sending what was found is not counted
             self._query_places.give_back()
 
     def _look_up(self, effort: Effort, sop_instance_uids: Sequence[str]) -> Mapping[str, StoredInstance]:

@@ -45,6 +45,13 @@ def test_waiting_for_a_place_may_be_cancelled() -> None:
     places.take(Effort())
 
 
+EVERYTHING = InstanceSelection(
+    model=QueryModel.STUDY_ROOT,
+    level=QueryLevel.STUDY,
+    study_instance_uids=tuple(f"1.{number}" for number in range(STUDIES)),
+)
+
+
 def test_looking_up_a_page_of_a_retrieve_may_be_cancelled(
     open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,12 +59,7 @@ def test_looking_up_a_page_of_a_retrieve_may_be_cancelled(
     fill(index, STUDIES)
     cancelled = threading.Event()
     effort = Effort()
-    everything = InstanceSelection(
-        model=QueryModel.STUDY_ROOT,
-        level=QueryLevel.STUDY,
-        study_instance_uids=tuple(f"1.{number}" for number in range(STUDIES)),
-    )
-    located = index.locate(everything, effort)
+    located = index.locate(EVERYTHING, effort)
     effort.ask_instead(cancelled.is_set)
 
     def away(*_: object) -> None:
@@ -69,6 +71,17 @@ def test_looking_up_a_page_of_a_retrieve_may_be_cancelled(
     with pytest.raises(OperationCancelled):
         located[STUDIES - 1]
     assert time.monotonic() - began < SOON
+
+
+def test_the_time_that_sending_a_selection_takes_is_not_counted(open_index: OpenIndex) -> None:
+    index = open_index()
+    fill(index, 1)
+    now = 0.0
+    effort = Effort(seconds=60, clock=lambda: now)
+    located = index.locate(EVERYTHING, effort)
+    now += 3600
+    effort.check()
+    assert len(located) == 1
 
 
 @pytest.mark.parametrize("effort", ["cancelled", "costly", "gone"])
