@@ -575,6 +575,7 @@ def run_worker(context: WorkerContext) -> int:
     metrics = context.shared.metrics
     generation = context.shared.identity.generation
     store = _file_store(settings, generation, context)
+    put_aside_in = None if context.read_only else settings.storage.root
     index = Index(
         settings.index.url,
         duplicates=settings.storage.duplicates,
@@ -585,7 +586,7 @@ def run_worker(context: WorkerContext) -> int:
         connections=connections_of_each(settings.index.url, settings.server.worker_count),
         generation=None if context.read_only else generation,
         read_only=bool(context.read_only),
-        spool_folder=None if context.read_only else settings.storage.root,
+        spool_folder=put_aside_in,
         spool_bytes=settings.limits.waiting_matches_bytes,
         observe_wait=metrics.database_wait,
         observe_turn=context.signs.note_turn,
@@ -602,7 +603,7 @@ def run_worker(context: WorkerContext) -> int:
     )
     transcode = Aside(
         Transcoder(decoders, budgets, taken=context.shared.converting, slot=context.index),
-        settings.storage.root,
+        put_aside_in,
         # Beside what is being converted, which is twice that budget at most.
         in_memory=budgets.instance // (2 * settings.server.worker_count),
         in_files=settings.limits.waiting_matches_bytes,

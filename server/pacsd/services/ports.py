@@ -142,7 +142,7 @@ class ConvertedDataset(Protocol):
         """Bytes."""
 
     def read_into(self, position: int, buffers: Sequence[memoryview], /) -> int:
-        """Fill buffers as `OpenedObject.read_into` does, where it is not in memory."""
+        """Fill buffers as `OpenedObject.read_into` does, where it is not in memory; raises TranscodingFailed."""
 
     def close(self) -> None:
         """Let it be gone; to be called once."""

@@ -9,7 +9,6 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from pacsd.errors import TranscodingFailed
-from pacsd.storage.disk import storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -48,13 +47,14 @@ class Kept:
         return None if isinstance(self._content, io.FileIO) else self._content
 
     def read_into(self, position: int, buffers: Sequence[memoryview]) -> int:
-        """Fill buffers from the file; return how many bytes. Raises StorageUnavailable, ValueError if it has none."""
+        """Fill buffers from the file; return how many bytes. Raises TranscodingFailed, ValueError if it has none."""
         if not isinstance(self._content, io.FileIO):
             raise ValueError("the data set is in memory")  # noqa: TRY004  a wrong call, not a wrong type
         try:
             return os.preadv(self._content.fileno(), buffers, position)
         except OSError as error:
-            raise storage_error("read what was put aside", error) from error
+            # No StorageUnavailable: that would say that the stored instance is damaged.
+            raise TranscodingFailed(f"what was put aside cannot be read: {error.strerror}") from error
 
     def close(self) -> None:
         """Let it be gone; to be called once."""
@@ -87,8 +87,11 @@ class _Room:
 class Aside:
     """Converts as a Transcoder does, for all associations of a process, and keeps the results until they are sent."""
 
-    def __init__(self, convert: _Convert, folder: Path, *, in_memory: int, in_files: int) -> None:
-        """The files have no names, and are in `folder`; `in_memory` and `in_files` are in bytes, of all together."""
+    def __init__(self, convert: _Convert, folder: Path | None, *, in_memory: int, in_files: int) -> None:
+        """`in_memory` and `in_files` are bytes of all data sets together.
+
+        The files have no names, and are in `folder` (None: the system's for temporary files).
+        """
         self._convert = convert
         self._folder = folder
         self.memory = _Room(in_memory)

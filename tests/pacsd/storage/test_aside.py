@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -58,3 +60,27 @@ def test_a_folder_that_takes_nothing_costs_one_sub_operation(tmp_path: Path) -> 
     with pytest.raises(TranscodingFailed, match="cannot be put aside: No such file"):
         kept_by(aside)
     assert aside.files.taken == 0
+
+
+def test_what_cannot_be_read_back_says_nothing_of_the_stored_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = Aside(convert, tmp_path, in_memory=0, in_files=LENGTH)
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with closing(kept_by(aside)) as in_file:
+        monkeypatch.setattr("os.preadv", fail)
+        with pytest.raises(TranscodingFailed, match="cannot be read: Input/output error"):
+            in_file.read_into(0, [memoryview(bytearray(1))])
+
+
+def test_without_a_folder_it_is_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    aside = Aside(convert, None, in_memory=0, in_files=LENGTH)
+    with pytest.raises(TranscodingFailed, match="cannot be put aside: No such file"):
+        kept_by(aside)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with closing(kept_by(aside)) as in_file:
+        assert in_file.in_memory is None
