@@ -94,11 +94,13 @@ class Queries:
     ) -> Iterator[Match]:
         """Yield the matches with what is too long for the index, read from files one by one."""
         for match in matches:
-            effort.check()
             missing = [keyword for keyword, value in match.items() if value == LONGER_THAN_KEPT]
             if not missing:
                 yield match
                 continue
+            # Not `check`, which leaves the peer alone while it is being answered; here its own thread asks.
+            if effort.look():
+                effort.raise_if_over()
             unread = dict.fromkeys(missing, "")
             yield {**match, **unread, **self._long_values(level, match[UNIQUE_KEYS[level]], missing)}
 
