@@ -53,7 +53,7 @@ class RevokedCertificates:
 
 
 class _Value(NamedTuple):
-    """A value in DER (X.690 §8.1): its tag, and where it, its content and what is behind it begin."""
+    """A value in DER (X.690 §8.1): its tag, where it and its content begin, and where it ends."""
 
     tag: int
     start: int
@@ -68,7 +68,7 @@ class _Value(NamedTuple):
 
 
 def _values(data: bytes, position: int, end: int) -> Iterator[_Value]:
-    """Yield the values that stand one behind the other; raises IndexError or ValueError where something else does."""
+    """Yield one value after the other; raises IndexError or ValueError where something else follows."""
     while position < end:
         start, tag, length = position, data[position], data[position + 1]
         position += 2

@@ -281,7 +281,7 @@ class IndexSettings(_Section):
     min_free_mb: Annotated[int, Field(ge=0)] = 256
     """As `storage.min_free_mb`, for the file system that an SQLite database is on."""
     durability: Literal["required", "as-configured"] = "required"
-    """Whether a server starts on a database that may lose what it has committed; see `index.promises`."""
+    """Whether a server starts on a database that may lose what it has committed; see `index.maintenance.promises`."""
 
     @property
     def min_free_bytes(self) -> int:

@@ -77,7 +77,7 @@ class HeaderScan:
     encoding: Encoding = EXPLICIT_LITTLE_ENDIAN
     """Of the values, and of the elements within those of sequences."""
     long_values: RawValues = field(default_factory=dict)
-    """As `values`, for those of more than `attributes.SHORT_VALUE_LENGTH`."""
+    """As `values`, for those of more than `indexed_attributes.SHORT_VALUE_LENGTH`."""
     too_long: list[str] = field(default_factory=list)
     """Keywords of what is there, and longer than what is collected."""
     is_to_the_end: bool = True

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 __all__ = [
     "HASHED",
     "HASH_LENGTH",
-    "LONGEST_KEPT_UID",
-    "MAXIMUM_UID_LENGTH",
     "is_keepable_uid",
     "is_valid_uid",
     "name_of_uid",

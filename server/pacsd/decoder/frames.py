@@ -1,6 +1,6 @@
 """What a worker and its decoder process say to each other: fixed structures, each way one for some frames.
 
-The frames are alike; they and their decoded samples are in memory that both have mapped. The decoder is not trusted:
+The frames are alike; they and their decoded samples are in memory that both have mapped. The decoder is not
 trusted: nothing of its answer but a status and a length is looked at.
 """
 

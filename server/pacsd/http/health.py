@@ -20,6 +20,7 @@ from pacsd.permissions import reason
 from pacsd.storage.disk import WatchedDisk
 from pacsd.storage.identity import identity_fault
 from pacsd.supervision.shared_numbers import WorkerState
+from pacsd.supervision.signs_of_life import SUPERVISOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +97,7 @@ def readiness(
 def liveness(workers: WorkerTable, signs: SignsOfLife, beat_timeout: float) -> Mapping[str, Check]:
     """What to start the server anew for: nobody serves, nobody would mend that, or nobody can store."""
     silent = [
-        each for each in _silent(signs, beat_timeout) if each.part == "turn" or each.role == "supervisor"
+        each for each in _silent(signs, beat_timeout) if each.part == "turn" or each.role == SUPERVISOR
     ]
     return {
         "workers": check_workers_alive(workers, signs, beat_timeout),

@@ -1,4 +1,4 @@
-"""A criterion applied to a value as received, where no column can decide; `comparisons` is the same in SQL.
+"""A criterion applied to a value as received, where no column can decide; `criterion_sql` is the same in SQL.
 
 Both the criterion and the value are a peer's, and each may have thousands of parts: a criterion is prepared once, and
 then applied in time that is proportional to the value.

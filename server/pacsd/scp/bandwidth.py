@@ -98,10 +98,10 @@ class Bandwidth:
 
 
 class Meter:
-    """A context manager around each read and write of one connection: it waits for as long as the bytes were too many.
+    """A context manager around each wait for a peer in an operation, which it makes longer where bytes were too many.
 
-    Nothing is read meanwhile, so that the peer has to wait as well. Before `begin` it only passes on to the one that it
-    stands for.
+    Nothing is read meanwhile, so that the peer has to wait as well. What comes between operations is counted by the
+    next wait. Before `begin` it only passes on to the one that it stands for.
     """
 
     def __init__(self, bandwidth: Bandwidth, while_waiting: AbstractContextManager[object]) -> None:

@@ -57,7 +57,7 @@ class Routes:
     """What the connections of one process share."""
 
     access: AccessRules
-    """Exchanged when the configuration changes; see `PacsNet.change_rules`."""
+    """Exchanged when the configuration changes; see `AdmittingNet.change_rules`."""
     places: AssociationPlaces
     ingest: Ingest
     metrics: NetMetrics

@@ -125,9 +125,8 @@ def record_of_file(
 ) -> InstanceRecord:
     """Return what the index should say of a published file, from the file alone.
 
-    The calling AE title is the one noted in its file meta
-    information. Raises DatasetInvalid for a file that is no complete instance, StorageUnavailable for one that
-    cannot be read.
+    The calling AE title is the one noted in its file meta information, the date of receipt is the store's. Raises
+    DatasetInvalid for a file that is no complete instance, StorageUnavailable for one that cannot be read.
     """
     with store.open_object(path) as file:
         return _record_of(file, path, checksum_algorithm, default_character_set, maximum_inflated)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pacsd.model import InstanceRecord
     from pacsd.storage.filesystem import FileStore
 
-__all__ = ["PREFIX_LENGTH", "Fragment", "IncomingFile"]
+__all__ = ["IncomingFile"]
 
 PREFIX_LENGTH: Final = 65536
 """Bytes of the data set kept in memory for the header scan."""

@@ -37,6 +37,7 @@ from pacsd.supervision.processes import Processes
 from pacsd.supervision.service_manager import ServiceManager
 from pacsd.supervision.shared_numbers import WorkerState
 from pacsd.supervision.signals import SignalQueue
+from pacsd.supervision.signs_of_life import SUPERVISOR
 from pacsd.supervision.worker import settings_file
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class Supervisor:
         self._reloads = 0
         self._is_reloading = False
         """The workers of the last reload are starting, and those before them go on until they are ready."""
-        self._signs = self._processes.signs.begin("supervisor")
+        self._signs = self._processes.signs.begin(SUPERVISOR)
         self._signs.beat()
         if log_output is not None:
             log_output.observe_dropped = self._processes.metrics.log_lines_dropped

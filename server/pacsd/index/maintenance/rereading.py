@@ -76,7 +76,7 @@ _HEADERS: Final = {
     level: select(table.c.id, table.c.header)
     .where(table.c.id.in_(bindparam("rows", expanding=True)))
     .order_by(table.c.id)
-    # As `levelrows` locks what it changes: in the order of levels, and of rows in each.
+    # As `level_rows` locks what it changes: in the order of levels, and of rows in each.
     .with_for_update(key_share=True)
     for level, table in TABLES.items()
 }

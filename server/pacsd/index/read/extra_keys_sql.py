@@ -33,7 +33,7 @@ def criterion_of_values(asked: Criterion | NameCriterion) -> Criterion:
 def leading_to(
     known: Attribute, operators: Operators, parameters: Iterator[ColumnElement[Any]]
 ) -> ColumnElement[bool]:
-    """A condition on the level's rows that all matching ones meet; as `comparisons.condition` of such a criterion."""
+    """A condition on the level's rows that all matching ones meet; as `criterion_sql.condition` of such a criterion."""
     own = select(extra_values.c.row_id).where(extra_values.c.keyword == known.keyword)
     decided = own.where(condition(operators, extra_values.c.value, parameters))
     # Apart and not joined by OR, so that each is one range of the index.
