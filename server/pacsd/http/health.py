@@ -96,9 +96,7 @@ def readiness(
 
 def liveness(workers: WorkerTable, signs: SignsOfLife, beat_timeout: float) -> Mapping[str, Check]:
     """What to start the server anew for: nobody serves, nobody would mend that, or nobody can store."""
-    silent = [
-        each for each in _silent(signs, beat_timeout) if each.part == "turn" or each.role == SUPERVISOR
-    ]
+    silent = [each for each in _silent(signs, beat_timeout) if each.part == "turn" or each.role == SUPERVISOR]
     return {
         "workers": check_workers_alive(workers, signs, beat_timeout),
         "processes": _no_standstill(silent),
