@@ -78,7 +78,7 @@ class FindHandler:
         context, admission = operation.context, operation.net.admission
         rules = admission.answers
         identifier = read_identifier(
-            operation.identifier,
+            operation.read_identifier(),
             context.transfer_syntax,
             default_character_set=admission.default_character_set,
         )
@@ -99,7 +99,7 @@ class FindHandler:
         )
         answering = self._queries.find(
             query,
-            operation.effort,
+            operation.new_effort(),
             most=rules.max_matches,
             # Private and unknown attributes have no keyword, and so they are not among the query's keys.
             has_unknown_keys=not all(element.keyword for element in identifier.elements),

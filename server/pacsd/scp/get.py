@@ -41,7 +41,7 @@ class GetHandler:
         def perform(
             selection: InstanceSelection, send_pending: Callable[[SubOperationFields], None]
         ) -> Answer:
-            effort = operation.effort
+            effort = operation.new_effort()
             retrieval = Retrieval(
                 instances=self._index.locate(selection, effort),
                 transfer_syntax=operation.context.transfer_syntax,

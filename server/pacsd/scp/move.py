@@ -56,7 +56,7 @@ class MoveHandler:
         selection: InstanceSelection,
         send_pending: Callable[[SubOperationFields], None],
     ) -> Answer:
-        move_to, effort = operation.net.admission.move_to, operation.effort
+        move_to, effort = operation.net.admission.move_to, operation.new_effort()
         destination = self.destinations.get(request.move_destination)
         if move_to is not None and request.move_destination not in move_to:
             # Known or not, the answer is the same: who may not name it need not learn of it.

@@ -54,15 +54,13 @@ class Operation:
     """As it was received, None where there is none."""
     log: structlog.typing.FilteringBoundLogger
 
-    @property
-    def identifier(self) -> bytes:
-        """The request's identifier; raises DatasetTooLong, and may be read once."""
+    def read_identifier(self) -> bytes:
+        """Return the request's identifier, which can be read once; raises DatasetTooLong."""
         data: bytes = self.dataset.read(self.net.configuration.limits.identifier_length)
         return data
 
-    @property
-    def effort(self) -> Effort:
-        """What a query, or a retrieve's, may cost."""
+    def new_effort(self) -> Effort:
+        """Return what a query, or the looking up of a retrieve's instances, may cost from now on."""
         net, request = self.net, self.request
         return Effort(
             seconds=net.routes.query_seconds,
@@ -165,7 +163,7 @@ def _where(error: Exception) -> list[str]:
 
 
 def logger_of_association() -> structlog.typing.FilteringBoundLogger:
-    """Return a logger for `log_operation`, made ready once: that takes as long as half of a line does."""
+    """Return a logger for `Operation.log`, made ready once: that takes as long as half of a line does."""
     bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__).bind()
     return bound
 

@@ -57,7 +57,7 @@ class PacsNet(AdmittingNet):
         return PacsNet(replace(self.configuration, while_waiting=meter), self.routes, self._handlers, meter)
 
     def on_receive_c_echo_request(self, context: PresentationContext, request: CEchoRequest) -> None:
-        """Answer a C-ECHO, as `service_table` says; so all that follow."""
+        """Have the handler of its service answer a C-ECHO; so all that follow."""
         self._answer(context, request)
 
     def on_receive_c_store_request(

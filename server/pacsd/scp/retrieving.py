@@ -51,7 +51,7 @@ def answer_retrieve(
 
     def performed() -> Answer:
         selection = read_selection(
-            operation.identifier,
+            operation.read_identifier(),
             context.transfer_syntax,
             RETRIEVE_MODELS[context.abstract_syntax],
             relational=operation.options.relational,
