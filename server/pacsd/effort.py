@@ -78,7 +78,7 @@ class Effort:
             self._spent += self._clock() - since
 
     def ask_instead(self, is_cancelled: Callable[[], bool]) -> None:
-        """Ask this from now on, as what the peer has sent is read by others too, who have to take turns."""
+        """Ask `is_cancelled` from now on: others read what the peer has sent too, and it takes turns with them."""
         self._is_cancelled = is_cancelled
 
     @property

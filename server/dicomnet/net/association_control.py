@@ -212,7 +212,7 @@ class AssociationControl:
             self.shut(error)
 
     def shut(self, error: Exception | None) -> None:
-        """Close the connection and say so, exactly once, whatever the notes of it come to."""
+        """Close the connection and call `on_close`, exactly once, even where another callback raises."""
         channel = self._upper_layer.channel
         if channel is None or self._is_closing:
             return

@@ -107,9 +107,9 @@ class EncodedFrame:
         return self.rows * self.columns * self.samples * self.bits_allocated // 8
 
     def to_bytes(self, lengths: Sequence[int], map_length: int) -> bytes:
-        """Return the request to decode frames that are all like this one, in shared memory of so many bytes.
+        """Return the request to decode frames that are all like this one, in shared memory of `map_length` bytes.
 
-        They have so many bytes each, and lie there one behind the other.
+        They stand there one after the other; `lengths` has the bytes of each.
         """
         return _REQUEST.pack(
             _CODES[self.coding],

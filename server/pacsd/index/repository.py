@@ -211,9 +211,8 @@ class Index:
     def locate(self, chosen: InstanceSelection, effort: Effort | None = None) -> Sequence[StoredInstance]:
         """The instances of a C-MOVE or C-GET: study by study, by series number, instance number and UID.
 
-        Where they are is looked up page by page as they are come to, which may raise as well, also what ends `effort`.
-
         Raises IdentifierInvalid where the selection breaks the hierarchy (PS3.4 C.4.2.2.1), and what ends `effort`.
+        Where the files are is looked up a page at a time, when the page is reached; that raises what ends `effort` too.
         """
         effort = effort or Effort()
 

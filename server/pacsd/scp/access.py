@@ -42,7 +42,7 @@ class KnownPeer:
     host: str | None = None
     """From which it is served; None: from anywhere."""
     usual_host: str | None = None
-    """From which it is believed to be who it says, where it is served from anywhere."""
+    """Where it is called. Who calls from there is believed to be it, also where it is served from anywhere."""
     answers: AnswerRules = AnswerRules()
     default_character_set: str = ""
     """See `dataset.charsets.character_set_in_effect`."""

@@ -34,7 +34,7 @@ class _Bucket:
         """Associations; for `Bandwidth`."""
 
     def take(self, count: int) -> float:
-        """Take so many bytes, and return for how many seconds whoever has had them is to wait."""
+        """Take so many bytes that have passed; return for how many seconds their connection is to wait."""
         with self._lock:
             now = self._clock()
             self._left += (now - self._since) * self._rate

@@ -26,7 +26,7 @@ __all__ = ["criterion_of_values", "leading_to"]
 
 
 def criterion_of_values(asked: Criterion | NameCriterion) -> Criterion:
-    """What some value of an extra key meets wherever what is asked of the attribute is met."""
+    """A criterion for the kept values: where an attribute meets `asked`, one of its values at least meets this."""
     return Criterion(tuple(map(_as_text, _alternatives(asked))))
 
 

@@ -49,7 +49,7 @@ class Page(NamedTuple):
 
 
 class QueryPlaces:
-    """The places for queries to use a connection, as queries leave some of them to those who store."""
+    """How many queries may use a connection at once: some connections are left to those who store."""
 
     def __init__(self, places: int) -> None:
         self._free: SimpleQueue[None] = SimpleQueue()
