@@ -99,6 +99,8 @@ def _sentence(path: KeyPath, kind: str, message: str, value: object, model: type
         return f"unknown key {key}{_suggestion(path, model)}"
     if kind == "missing":
         return f"{key} is missing"
+    if kind == "path_type":
+        return f"{key}: must be a path (not {value!r})"
     text = message.removeprefix("Value error, ").replace("Input should be", "must be", 1)
     if not path:
         return text

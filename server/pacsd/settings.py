@@ -63,6 +63,12 @@ def _ae_title(value: str) -> str:
     return title
 
 
+def _umask(value: str) -> str:
+    if not re.fullmatch("0?[0-7]{3}", value):
+        raise ValueError('write three octal digits, such as "027"')
+    return value
+
+
 def _max_pdu_length(value: int) -> int:
     if value and not 4096 <= value <= 1 << 24:
         raise ValueError("write 0 (offer no limit) or a number of bytes from 4096 to 16777216")
@@ -110,6 +116,13 @@ def _certificate(value: str) -> str:
 
 def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
+
+
+def _share_an_address(host: str, other: str) -> bool:
+    """Whether who listens on the one takes a port from who listens on the other; names are not looked up."""
+    if host == other or "::" in (host, other):
+        return True
+    return "0.0.0.0" in (host, other) and ":" not in host + other  # noqa: S104  compared, not listened on
 
 
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
@@ -306,7 +319,7 @@ class ServerSettings(_Section):
     """How long running operations may take to finish after SIGTERM before they are aborted, seconds."""
     beat_timeout: Annotated[float, Field(ge=2, allow_inf_nan=False)] = 30.0
     """A process that shows no sign of life for so long is reported, and killed and replaced after twice as long."""
-    umask: Annotated[str, Field(pattern="^0?[0-7]{3}$")] = "077"
+    umask: Annotated[str, AfterValidator(_umask)] = "077"
     """Permissions that new files and directories do not get, octal: with 077 they are their owner's alone."""
 
     @property
@@ -414,6 +427,22 @@ class Settings(BaseSettings):
     def find_peer(self, ae_title: str) -> PeerSettings | None:
         """The configured peer of this AE title (without padding), if there is one."""
         return next((peer for peer in self.peer if peer.ae_title == ae_title), None)
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        dicom, http = self.dicom, self.http
+        taken: dict[int, tuple[str, str]] = {}
+        for key, is_enabled, host, port in (
+            ("dicom.port", dicom.enabled, dicom.host, dicom.port),
+            ("dicom.tls.port", dicom.tls.enabled, dicom.host, dicom.tls.port),
+            ("http.port", http.enabled, http.host, http.port),
+        ):
+            if not (is_enabled and port):
+                continue
+            other, other_host = taken.setdefault(port, (key, host))
+            if other != key and _share_an_address(host, other_host):
+                raise ValueError(f"{key}: {port} is {other}, too; choose another")
+        return self
 
     @model_validator(mode="after")
     def _peers_differ(self) -> Self:

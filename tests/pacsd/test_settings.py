@@ -83,6 +83,37 @@ class TestShippedFile:
         assert peer.allow == ("echo", "store", "find", "move", "get")
 
 
+class TestPorts:
+    @pytest.mark.parametrize(
+        ("text", "refusal"),
+        [
+            ("[dicom]\nport = 8080", "http.port: 8080 is dicom.port, too; choose another"),
+            (
+                "[dicom.tls]\nenabled = true\nport = 11112",
+                "dicom.tls.port: 11112 is dicom.port, too; choose another",
+            ),
+            (
+                '[dicom]\nhost = "::"\n[http]\nport = 11112',
+                "http.port: 11112 is dicom.port, too; choose another",
+            ),
+        ],
+    )
+    def test_two_cannot_have_one(self, configuration: Callable[[str], Path], text: str, refusal: str) -> None:
+        assert _refusal(configuration(text)).endswith(refusal)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '[dicom]\nport = 8080\nhost = "127.0.0.2"',
+            '[dicom]\nport = 8080\n[http]\nhost = "::1"',
+            "[dicom]\nport = 8080\n[http]\nenabled = false",
+            "[dicom]\nport = 0\n[http]\nport = 0",
+        ],
+    )
+    def test_each_has_its_own(self, configuration: Callable[[str], Path], text: str) -> None:
+        load_settings(configuration(text))
+
+
 class TestWhichFile:
     def test_without_any_file_the_defaults_hold(self) -> None:
         assert load_settings() == Settings()

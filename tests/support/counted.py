@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from support.wire import Response
 
 MOST_ASSOCIATIONS = 10
+LOST_DECODERS = "pacsd_decoders_replaced_total"
 SETTINGS = {"dicom": {"max_associations": MOST_ASSOCIATIONS}}
 """Of a server for `count_everything`, as `PEERS`."""
 PEERS = (SENDER, Peer(ae_title=scu.CALLING_AE_TITLE, port=104))
@@ -104,11 +105,21 @@ def decoders(server: PacsdServer) -> list[int]:
 
 
 def lose_decoders(server: PacsdServer) -> None:
-    """Kill those that there are, and have somebody need one, who may lose a frame by that."""
+    """Kill those that there are, and have somebody need one, who may lose a frame by that.
+
+    Each worker has its own, and who of them answers a fetch is chance.
+    """
+    fetch_compressed(server)
+    before = server.metric(LOST_DECODERS)
     for pid in decoders(server):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    fetch_compressed(server)
+
+    def is_noticed() -> bool:
+        fetch_compressed(server)
+        return server.metric(LOST_DECODERS) > before
+
+    wait_until(is_noticed, within=30, what="a worker misses its decoder")
 
 
 def count_everything(server: PacsdServer) -> None:
