@@ -72,11 +72,11 @@ class KeptInstances:
             try:
                 yield OpenedInstance(current, file, dataset)
             except StorageUnavailable as error:
-                self._note_damage(current, str(error))
+                self._note_damage(current, error, str(error))
                 raise
             except TranscodingFailed as error:
                 if isinstance(error.__cause__, StorageUnavailable):
-                    self._note_damage(current, str(error))
+                    self._note_damage(current, error.__cause__, str(error))
                 raise
 
     def _open(
@@ -114,11 +114,15 @@ class KeptInstances:
             raise StorageUnavailable("the instance is not kept any more") from error
         # Not only the path: earlier versions gave the name of a file that was removed to a later one.
         if current == instance:
-            self._note_damage(instance, str(error))
+            self._note_damage(instance, error, str(error))
             raise error
         return current
 
-    def _note_damage(self, instance: StoredInstance, reason: str) -> None:
+    def _note_damage(
+        self, instance: StoredInstance, error: InstanceDamaged | StorageUnavailable, reason: str
+    ) -> None:
+        if isinstance(error, StorageUnavailable) and error.lacks_resources:
+            return  # it may well be whole
         self._metrics.instance_damaged("retrieve")
         _log.error(
             "instance-damaged",

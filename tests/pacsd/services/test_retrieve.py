@@ -18,7 +18,7 @@ from pacsd.services.retrieve import KeptInstances, Progress, Sent, SubOperation
 from pacsd.services.verification import DatasetBuffer
 from support.counted_metrics import CountedMetrics
 from support.fake_index import FakeIndex
-from support.memory_store import MemoryStore
+from support.memory_store import MemoryObject, MemoryStore
 from support.service_parts import record_of
 
 
@@ -201,6 +201,23 @@ def test_what_cannot_be_read_while_it_is_sent_is_damage(error: PacsdError) -> No
     assert [(line["event"], line["reason"]) for line in logs] == [("instance-damaged", str(raised.value))]
     assert raised.value is error
     assert archive.damaged == ["retrieve"]
+
+
+def test_a_process_without_file_descriptors_says_nothing_of_what_is_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive = Kept()
+    error = StorageUnavailable("cannot open a stored object: Too many open files", lacks_resources=True)
+    with pytest.raises(StorageUnavailable), archive.kept.opened(archive.located(), DatasetBuffer()):
+        raise error
+
+    def fail(_store: MemoryStore, _path: str) -> MemoryObject:
+        raise error
+
+    monkeypatch.setattr(MemoryStore, "open_object", fail)
+    with pytest.raises(StorageUnavailable, match="Too many"), ExitStack() as stack:
+        stack.enter_context(archive.kept.opened(archive.located(), DatasetBuffer()))
+    assert archive.damaged == []
 
 
 def test_what_the_peer_cannot_take_is_no_damage() -> None:
