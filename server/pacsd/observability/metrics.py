@@ -435,7 +435,7 @@ class Metrics:
         self._standstill.labels(role, part).set(seconds)
 
     def restart_delayed(self, seconds: float) -> None:
-        """Of the processes that are to be started, one waits for so many seconds in all; 0: there is none."""
+        """The longest that a process which is to be started has to wait, in seconds; 0: there is none."""
         self._restart_delay.set(seconds)
 
     def log_lines_dropped(self, count: int) -> None:
