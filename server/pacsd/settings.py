@@ -20,10 +20,11 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pacsd.dataset.defined_terms import verify_character_set, verify_default_character_set
-from pacsd.model import DemographicsPolicy, DuplicatePolicy
+from pacsd.model import DemographicsPolicy, DuplicatePolicy, Service
 
 __all__ = [
     "ENVIRONMENT_DELIMITER",
@@ -49,8 +50,17 @@ ENVIRONMENT_PREFIX = "PACSD_"
 ENVIRONMENT_DELIMITER = "__"
 MAX_WORKERS = 256
 
-Permission = Literal["echo", "store", "find", "move", "get"]
-"""What a calling AE may ask of us; the DIMSE service that it names."""
+
+def _service(name: str) -> str:
+    names = [f"'{each.value}'" for each in Service]
+    if f"'{name}'" not in names:
+        expected = f"{', '.join(names[:-1])} or {names[-1]}"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return name
+
+
+Permission = Annotated[str, AfterValidator(_service)]
+"""What a calling AE may ask of us: the value of a `Service`."""
 
 
 def _ae_title(value: str) -> str:

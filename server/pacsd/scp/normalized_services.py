@@ -45,6 +45,6 @@ def refuse_unrecognized(net: DicomNet, context: PresentationContext, request: An
         "operation-refused",
         operation=type(request).__name__.removesuffix("Request"),
         status=f"{_REFUSAL:04X}",
-        comment="no SOP class here has N-services",
+        comment="no SOP class here has this operation",
     )
     _RESPONSES[type(request)](net, context, request, status=_REFUSAL)

@@ -47,6 +47,8 @@ class Operation:
 
     net: AdmittingNet
     row: ServiceRow
+    service: Service | None
+    """That the context is for, as far as any is."""
     context: PresentationContext
     request: Any
     """The DIMSE request, one of the row's."""
@@ -100,7 +102,7 @@ class Operation:
     def attempt(self, perform: Callable[[], Outcome]) -> Outcome | Answer:
         """Do what is meant for this context and permitted; turn what goes wrong into an answer."""
         net, row, request, context = self.net, self.row, self.request, self.context
-        if net.admission.service_of(context.abstract_syntax) is not row.service or not context.as_scp:
+        if self.service is not row.service or not context.as_scp:
             return _refused(Status.SOP_CLASS_NOT_SUPPORTED, "its presentation context is for something else")
         if request.sop_class_uid not in ("", context.abstract_syntax):
             return _refused(

@@ -119,9 +119,10 @@ class PacsNet(AdmittingNet):
     def _answer(
         self, context: PresentationContext, request: Request, dataset: ReceivedDataset | None = None
     ) -> None:
-        row = row_for(request, self.admission.service_of(context.abstract_syntax))
+        service = self.admission.service_of(context.abstract_syntax)
+        row = row_for(request, service)
         if row is None:
             refuse_unrecognized(self, context, request)
         else:
-            operation = Operation(self, row, context, request, dataset, self._operations_log)
+            operation = Operation(self, row, service, context, request, dataset, self._operations_log)
             self._handlers[row.service](operation)
