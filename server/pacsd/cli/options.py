@@ -20,7 +20,8 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="The configuration; without it the file that PACSD_CONFIG names, else config/pacsd.toml.",
+        help="The configuration; without it the file that PACSD_CONFIG names, else config/pacsd.toml if it is there, "
+        "else the defaults.",
     ),
 ]
 
