@@ -28,7 +28,7 @@ from pacsd.scp.bandwidth import Meter
 from pacsd.scp.normalized_services import refuse_unrecognized
 from pacsd.scp.operation import Handler, Operation, logger_of_association
 from pacsd.scp.routes import Routes
-from pacsd.scp.service_table import row_for
+from pacsd.scp.service_table import SERVICES, row_for
 
 __all__ = ["PacsNet"]
 
@@ -43,8 +43,10 @@ class PacsNet(AdmittingNet):
         handlers: Mapping[Service, Handler],
         meter: Meter | None = None,
     ) -> None:
-        """`handlers` has one for each service of the table."""
+        """`handlers` has one for each service of the table, else ValueError."""
         super().__init__(configuration, routes, meter)
+        if not SERVICES.keys() <= handlers.keys():
+            raise ValueError("there is a service without a handler")
         self._handlers = handlers
         self._operations_log = logger_of_association()
 
