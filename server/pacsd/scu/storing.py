@@ -78,14 +78,8 @@ class StoreRequester:
         by_syntax = {context.transfer_syntax: context for context in contexts}
         if not by_syntax:
             raise LocalProtocolError(f"the peer accepted no context for SOP class {instance.sop_class_uid}")
-        syntax, dataset = self._dataset(file, instance, by_syntax.keys(), read)
         with ExitStack() as until_sent:
-            if isinstance(dataset, ConvertedDataset):
-                until_sent.callback(dataset.close)
-                in_memory = dataset.in_memory
-                dataset = (
-                    self._fragments(dataset.read_into, 0, len(dataset)) if in_memory is None else in_memory
-                )
+            syntax, dataset = self._dataset(file, instance, by_syntax.keys(), read, until_sent)
             until_sent.enter_context(self._turn)
             return self._net.c_store(
                 by_syntax[syntax],
@@ -101,28 +95,40 @@ class StoreRequester:
         instance: StoredInstance,
         acceptable: Collection[str],
         read: memoryview | None,
-    ) -> tuple[str, _Dataset | ConvertedDataset]:
+        until_sent: ExitStack,
+    ) -> tuple[str, _Dataset]:
         """Return the transfer syntax to send in, and the data set in it, which has an even length."""
         stored = instance.transfer_syntax_uid
         if stored not in acceptable:
-            return self._transcode(file, acceptable, is_cancelled=self._is_cancelled)
+            syntax, converted = self._transcode(file, acceptable, is_cancelled=self._is_cancelled)
+            return syntax, self._sendable(converted, until_sent)
         if not _is_odd(instance):
             return stored, self._stored(file, instance) if read is None else read
         # Some writers forget to pad a value (PS3.5 §7.1.1). A data set of odd length makes an odd fragment, which
         # PS3.8 §E.1 forbids and upon which DCMTK aborts; a byte behind the last element would be no better.
         if stored not in DEFLATED:
             try:
-                syntax, dataset = self._transcode(file, (stored,), is_cancelled=self._is_cancelled)
+                syntax, converted = self._transcode(file, (stored,), is_cancelled=self._is_cancelled)
             except TranscodingFailed as error:
                 _log.warning(
                     "odd-data-set-padded", sop_instance_uid=instance.sop_instance_uid, reason=str(error)
                 )
             else:
-                if len(dataset) % 2 == 0:
-                    return syntax, dataset
-                if isinstance(dataset, ConvertedDataset):
-                    dataset.close()
+                if len(converted) % 2 == 0:
+                    return syntax, self._sendable(converted, until_sent)
+                if not isinstance(converted, bytes | bytearray):
+                    converted.close()
         return stored, self._stored(file, instance)
+
+    def _sendable(
+        self, converted: bytes | bytearray | ConvertedDataset, until_sent: ExitStack
+    ) -> bytes | bytearray | Iterator[memoryview]:
+        """Return what goes out of a converted data set, which is closed when it is sent."""
+        if isinstance(converted, bytes | bytearray):
+            return converted
+        until_sent.callback(converted.close)
+        in_memory = converted.in_memory
+        return self._fragments(converted.read_into, 0, len(converted)) if in_memory is None else in_memory
 
     def _stored(self, file: OpenedObject, instance: StoredInstance) -> Iterator[memoryview]:
         return self._fragments(file.read_into, instance.dataset_offset, instance.size)

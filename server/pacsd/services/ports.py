@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, Self
 
 from pacsd.effort import Effort
 from pacsd.errors import DatasetInvalid
@@ -130,7 +130,6 @@ class OpenedObject(Protocol):
         """Close it."""
 
 
-@runtime_checkable
 class ConvertedDataset(Protocol):
     """A converted data set, which is kept until it is sent; for one thread at a time."""
 
