@@ -73,7 +73,7 @@ class FindHandler:
     def _matched(self, operation: Operation, send_matches: Callable[[Matches], None]) -> Answer:
         """Send the matches by `send_matches`, a page at once; return the final response.
 
-        Raises as iterating over an `Answering` does.
+        Raises as `Queries.find` does.
         """
         context, admission = operation.context, operation.net.admission
         rules = admission.answers
@@ -97,16 +97,13 @@ class FindHandler:
             requested_character_set=identifier.specific_character_set,
             forced_character_set=rules.character_set,
         )
-        answering = self._queries.find(
-            query,
-            operation.new_effort(),
-            most=rules.max_matches,
-            # Private and unknown attributes have no keyword, and so they are not among the query's keys.
-            has_unknown_keys=not all(element.keyword for element in identifier.elements),
-        )
-        pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if answering.has_unsupported_keys else Status.PENDING
-        with closing(answering):
-            for page in answering:
+        # Private and unknown attributes have no keyword, and so they are not among the query's keys.
+        has_unknown_keys = not all(element.keyword for element in identifier.elements)
+        has_unsupported_keys = self._queries.has_unsupported_keys(query, has_unknown_keys=has_unknown_keys)
+        pending = Status.PENDING_WITH_UNSUPPORTED_KEYS if has_unsupported_keys else Status.PENDING
+        is_limited = False
+        with closing(self._queries.find(query, operation.new_effort(), most=rules.max_matches)) as pages:
+            for page in pages:
                 encoded: list[bytes] = []
                 held = 0
                 for match in page.matches:
@@ -116,7 +113,8 @@ class FindHandler:
                     encoded.append(answers.encode(match))
                     held += len(encoded[-1])
                 send_matches(Matches(pending, encoded, are_last=page.is_last))
-        return limited_answer(rules.max_matches) if answering.is_limited else Answer(Status.SUCCESS)
+                is_limited = page.is_limited
+        return limited_answer(rules.max_matches) if is_limited else Answer(Status.SUCCESS)
 
 
 class _AnswerEncoder:

@@ -19,7 +19,7 @@ from pacsd.errors import OperationTooCostly
 from pacsd.model import LONGER_THAN_KEPT, UNIQUE_KEYS, FindQuery, QueryLevel
 from pacsd.services.ports import Match, QueryCatalogue
 
-__all__ = ["Answering", "LongValuesOf", "MatchPage", "Queries"]
+__all__ = ["LongValuesOf", "MatchPage", "Queries"]
 
 LongValuesOf = Callable[[QueryLevel, str, Collection[str]], Match]
 """Returns values of an entity, which its unique key names, that are too long for the index."""
@@ -31,6 +31,8 @@ class MatchPage(NamedTuple):
     matches: Iterable[Match]
     """To be gone through once, before the next page is asked for."""
     is_last: bool
+    is_limited: bool
+    """There are more than the caller gets; then it is the last."""
 
 
 class Queries:
@@ -49,26 +51,23 @@ class Queries:
         self._answer_seconds = answer_seconds
         self._clock = clock
 
-    def find(
-        self, query: FindQuery, effort: Effort, *, most: int = 0, has_unknown_keys: bool = False
-    ) -> Answering:
-        """Begin a query, of whose matches the caller gets `most`, or all where that is 0.
+    def has_unsupported_keys(self, query: FindQuery, *, has_unknown_keys: bool) -> bool:
+        """Say whether there are keys that are neither matched nor answered (PS3.4 §C.4.1.1.4, FF01H).
 
         `has_unknown_keys` says that it asks for something that has no keyword, as private attributes.
         """
-        return Answering(self, query, effort, most=most, has_unknown_keys=has_unknown_keys)
+        return has_unknown_keys or bool(self._index.unsupported_keys(query))
 
-    def unsupported_keys(self, query: FindQuery) -> tuple[str, ...]:
-        """Return the keys that are neither matched nor answered."""
-        return self._index.unsupported_keys(query)
+    def find(self, query: FindQuery, effort: Effort, *, most: int = 0) -> Generator[MatchPage, None, None]:
+        """Yield the matches by pages, `most` of them, or all where that is 0; exhaust this or close it.
 
-    def pages_of(self, answering: Answering) -> Generator[MatchPage, None, None]:
-        """Yield the matches of a query, as iterating over `answering` does."""
-        query, effort = answering.query, answering.effort
+        Raises IdentifierInvalid, IndexUnavailable, OperationCancelled, and OperationTooCostly also where the caller
+        takes too long for the matches.
+        """
         if can_be_long := not CAN_BE_LONG.isdisjoint(query.keys):
             # To know where the values are.
             query = replace(query, keys={UNIQUE_KEYS[query.level]: "", **query.keys})
-        left = answering.most or sys.maxsize
+        left = most or sys.maxsize
         deadline = self._clock() + self._answer_seconds
         with closing(self._index.find(query, effort)) as pages:
             for page in pages:
@@ -83,9 +82,9 @@ class Queries:
                 if can_be_long:
                     matches = self._with_long_values(matches, query.level, effort)
                 left -= len(page)
-                answering.is_limited = left < 0
-                is_last = answering.is_limited or pages.is_exhausted
-                yield MatchPage(matches, is_last)
+                is_limited = left < 0
+                is_last = is_limited or pages.is_exhausted
+                yield MatchPage(matches, is_last, is_limited)
                 if is_last:
                     return
 
@@ -103,30 +102,3 @@ class Queries:
                 effort.raise_if_over()
             unread = dict.fromkeys(missing, "")
             yield {**match, **unread, **self._long_values(level, match[UNIQUE_KEYS[level]], missing)}
-
-
-class Answering:
-    """One query under way: iterate over it once, and close it where that is not to the end.
-
-    Iterating raises IdentifierInvalid, IndexUnavailable, OperationCancelled, and OperationTooCostly also where the
-    caller takes too long for the matches.
-    """
-
-    def __init__(
-        self, queries: Queries, query: FindQuery, effort: Effort, *, most: int, has_unknown_keys: bool
-    ) -> None:
-        self.query = query
-        self.effort = effort
-        self.most = most
-        self.has_unsupported_keys = has_unknown_keys or bool(queries.unsupported_keys(query))
-        """There are keys that are neither matched nor answered (PS3.4 §C.4.1.1.4, FF01H)."""
-        self.is_limited = False
-        """When the last page has come: there are more matches than the caller gets."""
-        self._pages = queries.pages_of(self)
-
-    def __iter__(self) -> Iterator[MatchPage]:
-        return self._pages
-
-    def close(self) -> None:
-        """Read no more."""
-        self._pages.close()

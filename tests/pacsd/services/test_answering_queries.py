@@ -45,8 +45,7 @@ def test_a_cancel_is_seen_while_long_values_are_read() -> None:
 
     query = FindQuery(model=QueryModel.STUDY_ROOT, level=QueryLevel.STUDY, keys={LONG: ""})
     effort = Effort(is_cancelled=lambda: len(read) == 2)
-    answering = Queries(BetweenPages(), long_values=long_values).find(query, effort)
-    page = next(iter(answering))
+    page = next(Queries(BetweenPages(), long_values=long_values).find(query, effort))
     matches = iter(page.matches)
     assert [next(matches)[LONG], next(matches)[LONG]] == ["long", "long"]
     with pytest.raises(OperationCancelled):
